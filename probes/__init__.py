@@ -1,0 +1,1 @@
+"""What looks at foreign things. Each probe returns facts and judges nothing."""
