@@ -1,0 +1,103 @@
+"""The report as JSON. The shape is frozen: machines read it; a new shape gets a new `schema_version`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from harness import atomic
+from harness.findings import Broken, Crashed, Finding, Kept, Outcome, Skipped
+from harness.gate import Verdict
+from reports.report import Report
+
+Ending = Literal["kept", "broken", "skipped", "crashed"]
+
+_OUTCOMES: Mapping[type[Outcome], Ending] = {
+    Kept: "kept",
+    Broken: "broken",
+    Skipped: "skipped",
+    Crashed: "crashed",
+}
+
+
+class FixEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, and text to copy (may be empty)."""
+
+    instruction: str
+    snippet: str
+
+
+class FindingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One unwaived root cause."""
+
+    code: str
+    name: str
+    severity: Literal["BLOCKER", "MAJOR", "MINOR", "NOTE"]
+    basis: Literal["read", "ran", "gpu"]
+    summary: str
+    evidence: tuple[str, ...]
+    fix: FixEntry
+    docs: str
+
+
+class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One contract. `reason` says why it was skipped, crashed, waived, or of what it is a consequence."""
+
+    id: str
+    outcome: Ending
+    reason: str
+    seconds: float
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    schema_version: Literal[1] = 1
+    verdict: Verdict
+    findings: tuple[FindingEntry, ...]
+    outcomes: tuple[OutcomeEntry, ...]
+    facts_digest: str
+    environment: dict[str, str]
+    timings: dict[str, float]
+
+
+def render(report: Report) -> bytes:
+    """UTF-8 JSON, indented, ending in a newline."""
+    document = Document(
+        verdict=report.verdict,
+        findings=tuple(_enter(finding) for finding in report.findings),
+        outcomes=tuple(
+            OutcomeEntry(
+                id=judgement.contract.id,
+                outcome=_OUTCOMES[type(judgement.outcome)],
+                reason=report.reason(judgement),
+                seconds=round(judgement.seconds, 6),
+            )
+            for judgement in report.judgements
+        ),
+        facts_digest=report.facts.digest(),
+        environment=report.environment,
+        timings={phase: round(seconds, 3) for phase, seconds in report.timings.items()},
+    )
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the report in one step. Raises OSError where the folder cannot be written."""
+    atomic.write_bytes(path, render(report))
+
+
+def _enter(finding: Finding) -> FindingEntry:
+    return FindingEntry(
+        code=finding.code,
+        name=finding.name,
+        severity=finding.severity.value,
+        basis=finding.basis.value,
+        summary=finding.summary,
+        evidence=finding.evidence,
+        fix=FixEntry(instruction=finding.fix.instruction, snippet=finding.fix.snippet),
+        docs=finding.docs,
+    )

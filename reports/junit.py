@@ -1,0 +1,69 @@
+"""The report as JUnit XML, so that a CI server shows each contract as a test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from harness import atomic
+from harness.contracts import Judgement
+from harness.diagnosis import FAMILIES
+from harness.findings import Broken, Crashed, Skipped
+from reports.report import Report
+from reports.terminal import explain_broken
+
+# XML 1.0 has no way to write these, not even escaped.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def render(report: Report) -> bytes:
+    """UTF-8 XML. A broken contract is a failure, a waived or skipped one is skipped, a crashed one is an error."""
+    waived = {w.code for w in report.waived}
+    cases = [_render_case(report, judgement, waived) for judgement in report.judgements]
+    suite = ElementTree.Element(
+        "testsuite",
+        name="preflight",
+        tests=str(len(cases)),
+        failures=str(sum(case.find("failure") is not None for case in cases)),
+        errors=str(sum(case.find("error") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
+        time=f"{sum(j.seconds for j in report.judgements):.3f}",
+    )
+    suite.extend(cases)
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the report in one step. Raises OSError where the folder cannot be written."""
+    atomic.write_bytes(path, render(report))
+
+
+def _render_case(report: Report, judgement: Judgement, waived: set[str]) -> ElementTree.Element:
+    diagnosis = judgement.contract.diagnosis
+    case = ElementTree.Element(
+        "testcase",
+        classname=f"preflight.{FAMILIES.get(diagnosis.family, diagnosis.family)}",
+        name=judgement.contract.id,
+        time=f"{judgement.seconds:.6f}",
+    )
+    reason = _clean(report.reason(judgement))
+    match judgement.outcome:
+        case Skipped():
+            ElementTree.SubElement(case, "skipped", message=reason)
+        case Broken() if diagnosis.code in waived:
+            ElementTree.SubElement(case, "skipped", message=reason)
+        case Broken() as broken:
+            failure = ElementTree.SubElement(case, "failure", message=reason, type=broken.findings[0].severity.value)
+            failure.text = _clean(explain_broken(broken))
+        case Crashed():
+            ElementTree.SubElement(case, "error", message=reason, type="Crashed")
+    return case
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)
