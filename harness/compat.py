@@ -143,7 +143,7 @@ def fit_training_arguments(
 
 
 def dtype_keyword() -> str:
-    """The keyword under which `from_pretrained` takes the weights' dtype. Can go when 4.56 is the oldest transformers."""
+    """The keyword under which `from_pretrained` takes the dtype. Can go when transformers 4.56 is the oldest."""
     from transformers import PretrainedConfig
 
     return "dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype"

@@ -1,0 +1,1 @@
+"""The real training path: data, collate, model, adapter, train, predict, evaluate."""

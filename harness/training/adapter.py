@@ -1,0 +1,43 @@
+"""The adapter step: LoRA as configured, on the bare model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import peft
+import torch
+
+from harness import compat
+from harness.config import Config
+from harness.training.subject import resolve_part
+
+
+class AdapterError(ValueError):
+    """The `lora` section does not fit this model or this peft."""
+
+
+def attach(model: torch.nn.Module, config: Config) -> torch.nn.Module:
+    """The model with its adapter, or what `subject.peft` returns.
+
+    Gradient checkpointing is not switched on here: Trainer does it after this step, and for a model whose frozen
+    embeddings are written into it must not come before, because PEFT would then make the embeddings require gradients.
+    """
+    if config.subject.peft is not None:
+        adapted: torch.nn.Module = resolve_part(config.subject.peft, config.subject.path)(config, model)
+        return adapted
+    wrapped: torch.nn.Module = peft.get_peft_model(model, describe_adapter(config))  # type: ignore[arg-type]
+    if not any(parameter.requires_grad for parameter in wrapped.parameters()):
+        raise AdapterError(f"lora.target_modules {config.lora.target_modules} makes no parameter trainable")
+    return wrapped
+
+
+def describe_adapter(config: Config) -> peft.LoraConfig:
+    """LoraConfig from the `lora` section. A given key that the installed peft lacks is an error, not a loss."""
+    section: dict[str, Any] = msgspec.structs.asdict(config.lora)
+    chosen = {name: value for name, value in section.items() if value is not None}
+    fitted, unused = compat.fit_keywords(chosen, compat.accepted_names(peft.LoraConfig.__init__))
+    lost = [name for name in unused if f"lora.{name}" in config.given]
+    if lost:
+        raise AdapterError(f"the installed peft has no lora.{lost[0]}; remove the key or upgrade peft")
+    return peft.LoraConfig(**fitted)

@@ -1,0 +1,61 @@
+"""Opening page images: every file becomes upright 8-bit RGB, or an error that names the file."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy
+from PIL import Image, ImageEnhance, ImageOps
+
+from harness.config import Augmentation
+
+
+class ImageError(ValueError):
+    """An image file cannot be used."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """An upright RGB image: EXIF orientation applied, transparency on white, more than 8 bits scaled down to 8."""
+    try:
+        with Image.open(path) as image:
+            return convert_to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such image; correct image_path in metadata.json") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: cannot be read as an image ({error}); replace the file or drop its row") from error
+
+
+def convert_to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _scale_to_bytes(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        page = Image.new("RGBA", opaque.size, "white")
+        return Image.alpha_composite(page, opaque).convert("RGB")
+    return image.convert("RGB")
+
+
+def augment(image: Image.Image, augmentation: Augmentation, seed: int) -> Image.Image:
+    """Rotate, brighten and change contrast within the configured ranges; the same seed gives the same image."""
+    source = random.Random(seed)
+    angle = source.uniform(-augmentation.rotation_range, augmentation.rotation_range)
+    brightness = source.uniform(*augmentation.brightness_range)
+    contrast = source.uniform(*augmentation.contrast_range)
+    if angle:
+        image = image.rotate(angle, resample=Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    image = ImageEnhance.Brightness(image).enhance(brightness)
+    return ImageEnhance.Contrast(image).enhance(contrast)
+
+
+def _scale_to_bytes(image: Image.Image) -> Image.Image:
+    """Integer and float modes carry no range of their own: it is taken from the widest container the values fit in."""
+    values = numpy.asarray(image, dtype=numpy.float64)
+    top = float(values.max(initial=0.0))
+    if image.mode.startswith("I;16"):
+        ceiling = 65535.0
+    else:
+        ceiling = next(
+            (limit for limit in (1.0, 255.0, 65535.0) if top <= limit and (limit > 1 or image.mode == "F")), top
+        )
+    return Image.fromarray(numpy.clip(values * (255.0 / ceiling), 0, 255).astype(numpy.uint8))

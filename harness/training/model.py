@@ -1,0 +1,147 @@
+"""Loading the model and what prepares its text, under the names the installed libraries use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+import transformers
+
+from harness import compat
+from harness.config import Config
+from harness.training.subject import resolve_part
+
+_AUTO_CLASSES = (
+    "AutoModelForImageTextToText",
+    "AutoModelForVision2Seq",
+    "AutoModelForCausalLM",
+    "AutoModel",
+)
+
+
+class LoadError(ValueError):
+    """The model, its tokenizer or its processor cannot be loaded as configured."""
+
+
+class LoadedProcessor(msgspec.Struct, frozen=True, kw_only=True):
+    """What prepares text, and images where there is a real processor.
+
+    `kind` is "tokenizer" when the model has no processor whose code exists; `reason` then says so.
+    """
+
+    processor: Any
+    tokenizer: Any
+    kind: Literal["processor", "tokenizer"]
+    reason: str | None = None
+
+
+def find_directory(config: Config) -> Path:
+    """The model directory; a hub repository is brought into the cache first, without its weights."""
+    if config.model.directory is not None:
+        return config.model.directory
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(
+            config.model.base_model,
+            revision=config.model.revision,
+            cache_dir=config.model.cache_dir,
+            allow_patterns=["*.json", "*.py", "*.jinja", "*.model", "*.txt"],
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        message = f"{config.model.base_model} is neither a directory nor a repository that can be reached ({error})"
+        raise LoadError(f"{message}; correct model.base_model") from None
+    return Path(found)
+
+
+def load_model(config: Config) -> torch.nn.Module:
+    """The model as configured, or what `subject.model` returns. Executes remote code, so only with trust."""
+    if config.subject.model is not None:
+        model: torch.nn.Module = resolve_part(config.subject.model, config.subject.path)(config)
+        return model
+    directory = find_directory(config)
+    auto_map = _read_json(directory / "config.json").get("auto_map", {})
+    if auto_map and not config.model.trust_remote_code:
+        message = f"{config.model.base_model} brings its own code; read it, then set model.trust_remote_code: true"
+        raise LoadError(message)
+    options: dict[str, Any] = {
+        compat.dtype_keyword(): find_dtype(config.model.torch_dtype),
+        "attn_implementation": config.model.attn_implementation,
+        # Without an accelerator there is nothing to spread over, and placement hooks would only slow the run.
+        "device_map": config.model.device_map if torch.cuda.is_available() else None,
+    }
+    chosen = {name: value for name, value in options.items() if value is not None}
+    loaded: torch.nn.Module = _choose_auto_class(auto_map).from_pretrained(
+        config.model.base_model, **_source_options(config), **chosen
+    )
+    return loaded
+
+
+def load_processor(config: Config) -> LoadedProcessor:
+    """The processor when its code exists, else the tokenizer: AutoProcessor returns the latter without a word, or fails."""
+    directory = find_directory(config)
+    files = [
+        _read_json(directory / f"{name}.json")
+        for name in ("processor_config", "preprocessor_config", "tokenizer_config", "config")
+    ]
+    named = next((content["processor_class"] for content in files if content.get("processor_class")), None)
+    has_code = any("AutoProcessor" in (content.get("auto_map") or {}) for content in files)
+    options = _source_options(config)
+    if named is not None and (has_code or hasattr(transformers, named)):
+        processor = transformers.AutoProcessor.from_pretrained(config.model.base_model, **options)
+        if hasattr(processor, "tokenizer"):
+            return LoadedProcessor(processor=processor, tokenizer=processor.tokenizer, kind="processor")
+    reason = f"{named} has no code in the model or in transformers" if named else "the model names no processor"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(config.model.base_model, **options)
+    return LoadedProcessor(processor=tokenizer, tokenizer=tokenizer, kind="tokenizer", reason=reason)
+
+
+def find_dtype(name: str | None) -> torch.dtype | str | None:
+    """ "float32", "torch.float32", "fp16", "bf16" or "auto" as from_pretrained wants it; None stays the library's default."""
+    if name is None or name == "auto":
+        return name
+    short = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32"}
+    plain = name.removeprefix("torch.")
+    dtype = getattr(torch, short.get(plain, plain), None)
+    if not isinstance(dtype, torch.dtype):
+        raise LoadError(f"model.torch_dtype is {name!r}, expected float32, bfloat16, float16 or auto")
+    return dtype
+
+
+def find_image_dtype(model: torch.nn.Module) -> torch.dtype:
+    """The dtype in which the vision part wants its pixels: that of the first convolution, which is what meets them."""
+    convolutions = (module for module in model.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d))
+    first = next(convolutions, None)
+    weights = (parameter for parameter in model.parameters() if parameter.is_floating_point())
+    return first.weight.dtype if first is not None else next(weights).dtype
+
+
+def _choose_auto_class(auto_map: dict[str, Any]) -> Any:
+    registered = [name for name in _AUTO_CLASSES if name in auto_map] if auto_map else _AUTO_CLASSES
+    found = next((name for name in registered if hasattr(transformers, name)), None)
+    if found is None:
+        names = ", ".join(auto_map)
+        raise LoadError(f"auto_map registers {names}; the installed transformers has none of them for a model")
+    return getattr(transformers, found)
+
+
+def _source_options(config: Config) -> dict[str, Any]:
+    given = {"revision": config.model.revision, "cache_dir": config.model.cache_dir}
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        "trust_remote_code": config.model.trust_remote_code,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LoadError(f"{path} is not JSON: {error}; fetch the file again") from None
+    return content if isinstance(content, dict) else {}

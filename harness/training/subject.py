@@ -1,0 +1,38 @@
+"""Finding the user's own parts: "package.module:function" becomes the function."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+
+class SubjectError(ValueError):
+    """A part named in the `subject` section cannot be reached."""
+
+
+def resolve_part(spec: str, directory: Path) -> Callable[..., Any]:
+    """Import `spec`, with `directory` first on sys.path. This executes foreign code: call it only after trust.
+
+    Raises SubjectError when the module or the name does not exist. What the module itself raises goes through.
+    """
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    module_name, _, name = spec.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        message = f"{spec}: there is no module {error.name} in {directory}; set subject.path to the directory it is in"
+        raise SubjectError(message) from None
+    try:
+        part = reduce(getattr, name.split("."), module)
+    except AttributeError:
+        raise SubjectError(f"{spec}: {module.__file__} has no {name}; correct the name after the colon") from None
+    if not callable(part):
+        raise SubjectError(f"{spec} is a {type(part).__name__}, expected a function")
+    return part  # type: ignore[return-value]
