@@ -1,0 +1,23 @@
+"""Foreign code runs here: in a child process with limits on time, memory and output (DESIGN 5).
+
+    with Sandbox(limits=Limits(seconds=60), path=[folder]) as sandbox:
+        ending = sandbox.run("collator:build", {"rows": 4})
+
+The ending is `Returned`, `Raised` or `Died`; nothing the child does raises here. It is a guard against accidents
+(crashes, endless loops, floods, leftovers), not against a determined attacker: the child has the user's own rights to
+files and network.
+
+Held back on Linux: time, memory (addresses where no accelerator is in use, and resident memory of the whole family),
+output, file size, number of processes, core dumps; whatever a child started ends with it. On macOS memory is watched if
+psutil is installed, and on Windows a limit on file size is missing too. Only builtin values travel, as msgpack.
+
+A preloaded module is imported only, so that the warm process may be forked: name the modules that do the real work
+("transformers.modeling_utils"), as `import transformers` alone loads little.
+"""
+
+from __future__ import annotations
+
+from harness.isolation.endings import Died, Ending, Frame, Limits, Raised, Returned, SandboxUnavailable
+from harness.isolation.sandbox import Job, Sandbox
+
+__all__ = ["Died", "Ending", "Frame", "Job", "Limits", "Raised", "Returned", "Sandbox", "SandboxUnavailable"]

@@ -1,0 +1,235 @@
+"""Our side: start children, have them watched, and hand over how each one ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from harness.isolation.capture import Capture
+from harness.isolation.endings import Ending, Limits, SandboxUnavailable
+from harness.isolation.sources import Event, Source, Spawner, WarmParent
+from harness.isolation.watch import LEAVE_SECONDS, Replies, Watch
+from harness.isolation.wire import Call, encode, write_frame
+
+__all__ = ["Job", "Sandbox"]
+
+_SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class Sandbox:
+    """Runs foreign calls in children with limits; on Linux they are forked from one warm process.
+
+    Entering starts that process in the background, so that what can be read may be read meanwhile. Leaving ends it and
+    every child. Use from any thread. See the package's text for what is and what is not held back.
+    """
+
+    def __init__(
+        self,
+        *,
+        preload: Sequence[str] = ("torch", "transformers", "peft"),
+        limits: Limits | None = None,
+        start_method: Literal["fork", "spawn"] | None = None,
+        environment: Mapping[str, str] | None = None,
+        path: Sequence[Path] = (),
+    ) -> None:
+        """`environment` is laid over ours; `path` is put before `sys.path`, in the children alone."""
+        can_fork = sys.platform == "linux"
+        if start_method == "fork" and not can_fork:
+            raise ValueError(f"start_method='fork' needs Linux, this is {sys.platform}: use 'spawn' or leave it out")
+        self.start_method = start_method or ("fork" if can_fork else "spawn")
+        self._preload = tuple(preload)
+        self._limits = limits or Limits()
+        self._environment = {**os.environ, **_SINGLE_THREADED, **(environment or {})}
+        self._path = tuple(str(Path(entry).resolve()) for entry in path)
+        self._lock = threading.Lock()
+        self._warm: WarmParent | None = None
+        self._jobs: set[Job] = set()
+        self._preloaded: dict[str, str] | None = None
+        self._open = False
+
+    def __enter__(self) -> Sandbox:
+        self._open = True
+        if self.start_method == "fork":
+            self._get_warm()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._open = False
+            jobs, warm, self._warm = tuple(self._jobs), self._warm, None
+        for job in jobs:
+            job.cancel()
+        if warm is not None:
+            warm.close()
+        for job in jobs:
+            job.join(LEAVE_SECONDS)
+
+    @property
+    def preloaded(self) -> dict[str, str]:
+        """For each preloaded module `"ok"` or why it could not be imported.
+
+        Waits for the warm process, and raises SandboxUnavailable if it does not come up. Under spawn, where each child
+        imports for itself, it is empty until one has.
+        """
+        if self.start_method == "fork":
+            return dict(self._get_warm().wait())
+        return dict(self._preloaded or {})
+
+    def run(self, target: str, arguments: Mapping[str, object], *, limits: Limits | None = None) -> Ending:
+        """Call `target` ("package.module:function") with keyword arguments in a child, and wait for how it ends.
+
+        The arguments travel as built-in values: a path arrives as str, a tuple as list, a struct as dict.
+        Raises SandboxUnavailable when no child can be started; TypeError for an argument that cannot be sent.
+        """
+        job = self.submit(target, arguments, limits=limits)
+        try:
+            return job.result()
+        except BaseException:  # an impatient user must not leave the child behind
+            job.cancel()
+            raise
+
+    def submit(self, target: str, arguments: Mapping[str, object], *, limits: Limits | None = None) -> Job:
+        """Start the same at once, without waiting. It is for the caller to run no more at a time than cores allow."""
+        if not self._open:
+            raise RuntimeError("the sandbox is closed: use it inside `with Sandbox() as sandbox:`")
+        if ":" not in target:
+            raise ValueError(f"target {target!r} names no function, expected 'package.module:function'")
+        limits = limits or self._limits
+        try:
+            raw = msgspec.Raw(encode(arguments))
+        except NotImplementedError as error:
+            raise TypeError(f"arguments for {target}: {error}") from None
+        forks = self.start_method == "fork"
+        call = Call(
+            target=target, arguments=raw, path=self._path, preload=() if forks else self._preload, limits=limits
+        )
+        source = self._get_warm() if forks else Spawner(self._environment)
+        job = Job(call, source, self._finish)
+        with self._lock:
+            self._jobs.add(job)
+        job.start()
+        return job
+
+    def _finish(self, job: Job, preloaded: dict[str, str]) -> None:
+        with self._lock:
+            self._jobs.discard(job)
+            self._preloaded = self._preloaded or preloaded
+
+    def _get_warm(self) -> WarmParent:
+        """A warm process that served and then died (a child may have killed it) is replaced by a new one."""
+        with self._lock:
+            if self._warm is None or self._warm.replaceable:
+                self._warm = WarmParent(self._preload, self._environment)
+            return self._warm
+
+
+class Job:
+    """One call under way."""
+
+    def __init__(self, call: Call, source: Source, finish: Callable[[Job, dict[str, str]], None]) -> None:
+        self._call = call
+        self._limits = call.limits
+        self._source = source
+        self._finish = finish
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._done = threading.Event()
+        self._ending: Ending | SandboxUnavailable | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def result(self) -> Ending:
+        """Wait for the end, which the limit on time bounds; raises SandboxUnavailable if no child could be started."""
+        while not self._done.wait(0.2):  # in slices, since Ctrl-C does not interrupt a wait without end on Windows
+            pass
+        assert self._ending is not None
+        if isinstance(self._ending, SandboxUnavailable):
+            raise self._ending
+        return self._ending
+
+    def cancel(self) -> None:
+        """Stop the child if it still runs; `result()` is then a Died."""
+        self._cancelled.set()
+
+    def _work(self) -> None:
+        preloaded: dict[str, str] = {}
+        ending: Ending | SandboxUnavailable = SandboxUnavailable("the sandbox failed to watch over the call")
+        try:
+            ending, preloaded = self._supervise()
+        except SandboxUnavailable as error:
+            ending = error
+        finally:
+            self._finish(self, preloaded)
+            self._ending = ending
+            self._done.set()
+
+    def _supervise(self) -> tuple[Ending, dict[str, str]]:
+        with contextlib.ExitStack() as stack:
+            calls, call_end = _open_pipe(stack)
+            output_end, output = _open_pipe(stack)
+            result_end, result = _open_pipe(stack)
+            capture = Capture(output_end.detach(), self._limits.output_bytes)
+            replies = Replies(result_end.detach(), self._limits.result_bytes, self._events)
+            process = self._source.begin(calls.number, output.number, result.number, self._events)
+            for given in (calls, output, result):
+                given.close()
+            feeder = threading.Thread(target=_feed, args=(call_end.number, encode(self._call)), daemon=True)
+            feeder.start()
+            watch = Watch(process, self._limits, self._events, self._cancelled)
+            watch.keep()
+            replies.join(1.0)
+            capture.join(1.0)
+            feeder.join(1.0)
+            watch.drain()
+            return watch.tell(capture.read()), watch.preloaded
+
+
+def _feed(descriptor: int, payload: bytes) -> None:
+    with contextlib.suppress(OSError):  # it ended before it had read all
+        write_frame(descriptor, payload)
+
+
+class _Descriptor:
+    """A file descriptor that is closed once, by whoever holds it last."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._held = True
+
+    def detach(self) -> int:
+        self._held = False
+        return self.number
+
+    def close(self) -> None:
+        if self._held:
+            self._held = False
+            os.close(self.number)
+
+
+def _open_pipe(stack: contextlib.ExitStack) -> tuple[_Descriptor, _Descriptor]:
+    read, write = (_Descriptor(number) for number in os.pipe())
+    stack.callback(read.close)
+    stack.callback(write.close)
+    return read, write
