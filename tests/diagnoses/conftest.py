@@ -1,0 +1,25 @@
+"""How a test asks one diagnosis about one specimen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.contracts import derive, judge
+from harness.facts import Facts
+from harness.findings import Broken, Finding, Kept
+
+
+@pytest.fixture
+def findings_of() -> Callable[[str, Facts], tuple[Finding, ...]]:
+    """(name, facts) -> its findings; none also where the contract does not apply. Fails where it was skipped."""
+
+    def find(name: str, facts: Facts) -> tuple[Finding, ...]:
+        for contract in derive(facts, only=[name]):
+            outcome = judge(contract, facts)
+            assert isinstance(outcome, Broken | Kept), outcome
+            return outcome.findings if isinstance(outcome, Broken) else ()
+        return ()
+
+    return find
