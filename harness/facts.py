@@ -88,7 +88,9 @@ class Environment(Fact):
     packages: dict[str, str]  # distribution name in lower case -> version
     stdout_encoding: str
     text_encoding: str  # what open() uses without encoding=
-    torchvision_wants_torch: str | None = None  # the exact torch release torchvision was built against, from its metadata
+    torchvision_wants_torch: str | None = (
+        None  # the exact torch release torchvision was built against, from its metadata
+    )
     torch_build: str | None = None  # the local label of torch's version: "cpu", "cu128"
     torchvision_build: str | None = None
     cards: tuple[Card, ...] | Unknown = ()
@@ -435,11 +437,11 @@ class Wrapper(Fact):
 class Forward(Fact):
     """The model itself, called with the user's batch and with the reference batch."""
 
-    signature: Signature
+    signature: Signature | Unknown
     model_class: str
     weights: Literal["real", "random"]
     loading: Raised | None = None
-    given: Raised | Literal["ok"] = "ok"  # the user's batch, unchanged
+    given: Raised | Literal["ok"] | Unknown = "ok"  # the user's batch, unchanged
     reference: Raised | Literal["ok"] | Unknown = "ok"
     repairs: tuple[Repair, ...] = ()
     landing: tuple[Landing, ...] | Unknown = ()
