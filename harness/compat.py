@@ -11,7 +11,8 @@ import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,21 @@ def dtype_keyword() -> str:
     from transformers import PretrainedConfig
 
     return "dtype" if hasattr(PretrainedConfig(), "dtype") else "torch_dtype"
+
+
+@contextmanager
+def allow_rng_state() -> Iterator[None]:
+    """Let a Trainer that does not do so itself read the NumPy state in its own checkpoints with `weights_only` loading.
+
+    Can go when transformers 4.47 is the oldest.
+    """
+    import numpy
+    import torch
+
+    if not hasattr(torch.serialization, "safe_globals"):  # torch 2.4 still loads it by default
+        yield
+        return
+    reconstruct = numpy.zeros(0).__reduce__()[0]
+    needed: list[Any] = [reconstruct, numpy.ndarray, numpy.dtype, type(numpy.dtype(numpy.uint32))]
+    with torch.serialization.safe_globals(needed):
+        yield

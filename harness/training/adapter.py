@@ -26,7 +26,7 @@ def attach(model: torch.nn.Module, config: Config) -> torch.nn.Module:
     if config.subject.peft is not None:
         adapted: torch.nn.Module = resolve_part(config.subject.peft, config.subject.path)(config, model)
         return adapted
-    wrapped: torch.nn.Module = peft.get_peft_model(model, describe_adapter(config))  # type: ignore[arg-type]
+    wrapped: torch.nn.Module = peft.get_peft_model(model, describe_adapter(config))
     if not any(parameter.requires_grad for parameter in wrapped.parameters()):
         raise AdapterError(f"lora.target_modules {config.lora.target_modules} makes no parameter trainable")
     return wrapped

@@ -106,9 +106,9 @@ class Collator:
             room = self.max_length - prefix - 1
             if room < min(1, len(target)):
                 needed = prefix + 1 + min(1, len(target))
-                seen = f"max_seq_length is {self.max_length}, but {row.get('image_path', 'this row')} needs {prefix} tokens"
+                seen = f"max_seq_length is {self.max_length}, but image and prompt alone have {prefix} tokens"
                 advice = f"set data.max_seq_length to at least {needed}, and more for the text"
-                raise CollateError(f"{seen} for its image and prompt alone; {advice}")
+                raise CollateError(f"{row.get('image_path', 'a row without image')}: {seen}; {advice}")
             target = target[:room]
         return [*target, self.tokenizer.eos_token_id]
 

@@ -1,4 +1,4 @@
-"""Rows of a data directory. Only metadata.json is read here; images are opened by the collator, when a batch needs them."""
+"""Rows of a data directory. Only metadata.json is read here; the collator opens images when a batch needs them."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def load_model(config: Config) -> torch.nn.Module:
 
 
 def load_processor(config: Config) -> LoadedProcessor:
-    """The processor when its code exists, else the tokenizer: AutoProcessor returns the latter without a word, or fails."""
+    """The processor when its code exists, else the tokenizer, which AutoProcessor would return without a word."""
     directory = find_directory(config)
     files = [
         _read_json(directory / f"{name}.json")
@@ -101,7 +101,7 @@ def load_processor(config: Config) -> LoadedProcessor:
 
 
 def find_dtype(name: str | None) -> torch.dtype | str | None:
-    """ "float32", "torch.float32", "fp16", "bf16" or "auto" as from_pretrained wants it; None stays the library's default."""
+    """The dtype named `float32`, `torch.float32`, `bf16`, ...; "auto" and None (the library's default) stay."""
     if name is None or name == "auto":
         return name
     short = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32"}

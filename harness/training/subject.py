@@ -7,11 +7,21 @@ import sys
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from harness.config import Config
+
+Part = Literal["model", "collator", "peft", "trainer"]
 
 
 class SubjectError(ValueError):
     """A part named in the `subject` section cannot be reached."""
+
+
+def load_part(config: Config, part: Part) -> Callable[..., Any] | None:
+    """The function behind `subject.<part>`, imported, or None where the YAML names none."""
+    spec: str | None = getattr(config.subject, part)
+    return None if spec is None else resolve_part(spec, config.subject.path)
 
 
 def resolve_part(spec: str, directory: Path) -> Callable[..., Any]:
@@ -35,4 +45,4 @@ def resolve_part(spec: str, directory: Path) -> Callable[..., Any]:
         raise SubjectError(f"{spec}: {module.__file__} has no {name}; correct the name after the colon") from None
     if not callable(part):
         raise SubjectError(f"{spec} is a {type(part).__name__}, expected a function")
-    return part  # type: ignore[return-value]
+    return part

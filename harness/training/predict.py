@@ -1,0 +1,81 @@
+"""Reading pages with a model: greedy decoding, in batches, that ends at EOS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from harness import compat
+from harness.training.collate import Collator
+
+
+def predict(
+    model: torch.nn.Module,
+    collator: Collator,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int = 8,
+    max_new_tokens: int = 512,
+) -> list[str]:
+    """The text the model reads in each row's image, in the order of the rows. Leaves the model's mode as it was."""
+    was_training = model.training
+    model.eval()
+    texts: list[str] = []
+    try:
+        for start in range(0, len(rows), batch_size):
+            batch = collator.prompts([rows[index] for index in range(start, min(start + batch_size, len(rows)))])
+            tokens = decode_greedily(model, batch, collator=collator, max_new_tokens=max_new_tokens)
+            texts += [collator.tokenizer.decode(row, skip_special_tokens=True) for row in tokens]
+    finally:
+        model.train(was_training)
+    return texts
+
+
+@torch.no_grad()
+def decode_greedily(
+    model: torch.nn.Module, batch: Mapping[str, Any], *, collator: Collator, max_new_tokens: int
+) -> list[list[int]]:
+    """New tokens per row, without EOS.
+
+    Our own loop, without a cache: `generate` is gone from remote models on transformers 5, and their cache code is
+    bound to one version, while forward is what training relies on anyway. It costs one full forward per token.
+    """
+    eos = collator.tokenizer.eos_token_id
+    mask_name = collator.family.argument("placement_mask")
+    inputs = _move(dict(batch), next(model.parameters()).device)
+    options = {"use_cache": False} if "use_cache" in compat.accepted_names(_unwrap(model).forward) else {}
+    rows = inputs["input_ids"].shape[0]
+    written = inputs["input_ids"].new_empty((rows, 0))
+    running = torch.ones(rows, dtype=torch.bool, device=inputs["input_ids"].device)
+    for _ in range(max_new_tokens):
+        chosen = model(**inputs, **options).logits[:, -1].argmax(-1).where(running, torch.tensor(eos))
+        written = torch.cat((written, chosen[:, None]), dim=1)
+        running &= chosen != eos
+        if not running.any():
+            break
+        inputs["input_ids"] = torch.cat((inputs["input_ids"], chosen[:, None]), dim=1)
+        inputs["attention_mask"] = _extend(inputs["attention_mask"])
+        if mask_name is not None:
+            inputs[mask_name] = _extend(inputs[mask_name], filled=False)
+    return [row[: row.index(eos)] if eos in row else row for row in written.tolist()]
+
+
+def _extend(mask: torch.Tensor, *, filled: bool = True) -> torch.Tensor:
+    return torch.cat((mask, mask.new_full((mask.shape[0], 1), int(filled))), dim=1)
+
+
+def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    base: torch.nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    return base
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: _move(part, device) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_move(part, device) for part in value)
+    return value

@@ -1,0 +1,284 @@
+"""The training run, top to bottom: load, adapt, data, collator, Trainer, save."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+import transformers
+
+from harness import compat
+from harness.config import Config
+from harness.families import Family, find_family
+from harness.training import checkpoints
+from harness.training.adapter import attach
+from harness.training.collate import Collator, build_collator
+from harness.training.data import Rows
+from harness.training.model import LoadedProcessor, find_directory, find_image_dtype, load_model, load_processor
+from harness.training.subject import resolve_part
+from probes.device import Redirect, redirect_cuda
+
+LOG = logging.getLogger("harness.training")
+
+
+class TrainingError(ValueError):
+    """The run cannot start as configured."""
+
+
+class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did and where it put things. Losses are those that Trainer logged; None when it logged none."""
+
+    output_dir: Path
+    adapter_dir: Path
+    log_file: Path
+    steps: int
+    first_loss: float | None
+    last_loss: float | None
+    eval_loss: float | None
+    stopped_early: bool
+    resumed_from: Path | None
+    seconds: float
+    unused_arguments: tuple[str, ...]
+    """Names in the file that the installed TrainingArguments has no place for."""
+    redirects: tuple[Redirect, ...]
+    """Where the model's code asked for an accelerator that this machine does not have."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is made of, ours or the user's."""
+
+    model: Any
+    processor: LoadedProcessor
+    collator: Any
+    train_rows: Rows
+    val_rows: Rows | None
+
+
+def train(config: Config, *, report_digest: str | None = None) -> TrainingResult:
+    """Train as configured and save the adapter, what prepares its text, the configuration and the report's digest.
+
+    Raises TrainingError, or the error of the part that cannot be built. Everything is written below `output_dir`.
+    """
+    output_dir = config.training.output_dir
+    with write_log(output_dir / "logs" / "training.log") as log_file, run_anywhere() as redirects:
+        transformers.set_seed(config.training.seed)
+        parts = load_parts(config)
+        trainer, unused = build_trainer(config, parts)
+        resumed_from = checkpoints.choose(config)
+        LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
+        with compat.allow_rng_state():
+            outcome = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+        adapter_dir = save(config, parts, output_dir / "adapter", report_digest=report_digest)
+        LOG.info("saved %s after %d steps", adapter_dir, outcome.global_step)
+    history = trainer.state.log_history
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    eval_losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    return TrainingResult(
+        output_dir=output_dir,
+        adapter_dir=adapter_dir,
+        log_file=log_file,
+        steps=outcome.global_step,
+        first_loss=losses[0] if losses else None,
+        last_loss=losses[-1] if losses else None,
+        eval_loss=eval_losses[-1] if eval_losses else None,
+        stopped_early=outcome.global_step < trainer.state.max_steps,
+        resumed_from=resumed_from,
+        seconds=outcome.metrics["train_runtime"],
+        unused_arguments=unused,
+        redirects=tuple(redirects),
+    )
+
+
+def load_parts(config: Config) -> Parts:
+    """Model with adapter, processor, collator and rows: our parts, or the user's where `subject` names one."""
+    if config.data.train_path is None:
+        raise TrainingError(f"{config.source}: data.train_path is missing; give the directory with metadata.json")
+    augmented = config.data.augmentation.enabled
+    train_rows = Rows(config.data.train_path, augmented=augmented)
+    val_rows = Rows(config.data.val_path) if config.data.val_path else None
+    bare = load_model(config)
+    processor = load_processor(config)
+    collator: Any
+    if config.subject.collator is not None:
+        factory = resolve_part(config.subject.collator, config.subject.path)
+        collator = factory(config, processor.processor, bare)
+    else:
+        collator = build_own_collator(config, bare, processor)
+    return Parts(
+        model=attach(bare, config),
+        processor=processor,
+        collator=collator,
+        train_rows=train_rows,
+        val_rows=val_rows,
+    )
+
+
+def build_own_collator(config: Config, model: torch.nn.Module, processor: LoadedProcessor) -> Collator:
+    """Our collator for this model; the family is found by what forward takes."""
+    family = recognise(model)
+    return build_collator(
+        config,
+        family=family,
+        tokenizer=processor.tokenizer,
+        image_dtype=find_image_dtype(model),
+        directory=find_directory(config),
+    )
+
+
+def recognise(model: torch.nn.Module) -> Family:
+    names = compat.accepted_names(model.forward)
+    settings = getattr(model, "config", None)
+    family = find_family(names, settings.to_dict() if settings is not None else {})
+    if family is None:
+        message = f"no declared family has a forward with {', '.join(sorted(names))}"
+        raise TrainingError(f"{message}; name your own collator in subject.collator")
+    return family
+
+
+def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
+    """The Trainer and the names in the file that it has no place for."""
+    if config.subject.trainer is not None:
+        factory = resolve_part(config.subject.trainer, config.subject.path)
+        rows = parts.train_rows, parts.val_rows
+        return factory(config, parts.processor.processor, parts.model, parts.collator, *rows), ()
+    arguments, unused = compat.fit_training_arguments(
+        choose_arguments(config), compat.accepted_names(transformers.TrainingArguments.__init__)
+    )
+    for name in unused:
+        LOG.warning("the installed transformers has no TrainingArguments field %s; it has no effect", name)
+    early = config.early_stopping
+    keywords = {
+        "model": parts.model,
+        "args": transformers.TrainingArguments(**arguments),
+        "data_collator": parts.collator,
+        "train_dataset": parts.train_rows,
+        "eval_dataset": parts.val_rows,
+        "processing_class": parts.processor.processor,
+        "callbacks": [LogWriter(), *([EarlyStop(early.patience, early.threshold)] if early else [])],
+    }
+    accepted = compat.accepted_names(transformers.Trainer.__init__)
+    fitted, _ = compat.fit_keywords(keywords, accepted, compat.RENAMED_KEYWORDS)
+    return transformers.Trainer(**fitted), unused
+
+
+def choose_arguments(config: Config) -> dict[str, Any]:
+    """TrainingArguments under the names of the file, with our defaults where the file says nothing."""
+    training = config.training
+    arguments = {name: value for name, value in training.arguments.items() if name != "resume_from_checkpoint"}
+    has_rows = config.data.val_path is not None
+    strategy = training.eval_strategy
+    if not has_rows:
+        if strategy != "no":
+            raise TrainingError(f"eval_strategy is {strategy!r} without rows to evaluate; set data.val_path")
+        if config.early_stopping is not None:
+            raise TrainingError("early_stopping needs rows to evaluate; set data.val_path")
+    defaults: dict[str, Any] = {
+        "output_dir": str(training.output_dir),
+        "logging_dir": str(training.output_dir / "logs" / "tensorboard"),
+        "report_to": "tensorboard",
+        "logging_steps": max(1, min(10, training.save_steps if training.save_steps >= 1 else 10)),
+        # Rows are opened by the collator: Trainer would drop every column that forward does not name, the image first.
+        "remove_unused_columns": False,
+        # A PEFT wrapper without a task type hides forward's own names from Trainer.
+        "label_names": ["labels"],
+        "prediction_loss_only": True,
+    }
+    if config.early_stopping is not None and strategy == "no" and "eval_strategy" not in arguments:
+        strategy = "steps"
+        defaults |= {"eval_strategy": strategy, "eval_steps": training.save_steps}
+    if training.gradient_checkpointing:
+        # The re-entrant kind finds no gradient to follow from frozen embeddings.
+        defaults["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    if training.load_best_model_at_end:
+        defaults |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
+    given = {compat.modern_name(name) for name in arguments}
+    return {**{name: value for name, value in defaults.items() if name not in given}, **arguments}
+
+
+def save(config: Config, parts: Parts, directory: Path, *, report_digest: str | None) -> Path:
+    """Write adapter, processor, configuration and provenance, whole or not at all."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".adapter-", dir=directory.parent))
+    try:
+        parts.model.save_pretrained(str(draft))
+        parts.processor.processor.save_pretrained(str(draft))
+        shutil.copyfile(config.source, draft / "config.yaml")
+        versions = {name: module.__version__ for name, module in (("torch", torch), ("transformers", transformers))}
+        provenance = {"report_digest": report_digest, "base_model": config.model.base_model, "versions": versions}
+        (draft / "preflight.json").write_bytes(msgspec.json.format(msgspec.json.encode(provenance)))
+        draft.chmod(0o755)
+        if directory.exists():
+            shutil.rmtree(directory)
+        draft.replace(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return directory
+
+
+@contextmanager
+def write_log(path: Path) -> Iterator[Path]:
+    """Our messages and transformers' go to `path` as UTF-8, whatever the console's code page is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("harness", "transformers")]
+    level = loggers[0].level
+    loggers[0].setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield path
+    finally:
+        loggers[0].setLevel(level)
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def run_anywhere() -> Iterator[list[Redirect]]:
+    """Where there is no accelerator, calls for one that the model's code has hard-coded go to the CPU."""
+    if torch.cuda.is_available():
+        yield []
+        return
+    with redirect_cuda() as redirects:
+        yield redirects
+
+
+class LogWriter(transformers.TrainerCallback):  # type: ignore[misc]
+    """Every line Trainer shows also goes to the log file."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
+        LOG.info("step %d: %s", state.global_step, dict(logs or {}))
+
+
+class EarlyStop(transformers.TrainerCallback):  # type: ignore[misc]
+    """Stops after `patience` evaluations whose loss is not below the best by more than `threshold`.
+
+    transformers' own callback asks for load_best_model_at_end, which a file need not set.
+    """
+
+    def __init__(self, patience: int, threshold: float) -> None:
+        self.patience, self.threshold = patience, threshold
+        self.best, self.waited = float("inf"), 0
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **given: Any
+    ) -> None:
+        loss = (metrics or {}).get("eval_loss")
+        if loss is None:
+            return
+        if loss < self.best - self.threshold:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            LOG.info("stopping: %d evaluations without an eval_loss below %.4f", self.waited, self.best)
+            control.should_training_stop = True
