@@ -1,0 +1,75 @@
+"""A key that is known and still changes nothing in this file.
+
+## What it does
+Lists keys that are overruled by another key, switched off by another key, or that belong to a step which the user's own
+part (`subject`) or the model's own geometry has replaced.
+
+## Why it matters
+The file promises something that does not happen: augmentation that is never applied, an optimizer that is never built.
+Comparing two runs that differ only in such a key compares noise.
+
+## Example
+```yaml
+data:
+  preprocessing: {resize: [1024, 1024]}   # the model's own tiling and padding decide the size
+```
+
+## Use instead
+Delete the key, or say it where it is read:
+```yaml
+data:
+  preprocessing: {base_size: 1024, image_size: 640, crop_mode: true}
+```
+
+## References
+- The README's YAML section: what each key does
+- `preflight explain CFG001` for keys that nobody knows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Configuration, Facts, KeyFact
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="CFG002",
+    severity=Severity.MAJOR,
+    basis=Basis.READ,
+    contract="every known key of the YAML file changes something",
+    needs=("configuration",),
+)
+
+# What a part of the user's own may still read from the configuration that it is handed: that cannot be seen from here.
+_SECTIONS = {
+    "model": ("model.",),
+    "collator": ("data.",),
+    "peft": ("lora.",),
+    "trainer": ("training.", "optimization.", "early_stopping."),
+}
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    configuration = known(facts.configuration)
+    keys = configuration.ineffective_keys
+    if not keys:
+        return
+    yield DIAGNOSIS.finding(
+        f"{len(keys)} key(s) of {configuration.source} change nothing here: "
+        f"{', '.join(f'`{key.path}`' for key in keys[:5])}. Every key that is given should have an effect.",
+        evidence=show_some(f"`{key.path}`: {key.detail or 'nothing reads it'}" for key in keys),
+        fix="Delete these keys, or switch on what reads them; the reason stands beside each.",
+        severity=min((_weigh(key, configuration) for key in keys), key=lambda severity: severity.rank),
+    )
+
+
+def _weigh(key: KeyFact, configuration: Configuration) -> Severity:
+    if any(key.path.startswith(_SECTIONS.get(part, ())) for part in configuration.replaced_parts):
+        return Severity.MINOR
+    if key.path.startswith("data.augmentation."):
+        return Severity.NOTE  # ranges kept beside `enabled: false`: a choice that reads as one
+    return Severity.MAJOR

@@ -1,0 +1,58 @@
+"""A model that comes with its own Python code, and no permission to run it.
+
+## What it does
+Sees that the model directory's `auto_map` points at Python files and that nobody said they are trusted.
+
+## Why it matters
+Such a model can only be loaded by running the repository's code, which can do anything your account can. Preflight
+never runs it without being told to; until then every check that has to run the model is skipped, and training cannot
+load it either.
+
+## Example
+```yaml
+model: {base_model: deepseek-ai/DeepSeek-OCR}
+```
+
+## Use instead
+Read the code, pin the commit you read, then:
+```yaml
+model: {base_model: deepseek-ai/DeepSeek-OCR, revision: FULL_COMMIT_HASH, trust_remote_code: true}
+```
+
+## References
+- transformers, "Loading models with remote code": `trust_remote_code`
+- `preflight explain SEC001`, `preflight explain SEC002`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="CFG007",
+    severity=Severity.BLOCKER,
+    basis=Basis.READ,
+    contract="the model's own code may be run",
+    needs=("configuration", "repository"),
+    explains=("unloadable_model",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    configuration, repository = known(facts.configuration), known(facts.repository)
+    if not repository.has_remote_code or configuration.trust_remote_code:
+        return
+    code = [name for name in repository.files if name.endswith(".py")]
+    yield DIAGNOSIS.finding(
+        f"{configuration.base_model} can only be loaded by running its own Python code, and trust_remote_code is "
+        "not set: nothing that runs the model could be checked, and training would stop at loading.",
+        evidence=(f"code in {repository.path}: {', '.join(code[:5])}",) if code else (),
+        fix="Read the code. If you trust it, say so in the YAML file, or once with --trust on the command line.",
+        snippet="model:\n  trust_remote_code: true",
+    )

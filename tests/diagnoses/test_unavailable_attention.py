@@ -1,0 +1,28 @@
+from fixtures.specimens import HEALTHY, altered
+from fixtures.specimens.unavailable_attention import HEALTHY as FLASH
+from fixtures.specimens.unavailable_attention import SICK
+from harness.facts import Card
+
+
+def test_sdpa_is_reported_where_the_code_declares_only_others(findings_of):
+    [finding] = findings_of("unavailable_attention", SICK)
+    assert "declares only eager, flash_attention_2" in finding.summary
+    assert "attn_implementation: eager" in finding.fix.snippet
+
+
+def test_flash_attention_without_its_package_and_in_float32_is_one_finding_with_both_obstacles(findings_of):
+    [finding] = findings_of(
+        "unavailable_attention", altered(HEALTHY, {"configuration.attn_implementation": "flash_attention_2"})
+    )
+    assert len(finding.evidence) == 2
+    assert "flash_attn is not installed" in finding.evidence[0]
+
+
+def test_an_old_card_is_reported_with_its_capability(findings_of):
+    card = Card(name="Tesla T4", capability="7.5", memory_bytes=15 << 30)
+    [finding] = findings_of("unavailable_attention", altered(FLASH, {"environment.cards": (card,)}))
+    assert "Tesla T4 has capability 7.5" in finding.summary
+
+
+def test_a_machine_without_cards_says_nothing_against_flash_attention(findings_of):
+    assert findings_of("unavailable_attention", altered(FLASH, {"environment.cards": ()})) == ()

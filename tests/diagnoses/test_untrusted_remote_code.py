@@ -1,0 +1,11 @@
+from fixtures.specimens.untrusted_remote_code import HEALTHY, SICK
+
+
+def test_remote_code_without_trust_is_reported_with_its_files(findings_of):
+    [finding] = findings_of("untrusted_remote_code", SICK)
+    assert "modeling_deepseekocr.py" in finding.evidence[0]
+    assert "trust_remote_code: true" in finding.fix.snippet
+
+
+def test_a_model_without_code_needs_no_trust(findings_of):
+    assert findings_of("untrusted_remote_code", HEALTHY) == ()

@@ -1,0 +1,134 @@
+"""What every diagnosis in the catalogue must come with, so that none can be half finished."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import get_args, get_type_hints
+
+import msgspec
+import pytest
+
+from fixtures.specimens import altered
+from fixtures.specimens.healthy import HEALTHY
+from harness import facts as facts_module
+from harness.contracts import derive, judge_all, root_causes
+from harness.diagnoses import catalogue, find
+from harness.diagnosis import FAMILIES, DiagnosisModule
+from harness.facts import Facts, Unknown
+from harness.findings import Broken, Crashed, Skipped
+
+HEADINGS = ("What it does", "Why it matters", "Example", "Use instead", "References")
+EVERY = pytest.mark.parametrize("module", catalogue(), ids=lambda module: module.DIAGNOSIS.name)
+
+
+def _specimen(module: DiagnosisModule) -> ModuleType:
+    return importlib.import_module(f"fixtures.specimens.{module.DIAGNOSIS.name}")
+
+
+def _codes(facts: Facts) -> list[str]:
+    judgements = judge_all(derive(facts), facts)
+    crashed = {j.contract.id: j.outcome.error for j in judgements if isinstance(j.outcome, Crashed)}
+    assert not crashed
+    return [finding.code for finding in root_causes(judgements)]
+
+
+def _fields(annotation: object) -> dict[str, object]:
+    """The fields that a fact of this annotated type may have, over all alternatives of a union."""
+    structs = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    structs = [
+        kind for kind in structs if issubclass(kind, msgspec.Struct) and kind.__name__ not in ("Unknown", "Raised")
+    ]
+    return {name: hint for kind in structs for name, hint in get_type_hints(kind, vars(facts_module)).items()}
+
+
+def test_the_catalogue_is_not_empty_and_codes_and_names_are_unique() -> None:
+    headers = [module.DIAGNOSIS for module in catalogue()]
+    assert len(headers) > 30
+    assert len({header.code for header in headers}) == len(headers)
+    assert len({header.name for header in headers}) == len(headers)
+
+
+def test_the_healthy_specimen_survives_json() -> None:
+    assert Facts.from_json(HEALTHY.to_json()) == HEALTHY
+
+
+@EVERY
+def test_a_diagnosis_has_a_well_formed_code_of_a_known_family(module: DiagnosisModule) -> None:
+    header = module.DIAGNOSIS
+    assert re.fullmatch(r"[A-Z]{3}\d{3}", header.code)
+    assert header.family in FAMILIES
+    assert header.module == module.__name__
+    assert find(header.code) is module
+
+
+@EVERY
+def test_a_diagnosis_explains_itself_under_every_heading(module: DiagnosisModule) -> None:
+    parts = re.split(r"^## (.+)$", module.__doc__ or "", flags=re.MULTILINE)
+    assert parts[0].strip(), "the docstring begins with one sentence"
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert tuple(sections) == HEADINGS
+    assert all(text.strip() for text in sections.values())
+
+
+@EVERY
+def test_a_diagnosis_needs_only_facts_that_exist(module: DiagnosisModule) -> None:
+    for path in module.DIAGNOSIS.needs:
+        here: object = Facts
+        for step in path.split("."):
+            fields = _fields(here)
+            assert step in fields, f"{path}: there is no {step!r}"
+            here = fields[step]
+
+
+@EVERY
+def test_a_diagnosis_explains_only_diagnoses_that_exist(module: DiagnosisModule) -> None:
+    names = {other.DIAGNOSIS.name for other in catalogue()}
+    assert set(module.DIAGNOSIS.explains) <= names - {module.DIAGNOSIS.name}
+
+
+@EVERY
+def test_a_diagnosis_has_a_test_of_its_own_name(module: DiagnosisModule) -> None:
+    assert Path(__file__).parents[1].joinpath("diagnoses", f"test_{module.DIAGNOSIS.name}.py").is_file()
+
+
+@EVERY
+def test_the_sick_specimen_has_exactly_this_root_cause(module: DiagnosisModule) -> None:
+    assert _codes(_specimen(module).SICK) == [module.DIAGNOSIS.code]
+
+
+@EVERY
+def test_the_healthy_specimen_has_no_finding_at_all(module: DiagnosisModule) -> None:
+    assert _codes(_specimen(module).HEALTHY) == []
+
+
+@EVERY
+def test_specimens_survive_json(module: DiagnosisModule) -> None:
+    for specimen in (_specimen(module).HEALTHY, _specimen(module).SICK):
+        assert Facts.from_json(specimen.to_json()) == specimen
+
+
+@EVERY
+def test_every_finding_says_what_to_type_next(module: DiagnosisModule) -> None:
+    facts = _specimen(module).SICK
+    for judgement in judge_all(derive(facts, only=[module.DIAGNOSIS.code]), facts):
+        assert isinstance(judgement.outcome, Broken)
+        for finding in judgement.outcome.findings:
+            assert finding.summary.endswith(".") and finding.fix.instruction.endswith(".")
+            assert len(finding.evidence) <= 12
+
+
+@EVERY
+def test_a_lost_section_of_facts_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
+    for section in dict.fromkeys(path.partition(".")[0] for path in module.DIAGNOSIS.needs):
+        facts = altered(_specimen(module).SICK, {section: Unknown(reason="lost on the way")})
+        outcomes = [j.outcome for j in judge_all(derive(facts, only=[module.DIAGNOSIS.code]), facts)]
+        assert outcomes in ([], [Skipped("lost on the way")])
+
+
+def test_every_specimen_belongs_to_a_diagnosis() -> None:
+    specimens = {path.stem for path in Path(altered.__code__.co_filename).parent.glob("*.py")}
+    assert specimens - {"__init__", "healthy"} <= {module.DIAGNOSIS.name for module in catalogue()}
