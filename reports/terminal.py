@@ -11,8 +11,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TextIO
 
 import click
@@ -83,12 +82,12 @@ def explain_broken(broken: Broken) -> str:
     return "\n\n".join([*lead, *(explain(finding) for finding in broken.findings)])
 
 
-def render(report: Report, *, colour: bool = False, width: int = 100, written: Mapping[str, Path] | None = None) -> str:
-    """The whole report. `written` is kind -> path of the reports that were written to disk."""
+def render(report: Report, *, colour: bool = False, width: int = 100) -> str:
+    """The whole report, without a newline at its end."""
     blocks = [_headline(report, colour)]
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
     blocks += [block for block in (_waivers(report, width), _crashed(report, width), _skipped(report, width)) if block]
-    blocks.append(_closing(report, written or {}))
+    blocks.append(f"Kept: {report.count(Kept)} of {len(report.judgements)} contracts.")
     return "\n\n".join(blocks)
 
 
@@ -139,12 +138,6 @@ def _skipped(report: Report, width: int) -> str:
     for reason, identities in report.skipped.items():
         lines += _wrap(reason, width, "    ", first="  ")
         lines += _wrap(", ".join(identities), width, "      ")
-    return "\n".join(lines)
-
-
-def _closing(report: Report, written: Mapping[str, Path]) -> str:
-    lines = [f"Kept: {report.count(Kept)} of {len(report.judgements)} contracts."]
-    lines += [f"{kind}: {path}" for kind, path in written.items()]
     return "\n".join(lines)
 
 

@@ -1,0 +1,403 @@
+"""The commands `preflight` and `run-training`. Thin: whatever is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from harness.config import Config
+    from harness.gate import Clearance, Waiver
+    from reports.report import Report
+
+Level = Literal["read", "ran", "gpu"]
+
+EPILOG = """\b
+Exit codes:
+   0  clear, or nothing worse than MINOR
+  11  the worst finding is MAJOR
+  12  the worst finding is BLOCKER
+   2  usage or configuration error
+   3  nothing could be judged
+   1  Preflight itself failed
+"""
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+TRUST = click.option("--trust", is_flag=True, help="Allow the model's and your own code to run (in isolated children).")
+WAIVERS = click.option("--waivers", type=FILE, help="YAML list of findings that are accepted for a while.")
+
+
+class Refusal(click.ClickException):
+    """Something the user has to put right before we can work: one message, exit code 2."""
+
+    exit_code = 2
+
+
+@click.group(epilog=EPILOG)
+@click.version_option(package_name="preflight-ocr")
+def preflight() -> None:
+    """Find what would make fine-tuning an OCR vision-language model fail or learn nothing.
+
+    Before a GPU hour is spent: `preflight check CONFIG` looks at the model, the data, the collator, the adapter and the
+    installed versions, and names every defect with its root cause and its fix.
+    """
+    _prepare()
+
+
+@preflight.command(epilog=EPILOG)
+@CONFIG
+@click.option(
+    "--level",
+    type=click.Choice(["read", "ran", "gpu"]),
+    default="ran",
+    show_default=True,
+    help="read: no foreign code runs. ran: it runs on the CPU, isolated. gpu: on an accelerator too.",
+)
+@TRUST
+@click.option("--json", "json_path", type=FILE, help="Write the report as JSON.")
+@click.option("--html", "html_path", type=FILE, help="Write the report as one HTML page.")
+@click.option("--junit", "junit_path", type=FILE, help="Write the report as JUnit XML.")
+@click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
+@WAIVERS
+@click.pass_context
+def check(
+    context: click.Context,
+    config_path: Path,
+    level: Level,
+    trust: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+    junit_path: Path | None,
+    only: str,
+    waivers: Path | None,
+) -> None:
+    """Check the setup in the YAML file CONFIG and print the verdict."""
+    config = _load(config_path, trust=trust)
+    report = _check(config, level=level, only=_choose(only), waivers=_read_waivers(waivers))
+    _print(report)
+    _write(report, json_path=json_path, html_path=html_path, junit_path=junit_path)
+    context.exit(report.exit_code)
+
+
+@preflight.command()
+@click.argument("source", metavar="CONFIG|MODEL_DIR", type=click.Path(path_type=Path))
+@click.option("--json", "json_path", type=FILE, help="Write the facts to this file instead of printing them.")
+def probe(source: Path, json_path: Path | None) -> None:
+    """Print what the probes see, as JSON, and judge nothing.
+
+    Foreign code runs only where the YAML file says `trust_remote_code: true`; a model directory is only read.
+    """
+    import msgspec
+
+    from harness import atomic
+    from harness.check import look
+    from reports.terminal import Progress
+
+    config = _open_directory(source) if source.is_dir() else _load(source)
+    progress = Progress()
+    facts, _ = look(
+        config,
+        level="ran" if config.model.trust_remote_code else "read",
+        trust=config.model.trust_remote_code,
+        progress=progress,
+    )
+    progress.clear()
+    text = msgspec.json.format(facts.to_json(), indent=2) + b"\n"
+    if json_path is None:
+        click.echo(text.decode("utf-8"), nl=False)
+    else:
+        _save(lambda: atomic.write_bytes(json_path, text), json_path)
+        click.echo(f"Facts: {json_path}")
+
+
+@preflight.command()
+@click.argument("code", metavar="CODE|NAME")
+def explain(code: str) -> None:
+    """Print what a diagnosis means, why it matters and what to do."""
+    import inspect
+
+    from harness.diagnoses import find
+    from harness.gate import nearest
+
+    module = find(code)
+    if module is None:
+        raise Refusal(f"there is no diagnosis {code!r}{nearest(code)} `preflight list` shows all of them.")
+    diagnosis = module.DIAGNOSIS
+    click.echo(f"{diagnosis.code} {diagnosis.name} ({diagnosis.severity.value}, {diagnosis.basis.value})\n")
+    click.echo(inspect.cleandoc(module.__doc__ or "").strip())
+
+
+@preflight.command("list")
+def list_diagnoses() -> None:
+    """Print the catalogue: every diagnosis with its severity and how it is known."""
+    from harness.diagnoses import catalogue
+
+    rows = [(d.code, d.name, d.severity.value, d.basis.value, d.contract) for d in (m.DIAGNOSIS for m in catalogue())]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[4]]))
+
+
+@preflight.command("write-tests")
+@CONFIG
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the tests go.",
+)
+@TRUST
+def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
+    """Write the contract of this model as pytest tests that run without Preflight."""
+    from harness import ghostwriter
+    from harness.check import look
+    from reports.terminal import Progress
+
+    config = _load(config_path, trust=trust)
+    progress = Progress()
+    trusted = config.model.trust_remote_code
+    facts, _ = look(config, level="ran" if trusted else "read", trust=trusted, progress=progress)
+    progress.clear()
+    try:
+        written = ghostwriter.write_tests(facts, config, directory)
+    except ghostwriter.NotEnoughFacts as error:
+        raise Refusal(str(error)) from None
+    for path in written:
+        click.echo(f"Written: {path}")
+    click.echo(f"Run them: pytest {directory}")
+
+
+@preflight.command()
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    metavar="DIR",
+    default=Path("preflight-out"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where pages, reports and the adapter go.",
+)
+@click.pass_context
+def demo(context: click.Context, directory: Path) -> None:
+    """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
+    from harness.demo import prepare
+
+    try:
+        config_path = prepare(directory)
+    except OSError as error:
+        raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
+    click.echo(f"Configuration: {config_path}")
+    config = _load(config_path)
+    report = _check(config)
+    _print(report)
+    _write(report, json_path=directory / "report.json", html_path=directory / "report.html")
+    if report.verdict == "refused":
+        context.exit(report.exit_code or 1)
+    clearance = _issue(config, report)
+    click.echo("\nTraining a LoRA adapter for a few steps ...")
+    _train(config, clearance)
+    click.echo(f"\nEverything is in {directory}: the page to open first is {directory / 'report.html'}")
+
+
+@click.command(epilog=EPILOG)
+@click.option("--config", "config_path", required=True, type=FILE, help="The YAML file that says what to train.")
+@click.option(
+    "--clearance",
+    "clearance_path",
+    type=FILE,
+    help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
+)
+@TRUST
+@WAIVERS
+@click.version_option(package_name="preflight-ocr")
+@click.pass_context
+def run_training(
+    context: click.Context, config_path: Path, clearance_path: Path | None, trust: bool, waivers: Path | None
+) -> None:
+    """Check the setup, refuse to train on a BLOCKER, and otherwise train."""
+    _prepare()
+    config = _load(config_path, trust=trust)
+    accepted = _read_waivers(waivers)
+    clearance = _accept(config, clearance_path) if clearance_path else None
+    if clearance is None:
+        report = _check(config, waivers=accepted)
+        _print(report)
+        if report.verdict == "refused" or report.waiver_problems:
+            click.echo("\nTraining was not started.", err=True)
+            context.exit(report.exit_code or 2)
+        clearance = _issue(config, report, clearance_path)
+    _train(config, clearance)
+
+
+def _prepare() -> None:
+    from reports.terminal import survive_code_pages
+
+    survive_code_pages()
+    sys.excepthook = _log_failure
+
+
+def _log_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Our own failure: a short message, and the traceback in a file. Python then exits with 1."""
+    name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    text = "".join(traceback.format_exception(kind, error, trace))
+    for folder in (Path("logs"), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        where = f"The traceback is in {folder / name}; please report it."
+        break
+    else:
+        where = f"The traceback could not be written anywhere:\n{text}"
+    click.echo(f"Preflight itself failed: {kind.__name__}: {error}\n{where}", err=True)
+
+
+def _load(path: Path, *, trust: bool = False) -> Config:
+    """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
+    import msgspec
+
+    from harness.config import ConfigError, load_config
+
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        raise Refusal(str(error)) from None
+    if not trust:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=True))
+
+
+def _open_directory(directory: Path) -> Config:
+    from harness.config import build_config
+
+    if not (directory / "config.json").is_file():
+        raise Refusal(f"{directory}: seen a directory without config.json, expected a model directory or a YAML file")
+    return build_config({"model": {"base_model": str(directory.absolute())}}, source=directory.absolute())
+
+
+def _choose(only: str) -> tuple[str, ...]:
+    from harness.diagnoses import find
+    from harness.diagnosis import FAMILIES
+    from harness.gate import nearest
+
+    chosen = tuple(word.strip() for word in only.split(",") if word.strip())
+    for word in chosen:
+        if find(word) is None and word.upper() not in FAMILIES:
+            raise Refusal(f"--only: there is no diagnosis or family {word!r}{nearest(word)}")
+    return chosen
+
+
+def _read_waivers(path: Path | None) -> tuple[Waiver, ...]:
+    from harness.gate import GateError, read_waivers
+
+    if path is None:
+        return ()
+    try:
+        return read_waivers(path)
+    except GateError as error:
+        raise Refusal(str(error)) from None
+
+
+def _check(
+    config: Config, *, level: Level = "ran", only: tuple[str, ...] = (), waivers: tuple[Waiver, ...] = ()
+) -> Report:
+    from harness.check import check as check_config
+    from harness.config import ConfigError
+    from reports.terminal import Progress
+
+    progress = Progress()
+    try:
+        return check_config(
+            config,
+            level=level,
+            trust=config.model.trust_remote_code,
+            only=only,
+            waivers=waivers,
+            progress=progress,
+        )
+    except ConfigError as error:
+        raise Refusal(str(error)) from None
+    finally:
+        progress.clear()
+
+
+def _print(report: Report) -> None:
+    import shutil
+
+    from reports import terminal
+
+    width = min(shutil.get_terminal_size((100, 40)).columns, 110)
+    click.echo(terminal.render(report, colour=terminal.wants_colour(sys.stdout), width=width), color=True)
+
+
+def _write(
+    report: Report, *, json_path: Path | None = None, html_path: Path | None = None, junit_path: Path | None = None
+) -> None:
+    """After the verdict is on the terminal, so that a folder that cannot be written costs nobody the result."""
+    from reports import html, json_writer, junit
+
+    for kind, write, path in (
+        ("JSON", json_writer.write, json_path),
+        ("HTML", html.write, html_path),
+        ("JUnit", junit.write, junit_path),
+    ):
+        if path is not None:
+            _save(functools.partial(write, report, path), path)
+            click.echo(f"{kind}: {path}")
+
+
+def _save(write: Callable[[], None], path: Path) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _accept(config: Config, path: Path) -> Clearance | None:
+    """The clearance at `path` while it still holds, else None, having said why."""
+    from harness.gate import Clearance, GateError
+
+    if not path.exists():
+        return None
+    try:
+        clearance = Clearance.read(path)
+    except GateError as error:
+        raise Refusal(str(error)) from None
+    if clearance.still_holds(config):
+        click.echo(f"Cleared on {clearance.issued:%Y-%m-%d %H:%M} UTC, and nothing changed since: {path}")
+        return clearance
+    changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
+    click.echo(f"{path} no longer holds ({changed}); checking again", err=True)
+    return None
+
+
+def _issue(config: Config, report: Report, path: Path | None = None) -> Clearance:
+    from harness.gate import Clearance
+
+    clearance = Clearance.issue(config, verdict=report.verdict, level=report.level, facts_digest=report.facts.digest())
+    place = path or config.training.output_dir / "clearance.json"
+    _save(lambda: clearance.write(place), place)
+    click.echo(f"Clearance: {place}")
+    return clearance
+
+
+def _train(config: Config, clearance: Clearance) -> None:
+    from harness.training.train import train
+
+    train(config, clearance=clearance)

@@ -1,0 +1,67 @@
+"""What a newcomer's first command works on: the miniature, a few rendered pages, and a configuration that uses both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import atomic
+
+_CONFIG = """\
+# Written by `preflight demo`: edit it, then type
+#   preflight check {name}
+#   run-training --config {name}
+model:
+  base_model: {model}
+  torch_dtype: float32
+  attn_implementation: eager
+  trust_remote_code: true   # the miniature's code is ours
+lora:
+  r: 8
+  lora_alpha: 16
+  task_type: CAUSAL_LM
+  target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]
+training:
+  output_dir: {output}
+  max_steps: 8
+  per_device_train_batch_size: 2
+  gradient_accumulation_steps: 1
+  learning_rate: 3.0e-3
+  logging_steps: 1
+  save_steps: 4
+  eval_steps: 4
+  eval_strategy: steps
+  remove_unused_columns: false
+  report_to: tensorboard
+  use_cpu: true
+  seed: 42
+data:
+  train_path: {train}
+  val_path: {val}
+  max_seq_length: 1024
+"""
+
+
+def prepare(directory: Path) -> Path:
+    """Render pages into `directory` and write the configuration; returns its path. Raises OSError."""
+    import fixtures
+    from fixtures.pages import render_pages
+
+    directory = directory.absolute()
+    model = Path(fixtures.__file__).parent / "models" / "deepseek_ocr"
+    render_pages(directory / "pages" / "train", count=16, seed=1, kind="lines")
+    render_pages(directory / "pages" / "val", count=4, seed=2, kind="lines")
+    path = directory / "preflight.yaml"
+    text = _CONFIG.format(
+        name=path.name,
+        model=_quote(model),
+        output=_quote(directory / "adapter"),
+        train=_quote(directory / "pages" / "train"),
+        val=_quote(directory / "pages" / "val"),
+    )
+    atomic.write_text(path, text)
+    return path
+
+
+def _quote(path: Path) -> str:
+    """A YAML single-quoted scalar: backslashes of a Windows path mean nothing in it."""
+    return "'" + str(path).replace("'", "''") + "'"
