@@ -54,24 +54,26 @@ def start(*, result: int, parent: int) -> NoReturn:
         calls = os.dup(0)
         _replace_stdin()
         die_with_parent(parent)
-        lifeline = None if sys.platform == "linux" else calls
     except BaseException:
         traceback.print_exc()
         os._exit(_FAILED_TO_START)
-    live(calls=calls, result=result, lifeline=lifeline)
+    live(calls=calls, result=result, alone=True)
 
 
-def live(*, calls: int, result: int, lifeline: int | None = None) -> NoReturn:
-    """Read the one call from descriptor `calls`, make it, write what came of it to descriptor `result`, and end."""
+def live(*, calls: int, result: int, alone: bool) -> NoReturn:
+    """Read the one call from descriptor `calls`, make it, write what came of it to descriptor `result`, and end.
+
+    A child that is `alone` has no warm parent to end its family for it, should we be killed.
+    """
     try:
         payload = read_frame(calls, _CALL_BYTES)
         if payload is None:  # we were given up before we began
             os._exit(_FAILED_TO_START)
         call = msgspec.msgpack.decode(payload, type=Call)
-        if lifeline is None:
-            os.close(calls)
+        if alone:
+            _end_with(calls)
         else:
-            threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+            os.close(calls)
         send = _open_channel(result)
         _open_streams()
         sys.path[:0] = call.path
@@ -93,8 +95,10 @@ def live(*, calls: int, result: int, lifeline: int | None = None) -> NoReturn:
         leave(ANSWER_LOST)
     try:
         for flush in flushers:
-            with contextlib.suppress(Exception):
+            try:
                 flush()
+            except Exception:  # closed, or replaced by something that cannot be flushed
+                continue
         send(answer)
     except BaseException:
         leave(CHANNEL_LOST)
@@ -258,7 +262,20 @@ def _calm_torch() -> None:
 
 
 def _end_with(lifeline: int) -> None:
-    """Where the kernel has no such service: end as soon as the other end of `lifeline` is closed."""
+    """Have this process, and if possible its group, end as soon as the other end of the pipe `lifeline` is closed."""
+    if sys.platform == "linux":
+        import fcntl
+
+        # The kernel then sends a signal to the whole group whenever something happens to the pipe, and all that still
+        # can happen is its end. No thread of ours has to be alive for that.
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    else:
+        threading.Thread(target=_wait_for_end, args=(lifeline,), daemon=True).start()
+
+
+def _wait_for_end(lifeline: int) -> None:
     with contextlib.suppress(OSError):
         while os.read(lifeline, 1):
             pass

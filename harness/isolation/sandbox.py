@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from harness.isolation.capture import Capture
-from harness.isolation.endings import Ending, Limits, SandboxUnavailable
+from harness.isolation.endings import Died, Ending, Limits, SandboxUnavailable
 from harness.isolation.sources import Event, Source, Spawner, WarmParent
 from harness.isolation.watch import LEAVE_SECONDS, Replies, Watch
 from harness.isolation.wire import Call, encode, write_frame
@@ -107,8 +107,7 @@ class Sandbox:
 
     def submit(self, target: str, arguments: Mapping[str, object], *, limits: Limits | None = None) -> Job:
         """Start the same at once, without waiting. It is for the caller to run no more at a time than cores allow."""
-        if not self._open:
-            raise RuntimeError("the sandbox is closed: use it inside `with Sandbox() as sandbox:`")
+        self._check_open()
         if ":" not in target:
             raise ValueError(f"target {target!r} names no function, expected 'package.module:function'")
         limits = limits or self._limits
@@ -123,9 +122,14 @@ class Sandbox:
         source = self._get_warm() if forks else Spawner(self._environment)
         job = Job(call, source, self._finish)
         with self._lock:
+            self._check_open()
             self._jobs.add(job)
-        job.start()
+            job.start()
         return job
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("the sandbox is closed: use it inside `with Sandbox() as sandbox:`")
 
     def _finish(self, job: Job, preloaded: dict[str, str]) -> None:
         with self._lock:
@@ -135,6 +139,7 @@ class Sandbox:
     def _get_warm(self) -> WarmParent:
         """A warm process that served and then died (a child may have killed it) is replaced by a new one."""
         with self._lock:
+            self._check_open()
             if self._warm is None or self._warm.replaceable:
                 self._warm = WarmParent(self._preload, self._environment)
             return self._warm
@@ -179,7 +184,8 @@ class Job:
         try:
             ending, preloaded = self._supervise()
         except SandboxUnavailable as error:
-            ending = error
+            stopped = Died(reason="was stopped before its end, as asked", output="", seconds=0.0)
+            ending = stopped if self._cancelled.is_set() else error
         finally:
             self._finish(self, preloaded)
             self._ending = ending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import socket
@@ -83,6 +84,7 @@ class WarmParent:
         self._closed = False
         self._settled = threading.Event()
         self._children: dict[int, _ForkedProcess] = {}
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output_end, output = os.pipe()
@@ -124,7 +126,7 @@ class WarmParent:
     def begin(self, calls: int, output: int, result: int, events: queue.SimpleQueue[Event]) -> Process:
         self.wait()
         with self._lock:
-            number = len(self._children) + 1
+            number = next(self._numbers)
             process = self._children[number] = _ForkedProcess(self, number, events)
         try:
             socket.send_fds(self._line, [encode(Fork(job=number))], [calls, output, result])
@@ -167,7 +169,7 @@ class WarmParent:
                 case Forked(job=job, pid=pid):
                     self._children[job].pid = pid
                 case Ended(job=job) as ended:
-                    self._children[job].end(ended)
+                    self._children.pop(job).end(ended)
         self._bury()
 
     def _receive(self) -> bytes:
@@ -206,7 +208,6 @@ class _ForkedProcess:
         self._warm = warm
         self._number = number
         self._events = events
-        self._over = False
 
     def kill(self) -> None:
         self._warm.kill_job(self._number)
@@ -215,14 +216,10 @@ class _ForkedProcess:
         self._warm.destroy()
 
     def end(self, ended: Ended) -> None:
-        self._over = True
         self.pid = None
         self._events.put(ended)
 
     def lose(self, reason: str) -> None:
-        if self._over:
-            return
-        self._over = True
         if self.pid is not None:  # the kernel has killed the child itself, yet not what it had started
             kill_family(self.pid)
         self._events.put(SandboxUnavailable(reason))

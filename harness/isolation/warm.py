@@ -120,7 +120,7 @@ class _Parent:
         except BaseException:  # noqa: BLE001  (a copy of this process must in no case go on as the parent)
             traceback.print_exc(file=sys.__stderr__)
             os._exit(1)
-        live(calls=calls, result=result)
+        live(calls=calls, result=result, alone=False)
 
     def _reap(self) -> None:
         """Bury whoever ended. A child's id stays its own until then, so its family is killed by that id before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
 import msgspec
@@ -127,11 +127,18 @@ def encode(message: Struct | Mapping[str, object]) -> bytes:
     return _encoder.encode(message)
 
 
-def write_frame(descriptor: int, payload: bytes) -> None:
+def write_frame(
+    descriptor: int,
+    payload: bytes,
+    # Bound here, since the code that ran in a child may have replaced them everywhere else by the time of its answer.
+    _write: Callable[[int, memoryview], int] = os.write,
+    _measure: Callable[[bytes], int] = len,
+    _view: type[memoryview] = memoryview,
+) -> None:
     """Write one message to a pipe; raises BrokenPipeError when nobody reads it any more."""
-    view = memoryview(_LENGTH.pack(len(payload)) + payload)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    rest = _view(_LENGTH.pack(_measure(payload)) + payload)
+    while rest:
+        rest = rest[_write(descriptor, rest) :]
 
 
 def read_frame(descriptor: int, limit: int) -> bytes | None:
