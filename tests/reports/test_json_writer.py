@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reports import json_writer
+
+SCHEMA = Path(__file__).with_name("report.schema.json")
+
+
+def test_the_outward_schema_is_frozen():
+    """To change the shape, raise `schema_version` and write the new schema into the golden file."""
+    assert msgspec.json.schema(json_writer.Document) == json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+
+def test_what_is_written_fits_the_schema(report):
+    document = msgspec.json.decode(json_writer.render(report), type=json_writer.Document)
+    assert document.schema_version == 1
+    assert document.facts_digest == report.facts.digest()
+
+
+def test_the_document_says_what_the_report_says(report):
+    document = json.loads(json_writer.render(report))
+    assert list(document) == [
+        "schema_version", "verdict", "findings", "outcomes", "facts_digest", "environment", "timings",
+    ]  # fmt: skip
+    assert document["verdict"] == "refused"
+    assert document["findings"][0] == {
+        "code": "COL001",
+        "name": "broadcast_mask",
+        "severity": "BLOCKER",
+        "basis": "ran",
+        "summary": "seen 1, expected 19",
+        "evidence": ["row 0: 1 entry for 19 tokens"],
+        "fix": {"instruction": "Build one entry per token.", "snippet": "mask = input_ids == image_token_id"},
+        "docs": "docs/diagnoses.md#col001",
+    }
+    assert [(o["id"], o["outcome"], o["reason"]) for o in document["outcomes"]][2:4] == [
+        ("COL004-shifted_mask", "broken", "a consequence of COL001"),
+        ("DEV001-hard_coded_device", "skipped", "no accelerator here"),
+    ]
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(report, tmp_path):
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(OSError):
+        json_writer.write(report, tmp_path / "report.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
