@@ -1,12 +1,12 @@
 """A key that is known and still changes nothing in this file.
 
 ## What it does
-Lists keys that are overruled by another key, switched off by another key, or that belong to a step which the user's own
-part (`subject`) or the model's own geometry has replaced.
+Lists keys that are overruled by another key, switched off by another key, or that belong to a step which the user's
+own part (`subject`) or the model's own geometry has replaced.
 
 ## Why it matters
-The file promises something that does not happen: augmentation that is never applied, an optimizer that is never built.
-Comparing two runs that differ only in such a key compares noise.
+The file promises something that does not happen: augmentation that is never applied, an optimizer that is never
+built. Comparing two runs that differ only in such a key compares noise.
 
 ## Example
 ```yaml

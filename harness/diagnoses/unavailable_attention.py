@@ -5,7 +5,8 @@ Holds `model.attn_implementation` against what the model's code declares, the pa
 
 ## Why it matters
 FlashAttention 2 is a separate package, needs a card of capability 8.0 or newer and half-precision inputs. Some remote
-code knows only eager and flash attention and refuses sdpa. Either way loading stops, often on the rented machine only.
+code knows only eager and flash attention and refuses sdpa. Either way loading stops, often on the rented machine
+only.
 
 ## Example
 ```yaml

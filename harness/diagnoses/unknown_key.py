@@ -4,8 +4,8 @@
 Compares every key of the file with the keys that Preflight, `TrainingArguments` and PEFT know.
 
 ## Why it matters
-A misspelt key changes nothing: the run uses the default and looks as if it had been configured. A learning rate that is
-200 times too small costs a whole run before anybody suspects the spelling.
+A misspelt key changes nothing: the run uses the default and looks as if it had been configured. A learning rate that
+is 200 times too small costs a whole run before anybody suspects the spelling.
 
 ## Example
 ```yaml

@@ -4,8 +4,8 @@
 Holds the warm-up against the optimizer steps of the whole run: rows / batch size / accumulation, times epochs.
 
 ## Why it matters
-The learning rate climbs from zero during warm-up. When the run ends first, training never sees the rate that was asked
-for, the loss hardly moves, and the model is blamed.
+The learning rate climbs from zero during warm-up. When the run ends first, training never sees the rate that was
+asked for, the loss hardly moves, and the model is blamed.
 
 ## Example
 ```yaml

@@ -1,0 +1,86 @@
+"""Text that is not ASCII, and a file or console opened in a legacy code page.
+
+## What it does
+When the rows hold more than ASCII, looks for `open()` calls without `encoding="utf-8"` in your own parts on a machine
+whose default is not UTF-8, for calls that name a legacy code page, and for a standard output that is not UTF-8.
+
+## Why it matters
+Windows opens files in a regional code page unless told otherwise. The first Cyrillic letter that is logged or printed
+raises UnicodeEncodeError, hours into the run; or it is written as question marks and nobody notices.
+
+## Example
+```python
+open("train.log", "w").write(prediction)      # cp1252 on many machines
+```
+
+## Use instead
+```python
+open("train.log", "w", encoding="utf-8").write(prediction)
+sys.stdout.reconfigure(encoding="utf-8")
+```
+
+## References
+- Python, PEP 597 "Add optional EncodingWarning" and PEP 540 "Add a new UTF-8 Mode"
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_site, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="ENV002",
+    severity=Severity.MAJOR,
+    basis=Basis.READ,
+    contract="every text that is written can hold the rows' letters",
+    needs=("environment", "dataset", "subject"),
+)
+
+_UNICODE = {"utf-8", "utf-8-sig", "utf-7", "utf-16", "utf-32"}
+
+
+def applies(facts: Facts) -> bool:
+    return isinstance(facts.dataset, Unknown) or not facts.dataset.text_is_ascii
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    environment, subject = known(facts.environment), known(facts.subject)
+    default_is_legacy = _is_legacy(environment.text_encoding)
+    sites = [
+        site
+        for site in subject.files_without_utf8
+        if default_is_legacy or any(_is_legacy(word) for word in re.findall(r"[\w-]+", site.kind))
+    ]
+    console = _is_legacy(environment.stdout_encoding)
+    if not sites and not console:
+        return
+    places = [f"your code at {show_site(sites[0])}"] if sites else []
+    places += [f"the standard output ({environment.stdout_encoding})"] if console else []
+    yield DIAGNOSIS.finding(
+        f"The rows hold letters beyond ASCII, and not every text is written as UTF-8: {' and '.join(places)}. The "
+        " first such letter raises UnicodeEncodeError or is lost.",
+        evidence=(
+            f"open() without encoding= uses {environment.text_encoding}",
+            f"standard output is {environment.stdout_encoding}",
+            *show_some(show_site(site) for site in sites),
+        ),
+        fix='Name encoding="utf-8" at every open(), and start Python in UTF-8 mode.',
+        snippet='open(path, "w", encoding="utf-8")\n# and in the shell:\nexport PYTHONUTF8=1   # Windows: set PYTHONUTF8=1',
+        severity=None if sites or subject.parts else Severity.MINOR,
+    )
+
+
+def _is_legacy(name: str) -> bool:
+    """Whether this names a text encoding that cannot hold every letter; words that name none are not legacy."""
+    try:
+        codec = codecs.lookup(name)
+    except LookupError:
+        return False
+    return codec.name.removesuffix("-le").removesuffix("-be") not in _UNICODE

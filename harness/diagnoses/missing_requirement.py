@@ -1,0 +1,66 @@
+"""A package that the model's own code imports and that is not installed.
+
+## What it does
+Reads every import of the remote code and looks the package up among the installed ones. Imports under `try` or `if`
+are left out: the code can do without them.
+
+## Why it matters
+Loading stops with "This modeling file requires the following packages that were not found in your environment", one
+package at a time if you are unlucky, each on the machine that is already paid for.
+
+## Example
+```python
+from easydict import EasyDict      # in the model's modeling_*.py, and easydict is not installed
+```
+
+## Use instead
+```bash
+pip install easydict
+```
+
+## References
+- deepseek-ai/DeepSeek-OCR#287
+- huggingface/transformers#28459
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="ENV004",
+    severity=Severity.BLOCKER,
+    basis=Basis.READ,
+    contract="every package that the model's own code imports is installed",
+    needs=("repository",),
+    explains=("unloadable_model",),
+)
+
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+    "fitz": "pymupdf",
+}
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    missing = [i for i in known(facts.repository).imports if i.status == "missing package" and not i.conditional]
+    if not missing:
+        return
+    packages = dict.fromkeys(i.module.partition(".")[0] for i in missing)
+    install = " ".join(_DISTRIBUTIONS.get(package, package) for package in packages)
+    yield DIAGNOSIS.finding(
+        f"The model's own code imports {', '.join(packages)}, which {'is' if len(packages) == 1 else 'are'} not "
+        "installed. The model cannot be loaded without.",
+        evidence=show_some(f"{i.file}:{i.line} imports {i.module}" for i in missing),
+        fix="Install what is missing.",
+        snippet=f"pip install {install}",
+    )

@@ -1,0 +1,69 @@
+"""A name that the model's own code imports and that the installed library no longer has.
+
+## What it does
+Resolves every `from package import name` of the remote code against the installed package's source, without running
+either. Imports under `try` or `if` are left out.
+
+## Why it matters
+Remote code is written against one window of library releases. Outside of it loading stops with "cannot import name
+...", and behind the first such name there are often more, so that installing by trial and error takes a day.
+
+## Example
+```python
+from transformers.models.llama.modeling_llama import LlamaFlashAttention2   # gone since transformers 4.48
+```
+
+## Use instead
+Install a release inside the code's window, the one its model card names:
+```bash
+pip install "transformers==4.46.3"
+```
+
+## References
+- deepseek-ai/DeepSeek-OCR#7
+- deepseek-ai/DeepSeek-OCR#182
+- deepseek-ai/DeepSeek-OCR#302
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Import, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="VER001",
+    severity=Severity.BLOCKER,
+    basis=Basis.READ,
+    contract="the installed libraries have every name that the model's own code imports",
+    needs=("repository",),
+    explains=("unloadable_model", "failing_forward"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    repository = known(facts.repository)
+    missing = [i for i in repository.imports if i.status in ("missing name", "missing module") and not i.conditional]
+    if not missing:
+        return
+    packages = tuple(dict.fromkeys(i.module.partition(".")[0] for i in missing))
+    installed = {} if isinstance(facts.environment, Unknown) else facts.environment.packages
+    versions = ", ".join(f"{package} {installed.get(package, '(version unknown)')}" for package in packages)
+    symbols = tuple(dict.fromkeys(i.name or i.module for i in missing))
+    yield DIAGNOSIS.finding(
+        f"The model's own code imports {len(symbols)} name(s) that the installed {versions} "
+        f"{'does' if len(packages) == 1 else 'do'} not have: {', '.join(symbols[:5])}. The model cannot be loaded.",
+        evidence=show_some(map(_show, missing)),
+        fix=f"Install a release of {' and '.join(packages)} that still has these names; the model card says which one "
+        "the code was written for.",
+        snippet="\n".join(f'pip install "{package}==THE_RELEASE_ON_THE_MODEL_CARD"' for package in packages),
+    )
+
+
+def _show(missing: Import) -> str:
+    statement = f"from {missing.module} import {missing.name}" if missing.name else f"import {missing.module}"
+    return f"{missing.file}:{missing.line}: {statement}" + (f" ({missing.detail})" if missing.detail else "")

