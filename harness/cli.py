@@ -131,7 +131,7 @@ def explain(code: str) -> None:
 
     module = find(code)
     if module is None:
-        raise Refusal(f"there is no diagnosis {code!r}{nearest(code)} `preflight list` shows all of them.")
+        raise Refusal(f"there is no diagnosis {code!r}{nearest(code)}\nType `preflight list` to see all of them.")
     diagnosis = module.DIAGNOSIS
     click.echo(f"{diagnosis.code} {diagnosis.name} ({diagnosis.severity.value}, {diagnosis.basis.value})\n")
     click.echo(inspect.cleandoc(module.__doc__ or "").strip())
