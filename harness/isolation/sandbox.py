@@ -208,6 +208,8 @@ class Job:
             replies.join(1.0)
             capture.join(1.0)
             feeder.join(1.0)
+            if feeder.is_alive():  # it holds on to its descriptor, whose number must not become another file's
+                call_end.detach()
             watch.drain()
             return watch.tell(capture.read()), watch.preloaded
 

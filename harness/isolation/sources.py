@@ -40,7 +40,7 @@ START_SECONDS = 180
 _OUTPUT_BYTES = 2**14
 _decode = msgspec.msgpack.Decoder(Importing | Ready | Forked | Ended).decode
 
-Event = Started | Value | Failure | Unsendable | Ended | Oversized | SandboxUnavailable | None
+Event = Started | Value | Failure | Unsendable | Ended | Oversized | None
 """What happens to a child; None is an answer that cannot be understood."""
 
 
@@ -119,7 +119,7 @@ class WarmParent:
         # The process itself is ended by an alarm after START_SECONDS, so that this wait has an end.
         while not self._settled.wait(0.2):
             pass
-        if self._failure is not None or self._preloaded is None:
+        if self._preloaded is None:
             raise SandboxUnavailable(self._failure or "the sandbox was closed")
         return self._preloaded
 
@@ -127,11 +127,13 @@ class WarmParent:
         self.wait()
         with self._lock:
             number = next(self._numbers)
-            process = self._children[number] = _ForkedProcess(self, number, events)
-        try:
+            process = _ForkedProcess(self, number, events)
+            if self._failure is not None:  # another child has killed it in this moment
+                process.lose(self._failure)
+                return process
+            self._children[number] = process
+        with contextlib.suppress(OSError):  # it is gone: the listener notices, and says so to all
             socket.send_fds(self._line, [encode(Fork(job=number))], [calls, output, result])
-        except OSError as error:
-            raise SandboxUnavailable(f"the warm process cannot be reached: {error}") from None
         return process
 
     def kill_job(self, number: int) -> None:
@@ -142,6 +144,10 @@ class WarmParent:
         """It does not answer (a child may have stopped it): kill it, which ends its children too."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    def wait_for_burial(self) -> None:
+        """After this, whoever needs a warm process knows that it needs a new one."""
+        self._listener.join(3.0)
 
     def close(self) -> None:
         """End it and its children."""
@@ -155,7 +161,7 @@ class WarmParent:
         except subprocess.TimeoutExpired:
             self.destroy()
             self._process.wait()
-        self._listener.join(3.0)
+        self.wait_for_burial()
         self._line.close()
 
     def _listen(self) -> None:
@@ -195,9 +201,9 @@ class WarmParent:
             )
         else:
             self._failure = f"lost the warm process it was forked from, which {tell_status(status)}"
-        self._settled.set()
         with self._lock:
             children = list(self._children.values())
+        self._settled.set()
         for child in children:
             child.lose(self._failure)
 
@@ -214,6 +220,7 @@ class _ForkedProcess:
 
     def abandon(self) -> None:
         self._warm.destroy()
+        self._warm.wait_for_burial()
 
     def end(self, ended: Ended) -> None:
         self.pid = None
@@ -222,7 +229,7 @@ class _ForkedProcess:
     def lose(self, reason: str) -> None:
         if self.pid is not None:  # the kernel has killed the child itself, yet not what it had started
             kill_family(self.pid)
-        self._events.put(SandboxUnavailable(reason))
+        self._events.put(Ended(job=self._number, status=None, reason=reason))
 
 
 # ---- spawned

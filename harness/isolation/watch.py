@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
-from harness.isolation.endings import Died, Ending, Limits, Raised, Returned, SandboxUnavailable
+from harness.isolation.endings import Died, Ending, Limits, Raised, Returned
 from harness.isolation.processes import measure_usage, tell_status
 from harness.isolation.sources import START_SECONDS, Event, Process
 from harness.isolation.wire import Ended, Failure, Forked, Oversized, Started, Unsendable, Value, read_frame
@@ -110,11 +110,6 @@ class Watch:
                     self._reason = self._reason or event.reason
             case Oversized():
                 self._stop(f"returned more than {_tell_bytes(self._limits.result_bytes)} and was stopped")
-            case SandboxUnavailable():
-                self._ended = True
-                if not self._started:
-                    raise event
-                self._reason = self._reason or str(event)
             case None:
                 self._stop("sent back something that is no result and was stopped")
             case Forked():
