@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch.overrides import TorchFunctionMode
 
-_TORCH = str(Path(torch.__file__).parent)
+_NOT_FOREIGN = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +81,9 @@ def _is_cuda(device: object) -> bool:
 
 
 def _record(found: list[Redirect], call: str) -> None:
-    """Note the innermost line outside torch and outside this file."""
+    """Note the innermost line outside torch and outside our own probes."""
     frame = sys._getframe(1)
-    while frame.f_back and (frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith(_TORCH)):
+    while frame.f_back and frame.f_code.co_filename.startswith(_NOT_FOREIGN):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     place = Redirect(file=file, line=line, code=linecache.getline(file, line).strip(), call=call)

@@ -1,0 +1,167 @@
+"""LoRA before a step is made: what it hits, by part, and which keywords PEFT's task wrapper adds to every call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.config import Config
+from harness.facts import Adapter, Target, Unknown
+from harness.training.adapter import attach
+from probes.assembly import Assembly
+from probes.parts import Anatomy, unwrap
+from probes.tracing import describe_error
+
+
+def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]:
+    """The Adapter facts, and the adapted model or None. `keys` are the batch's."""
+    model, bare, anatomy = parts.model, parts.bare, parts.anatomy
+    names_before = tuple(name for name, module in bare.named_modules() if _can_carry(module))
+    accepted = set(parts.forward_names) if not _takes_anything(bare) else None
+    fitting = tuple(find_fitting_task_types(keys, accepted))
+    # One of the two doors: the adapter step may be the user's.
+    try:
+        adapted = attach(model, parts.config)
+    except Exception as error:
+        targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
+        task = parts.config.lora.task_type
+        return Adapter(raised=describe_error(error), task_type=task, targets=targets, fitting_task_types=fitting), None
+    settings = _read_settings(adapted)
+    task_type = _spell(getattr(settings, "task_type", None))
+    injected = inject(task_type, keys)
+    inner, _ = unwrap(adapted)
+    return Adapter(
+        task_type=task_type,
+        injected=injected,
+        rejected=tuple(k for k in injected if accepted is not None and k not in accepted),
+        fitting_task_types=fitting,
+        targets=_name_targets(settings, parts.config, names_before, anatomy),
+        trainable=sum(p.numel() for p in adapted.parameters() if p.requires_grad),
+        total=sum(p.numel() for p in adapted.parameters()),
+        key_example=next((n for n, _ in adapted.named_parameters() if "lora_" in n), ""),
+        inside_wrapper=_wraps_a_wrapper(adapted),
+        on_tied_weights=_find_tied(inner),
+    ), adapted
+
+
+def _takes_anything(model: nn.Module) -> bool:
+    import inspect
+
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(type(model).forward).parameters.values())
+
+
+def _can_carry(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+
+
+def _read_settings(adapted: Any) -> Any:
+    """The first adapter's LoraConfig, None where the user's step used something else than PEFT."""
+    configs = getattr(adapted, "peft_config", None)
+    return next(iter(configs.values()), None) if isinstance(configs, Mapping) else None
+
+
+def _spell(task_type: Any) -> str | None:
+    return None if task_type is None else str(getattr(task_type, "value", task_type))
+
+
+def _name_targets(
+    settings: Any, config: Config, names: Sequence[str], anatomy: Anatomy
+) -> tuple[Target, ...] | Unknown:
+    if settings is None and config.subject.peft is not None:
+        return Unknown(reason="the adapter step returned no PEFT model, so its targets cannot be read")
+    asked = getattr(settings, "target_modules", None) or config.lora.target_modules
+    # PEFT replaces a regular expression or "all-linear" by the set of names; what the user wrote explains more.
+    return count_targets(config.lora.target_modules if config.subject.peft is None else asked, names, anatomy)
+
+
+def count_targets(asked: Any, names: Sequence[str], anatomy: Anatomy) -> tuple[Target, ...] | Unknown:
+    """How many modules each entry of target_modules hits, by part; matched as PEFT matches suffixes and patterns."""
+    if asked is None:
+        return Unknown(reason="target_modules is not given; PEFT chooses by model type")
+    if isinstance(asked, str):
+        return (Target(name=asked, hits=_tally((n for n in names if _matches_pattern(asked, n)), anatomy)),)
+    return tuple(
+        Target(name=name, hits=_tally((n for n in names if n == name or n.endswith("." + name)), anatomy))
+        for name in sorted(asked)
+    )
+
+
+def _matches_pattern(pattern: str, name: str) -> bool:
+    return pattern == "all-linear" or re.fullmatch(pattern, name) is not None
+
+
+def _tally(names: Iterator[str], anatomy: Anatomy) -> dict[str, int]:
+    hits: dict[str, int] = {}
+    for name in names:
+        part = anatomy.part_of(name)
+        hits[part] = hits.get(part, 0) + 1
+    return hits
+
+
+def _wraps_a_wrapper(adapted: Any) -> bool:
+    from transformers import PreTrainedModel
+
+    base = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
+    return not isinstance(base, PreTrainedModel) and any(isinstance(m, PreTrainedModel) for m in base.modules())
+
+
+def _find_tied(model: nn.Module) -> tuple[str, ...]:
+    """Adapted modules whose weight is another module's too."""
+    owners: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and not hasattr(module, "base_layer"):
+            owners.setdefault(id(weight), []).append(name)
+    shared = {name for names in owners.values() if len(names) > 1 for name in names}
+    return tuple(sorted(n for n in shared if n.endswith(".base_layer")))
+
+
+class _Stub(nn.Module):
+    """A stand-in for the model: notes the keywords that a task wrapper hands to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.config = {"model_type": "stub", "hidden_size": 2}
+        self.arrived: set[str] = set()
+
+    def forward(self, **given: Any) -> Any:
+        self.arrived = set(given)
+        raise _Arrived
+
+    def prepare_inputs_for_generation(self, input_ids: Any, **given: Any) -> Any:
+        return {"input_ids": input_ids, **given}
+
+
+class _Arrived(Exception):
+    """Ends a call as soon as its keywords are known."""
+
+
+def inject(task_type: str | None, keys: Sequence[str]) -> tuple[str, ...]:
+    """The keywords that the installed PEFT's wrapper for `task_type` adds to a call with `keys`. Found by calling it."""
+    from peft import LoraConfig, get_peft_model
+
+    stub = _Stub()
+    adapted = get_peft_model(stub, LoraConfig(task_type=task_type, target_modules=["layer"]))  # type: ignore[arg-type]
+    dummy = torch.zeros(1, 1, dtype=torch.long)
+    # One of the two doors: a wrapper may look into its stand-in and fail before it calls it.
+    try:
+        adapted(**{key: dummy for key in keys})
+    except _Arrived:
+        pass
+    except Exception:
+        return ()
+    return tuple(sorted(stub.arrived - set(keys) - {"output_attentions", "output_hidden_states", "return_dict", "inputs_embeds"}))
+
+
+def find_fitting_task_types(keys: Sequence[str], accepted: set[str] | None) -> Iterator[str]:
+    """The task types whose wrapper adds nothing that forward does not take."""
+    from peft import TaskType
+
+    for task_type in TaskType:
+        if accepted is None or all(k in accepted for k in inject(task_type.value, keys)):
+            yield str(task_type.value)

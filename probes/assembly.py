@@ -1,0 +1,173 @@
+"""Putting the parts under test together inside a child process: model, processor, collators, rows.
+
+Everything here runs foreign code. Each part is made on first use and raises what its maker raises; the probes decide what
+to write down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.config import Config, load_config
+from harness.families import Family, find_family
+from harness.training.model import find_directory, find_image_dtype, load_processor
+from harness.training.subject import load_part
+from probes.model import Built, build, read_config_json
+from probes.parts import Anatomy, read_anatomy, unwrap
+
+Row = Mapping[str, Any]
+Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
+SAMPLED_ROWS = 3
+
+
+class Assembly:
+    """The user's parts where the YAML names them, ours elsewhere.
+
+    `collate` is the collator in use, `reference` is always ours, None for a model that no family declares.
+    """
+
+    def __init__(self, config_path: str | Path) -> None:
+        torch.set_num_threads(1)
+        self.config: Config = load_config(Path(config_path))
+
+    @cached_property
+    def built(self) -> Built:
+        """The model as loaded, by the user's loader or ours."""
+        return build(self.config)
+
+    @property
+    def model(self) -> Any:
+        """What the loader returned: maybe a wrapper."""
+        return self.built.model
+
+    @cached_property
+    def bare(self) -> Any:
+        """The Hugging Face model, without a wrapper of the user's."""
+        return unwrap(self.model)[0]
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where the parts of the bare model are."""
+        return read_anatomy(self.bare)
+
+    @cached_property
+    def forward_names(self) -> tuple[str, ...]:
+        """The named parameters of the bare model's forward."""
+        kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        found = inspect.signature(type(self.bare).forward).parameters.values()
+        return tuple(p.name for p in found if p.kind not in kinds and p.name != "self")
+
+    @cached_property
+    def directory(self) -> Path:
+        """The model directory on disk. Raises LoadError where only a hub id is known and it cannot be reached."""
+        return find_directory(self.config)
+
+    @cached_property
+    def family(self) -> Family | None:
+        """The declared family, recognised by what forward takes."""
+        return find_family(frozenset(self.forward_names), read_config_json(self.directory))
+
+    @cached_property
+    def processor(self) -> Any:
+        """What AutoProcessor gives, or the tokenizer where it gives nothing."""
+        return load_processor(self.config).processor
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, by itself or inside the processor."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @cached_property
+    def image_dtype(self) -> torch.dtype:
+        """The dtype of the vision weights."""
+        return find_image_dtype(self.bare)
+
+    @cached_property
+    def reference(self) -> Collate | None:
+        """Our own collator: a batch that the family's declaration says the model accepts."""
+        return self._build_ours()
+
+    @cached_property
+    def collate(self) -> Collate:
+        """The collator in use. Raises LookupError where there is neither a user's nor a declared family."""
+        make = load_part(self.config, "collator")
+        if make is not None:
+            made: Collate = make(self.config, self.processor, self.model)
+            return made
+        if self.reference is None:
+            raise LookupError("no family declares this model; name your collator under subject.collator in the YAML")
+        return self.reference
+
+    def _build_ours(self) -> Collate | None:
+        if self.family is None:
+            return None
+        from harness.training.collate import build_collator
+
+        # A tokenizer of its own: the user's factory may change the one it is given.
+        return build_collator(
+            self.config,
+            family=self.family,
+            tokenizer=load_processor(self.config).tokenizer,
+            image_dtype=self.image_dtype,
+            directory=self.directory,
+        )
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Every training row, with an absolute image path."""
+        return read_rows(self.config.data.train_path)
+
+    @cached_property
+    def sample(self) -> tuple[dict[str, Any], ...]:
+        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable."""
+        return choose_sample(self.rows)
+
+    def seeded(self, collate: Collate, rows: Sequence[Row]) -> Mapping[str, Any]:
+        """Collate under a fixed seed, so that two batches differ only where their rows do."""
+        import random
+
+        random.seed(0)
+        torch.manual_seed(0)
+        return collate([dict(row) for row in rows])
+
+
+def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
+    """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
+    if directory is None:
+        raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
+    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
+    return tuple(
+        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row) for row in rows
+    )
+
+
+def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:
+    """At most SAMPLED_ROWS rows with an image, in file order. Raises ValueError where none can be opened."""
+    from PIL import Image
+
+    sized = []
+    for index, row in enumerate(rows[:looked_at]):
+        try:
+            with Image.open(row["image_path"]) as image:
+                image.load()
+                sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
+        except (KeyError, OSError, SyntaxError):  # the dataset probe reports each of them with its row
+            continue
+    if not sized:
+        raise ValueError("no row has an image that can be opened")
+    wishes = (
+        max(sized, key=lambda s: max(s[1] / s[2], s[2] / s[1])),
+        max(sized, key=lambda s: s[1] * s[2]),
+        max(sized, key=lambda s: s[3]),
+        *sized,
+    )
+    chosen = sorted(dict.fromkeys(w[0] for w in wishes))
+    first = list(dict.fromkeys(w[0] for w in wishes))[:SAMPLED_ROWS]
+    return tuple(rows[i] for i in chosen if i in first)

@@ -1,0 +1,180 @@
+"""The collator on real rows: types, shapes, dtypes, ranges, rows in and out, pickling, determinism, tokens by role."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import torch
+from PIL import Image, ImageOps
+
+from harness.facts import Batch, Collator, PixelView, Raised, Site, Unknown
+from harness.families import Family
+from harness.training.collate import CollateError
+from probes.assembly import Assembly
+from probes.batches import RowReader, compare, describe
+from probes.pixels import compare_views, count_views
+from probes.processor import record_image_calls
+from probes.tracing import describe_error
+
+UNDECLARED = "no family declares this model, so there is no reference batch"
+
+
+def observe(config_path: str) -> dict[str, object]:
+    """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
+    with record_image_calls() as calls:
+        facts = look_at_collator(Assembly(config_path))
+    return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
+
+
+def look_at_collator(parts: Assembly) -> Collator:
+    """Everything about the collator in use, and the same rows through ours as a yardstick."""
+    rows = parts.sample
+    reader = RowReader(
+        parts.tokenizer,
+        image_token_id=getattr(parts.reference, "image_token_id", None),
+        mask_argument=_argument(parts.family, "placement_mask"),
+    )
+    roles = dict(parts.family.roles) if parts.family else {}
+    reference = parts.seeded(parts.reference, rows) if parts.reference else None
+    owner = parts.config.subject.collator or "preflight"
+    expected = describe(reference, rows=rows, read=reader) if reference else Unknown(reason=UNDECLARED)
+    # One of the two doors: the user's factory and collator may raise anything, and that is a fact.
+    try:
+        given = parts.seeded(parts.collate, rows)
+        batch: Batch | Raised = describe(given, rows=rows, read=reader)
+    except Exception as error:
+        return Collator(
+            owner=owner,
+            batch=describe_error(error),
+            reference=expected,
+            roles=roles,
+            pickles=Unknown(reason="the collator raised on its first rows"),
+            deterministic=Unknown(reason="the collator raised on its first rows"),
+            deltas=Unknown(reason="the collator raised on its first rows"),
+            views=Unknown(reason="the collator raised on its first rows"),
+        )
+    pickles, pickle_error = _try_pickling(parts.collate)
+    mixed, swapped = _try_mixed(parts, rows)
+    return Collator(
+        owner=owner,
+        batch=batch,
+        reference=expected,
+        roles=roles,
+        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names)
+        if reference
+        else Unknown(reason=UNDECLARED),
+        views=_look_at_views(parts, given, reference, rows) if reference else Unknown(reason=UNDECLARED),
+        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
+        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
+        deterministic=_same(given, parts.seeded(parts.collate, rows)),
+        pickles=pickles,
+        pickle_error=pickle_error,
+        expected_prompt=expected.rows[0].prompt_text
+        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
+        else Unknown(reason=UNDECLARED),
+        starts_with_bos=expected.rows[0].count("b") == 1
+        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
+        else Unknown(reason=UNDECLARED),
+        mixed_rows=mixed,
+        mixed_swaps=swapped,
+        safe_length=_measure_safe_length(parts),
+    )
+
+
+def _argument(family: Family | None, role: Any) -> str | None:
+    return family.argument(role) if family else None
+
+
+def _count_tiles(batch: Mapping[str, Any], roles: Mapping[str, str], rows: int) -> tuple[int, ...]:
+    """Views beyond the one that shows the whole page."""
+    return tuple(max(n - 1, 0) for n in count_views(batch, roles=roles, rows=rows))
+
+
+def open_page(path: str) -> Image.Image:
+    """The page as a reader sees it: upright, RGB."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _look_at_views(
+    parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> tuple[PixelView, ...] | Unknown:
+    geometry = getattr(parts.reference, "geometry", None)
+    if geometry is None:
+        return Unknown(reason=UNDECLARED)
+    return compare_views(
+        given,
+        reference,
+        roles=dict(parts.family.roles) if parts.family else {},
+        pages=[open_page(row["image_path"]) for row in rows],
+        mean=geometry.mean,
+        std=geometry.std,
+    )
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Deep equality of two batches."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and left.shape == right.shape and torch.equal(left, right)
+    if isinstance(left, Mapping):
+        return isinstance(right, Mapping) and left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
+    return type(left) is type(right) and bool(left == right)
+
+
+def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:
+    """Whether a worker started by spawn could receive this collator: the same pickler that DataLoader uses."""
+    from multiprocessing.reduction import ForkingPickler
+
+    try:
+        ForkingPickler.dumps(collate)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        return False, f"{type(error).__name__}: {error}"
+    except Exception as error:  # a user's __reduce__ or __getstate__ may raise anything
+        return False, f"{type(error).__name__}: {error}"
+    return True, ""
+
+
+def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, tuple[int, ...]]:
+    """A batch in which one row has no image, made only where the data has such rows."""
+    bare = next((dict(row) for row in parts.rows if not row.get("image_path")), None)
+    if bare is None:
+        return Unknown(reason="every row of the data has an image"), ()
+    mixed = [bare, *rows[:1]]
+    try:
+        given = parts.seeded(parts.collate, mixed)
+    except CollateError as error:
+        return describe_error(error), ()
+    except Exception as error:  # the user's collator may raise anything, and that is the fact
+        return describe_error(error), ()
+    pixels = {name: "pixels" for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
+    counts = count_views(given, roles=pixels, rows=len(mixed))
+    mask = _argument(parts.family, "placement_mask")
+    marked = given.get(mask) if mask else None
+    swapped = tuple(i for i in (0, 1) if (counts[i] > 0) != (i == 1)) if pixels else ()
+    if isinstance(marked, torch.Tensor) and marked.dim() == 2 and len(marked) != len(mixed):
+        swapped = (0, 1)
+    return "ok", swapped
+
+
+def _measure_safe_length(parts: Assembly) -> int | Unknown:
+    """The length that the longest image, prompt and one target token need, over all rows the reference can open."""
+    longest = getattr(parts.reference, "smallest_length", None)
+    if longest is None:
+        return Unknown(reason=UNDECLARED if parts.reference is None else "not measured for a foreign collator")
+    lengths = [n for row in parts.rows if (n := _length_of(longest, row)) is not None]
+    return max(lengths) if lengths else Unknown(reason="no row could be opened")
+
+
+def _length_of(measure: Any, row: Mapping[str, Any]) -> int | None:
+    try:
+        return int(measure(row))
+    except (OSError, SyntaxError, ValueError, KeyError):  # the dataset probe reports each such row
+        return None
+
+
+__all__ = ["Site", "look_at_collator", "observe", "open_page"]

@@ -1,0 +1,294 @@
+"""Does anything learn: gradients by part, two optimizer steps, a batch repeated, the adapter saved and loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+from torch import nn
+
+from harness.facts import Adapter, Census, Learning, MemoryNeed, Raised, RoundTrip, Unknown
+from harness.training.checkpointing import start_checkpointing, stop_checkpointing
+from probes.adapter import look_at_adapter
+from probes.assembly import Assembly
+from probes.device import redirect_cuda
+from probes.forward import read_logits, repair
+from probes.landing import trace_landing
+from probes.memory import measure_need
+from probes.parts import unwrap
+from probes.trainer import measure_accumulation
+from probes.tracing import describe_error
+
+STEPS = 8
+RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
+TOLERANCE = 1e-3
+
+
+def observe(config_path: str, folder: str) -> dict[str, object]:
+    """Run in a child: Adapter, Learning and MemoryNeed as builtins. The saved adapter is left in `folder` for `reload`."""
+    parts = Assembly(config_path)
+    with redirect_cuda():
+        found = look_at_learning(parts, Path(folder))
+    return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
+
+
+def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
+    """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
+    batch = _choose_batch(parts)
+    adapter, adapted = look_at_adapter(parts, tuple(batch))
+    if adapted is None:
+        assert adapter.raised is not None
+        reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
+        return {"adapter": adapter, "learning": reason, "memory": reason}
+    inner = unwrap(adapted)[0]
+    step, training = _find_step(adapted, inner, adapter, batch)
+    if step is None:
+        reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
+        empty = Learning(
+            training=training,
+            census=reason,
+            losses=reason,
+            mixed_precision=reason,
+            checkpointing=reason,
+            round_trip=reason,
+            merged_equals_unmerged=reason,
+            accumulation_ratio=reason,
+        )
+        return {"adapter": adapter, "learning": empty, "memory": reason}
+    memory = measure_need(parts, adapted, step)
+    census, reached = _count_gradients(parts, inner, step, checkpointing=False)
+    before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
+    checkpointed = _try_checkpointing(parts, inner, step, reached)
+    losses = _repeat(adapted, step)
+    moved = {n for n, p in inner.named_parameters() if n in before and not torch.equal(before[n], p)}
+    census = tuple(msgspec.structs.replace(c, moved=_count_moved(parts, inner, c.part, moved)) for c in census)
+    extra = checkpointed if isinstance(checkpointed, tuple) else ()
+    mixed = _try_mixed_precision(parts, adapted, step)
+    round_trip_ready = _save(adapted, batch, folder)
+    learning = Learning(
+        training=training,
+        census=(*census, *extra),
+        losses=losses,
+        checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
+        mixed_precision=mixed,
+        round_trip=Unknown(reason="the saved adapter was not loaded again")
+        if round_trip_ready is None
+        else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
+        accumulation_ratio=measure_accumulation(parts, adapted),
+        merged_equals_unmerged=_merge(adapted, batch),
+    )
+    return {"adapter": adapter, "learning": learning, "memory": memory}
+
+
+def _choose_batch(parts: Assembly) -> dict[str, Any]:
+    if parts.reference is not None:
+        return dict(parts.seeded(parts.reference, parts.sample))
+    batch, _, raised = repair(parts, parts.seeded(parts.collate, parts.sample), None)
+    if raised is not None:
+        raise ValueError(f"forward raised {raised.type}: {raised.message}")
+    return batch
+
+
+def _find_step(
+    adapted: Any, inner: nn.Module, adapter: Adapter, batch: Mapping[str, Any]
+) -> tuple[Any, Raised | Literal["ok"]]:
+    """A function that gives the loss in training mode, and what the user's own way of calling raised, if it did.
+
+    Where the task wrapper or the user's wrapper is what raises, the step goes to what lies inside it, so that the rest
+    can still be looked at.
+    """
+    adapted.train()
+    first: Raised | Literal["ok"] = "ok"
+    for target in dict.fromkeys((adapted, getattr(adapted, "base_model", adapted), inner)):
+
+        def step(target: Any = target) -> torch.Tensor:
+            output = target(**batch)
+            loss = output["loss"] if isinstance(output, Mapping) else getattr(output, "loss", output[0])
+            if not isinstance(loss, torch.Tensor):
+                raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
+            return loss
+
+        # One of the two doors: this is the user's training step.
+        try:
+            step().backward()
+        except Exception as error:
+            if first == "ok":
+                first = describe_error(error)
+            continue
+        finally:
+            adapted.zero_grad(set_to_none=True)
+        return step, first
+    return None, first
+
+
+def list_adapters(inner: nn.Module) -> dict[str, nn.Module]:
+    """Every module that carries an adapter, by the name its base has in the bare model."""
+    return {name: module for name, module in inner.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}  # type: ignore[arg-type]
+
+
+def _adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
+    return [p for n, p in module.named_parameters() if "lora_" in n and ".base_layer." not in f".{n}"]
+
+
+def _count_gradients(
+    parts: Assembly, inner: nn.Module, step: Any, *, checkpointing: bool, reached: set[str] | None = None
+) -> tuple[tuple[Census, ...], set[str]]:
+    """One backward: adapters with a gradient that is not zero, by part; and the experts that tokens were routed to."""
+    inner.zero_grad(set_to_none=True)
+    with trace_landing(inner, parts.anatomy) as trace:
+        step().backward()
+    reached = trace.reached_experts if reached is None else reached
+    counts: dict[str, list[int]] = {}
+    for name, module in list_adapters(inner).items():
+        row = counts.setdefault(parts.anatomy.part_of(name), [0, 0, 0])
+        row[0] += 1
+        has = any(p.grad is not None and bool(p.grad.any()) for p in _adapter_parameters(module))
+        row[1] += has
+        row[2] += not has and _is_unreached_expert(name, reached)
+    inner.zero_grad(set_to_none=True)
+    return tuple(
+        Census(part=part, checkpointing=checkpointing, adapters=n, with_gradient=g, unreached=u, moved=0)
+        for part, (n, g, u) in sorted(counts.items())
+    ), reached
+
+
+def _is_unreached_expert(name: str, reached: set[str]) -> bool:
+    steps = name.split(".")
+    if "experts" not in steps:
+        return False
+    at = steps.index("experts") + 2
+    return ".".join(steps[:at]) not in reached
+
+
+def _count_moved(parts: Assembly, inner: nn.Module, part: str, moved: set[str]) -> int:
+    prefixes = [name + "." for name in list_adapters(inner) if parts.anatomy.part_of(name) == part]
+    return sum(any(m.startswith(prefix) for m in moved) for prefix in prefixes)
+
+
+def _try_checkpointing(parts: Assembly, inner: Any, step: Any, reached: set[str]) -> Any:
+    """The census with gradient checkpointing on, as the run will switch it on: our own way, or Trainer's for a user's
+    trainer. Where the YAML does not ask for it, our own way."""
+    if not hasattr(inner, "gradient_checkpointing_enable"):
+        return Unknown(reason="the model has no gradient_checkpointing_enable")
+    training = parts.config.training
+    settings = training.gradient_checkpointing_kwargs if training.gradient_checkpointing else None
+    # One of the two doors.
+    try:
+        if training.gradient_checkpointing and parts.config.subject.trainer is not None:
+            inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+        else:
+            start_checkpointing(inner, settings)
+        return _count_gradients(parts, inner, step, checkpointing=True, reached=reached)[0]
+    except Exception as error:
+        return describe_error(error)
+    finally:
+        stop_checkpointing(inner)
+        inner.zero_grad(set_to_none=True)
+
+
+def _repeat(adapted: Any, step: Any) -> tuple[float, ...]:
+    """The losses of one batch repeated STEPS times with AdamW."""
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=RATE)
+    losses = []
+    for _ in range(STEPS):
+        loss = step()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(round(float(loss), 5))
+    return tuple(losses)
+
+
+def _try_mixed_precision(parts: Assembly, adapted: Any, step: Any) -> Any:
+    """One step as fp16/bf16 ask for it: autocast, and for fp16 a gradient scaler. Only the exception matters here."""
+    training = parts.config.training
+    if not (training.fp16 or training.bf16):
+        return Unknown(reason="neither fp16 nor bf16 is asked for")
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", enabled=training.fp16)  # type: ignore[attr-defined]
+    # One of the two doors.
+    try:
+        with torch.autocast("cpu", dtype=torch.float16 if training.fp16 else torch.bfloat16):
+            loss = step()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+    except Exception as error:
+        return describe_error(error)
+    finally:
+        adapted.zero_grad(set_to_none=True)
+    return "ok"
+
+
+def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+    model.eval()
+    with torch.no_grad():
+        logits = read_logits(model(**batch))
+    if logits is None:
+        raise TypeError("forward returned no logits")
+    return logits.float()
+
+
+def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None:
+    """The adapter as PEFT saves it, with the logits it gives and those without it."""
+    inner = unwrap(adapted)[0]
+    # One of the two doors: saving is PEFT's and the user's.
+    try:
+        adapted.save_pretrained(str(folder / "adapter"))
+        with_adapter = _logits(inner, batch)
+        for module in list_adapters(inner).values():
+            module.enable_adapters(False)  # type: ignore[operator]
+        without = _logits(inner, batch)
+        for module in list_adapters(inner).values():
+            module.enable_adapters(True)  # type: ignore[operator]
+        torch.save({"adapted": with_adapter, "base": without}, folder / "logits.pt")
+    except Exception as error:
+        return describe_error(error)
+    return None
+
+
+def _merge(adapted: Any, batch: Mapping[str, Any]) -> bool | Unknown:
+    """Whether merging the adapter into the weights leaves the logits as they are. Last, because it consumes the adapter."""
+    # One of the two doors.
+    try:
+        before = _logits(unwrap(adapted)[0], batch)
+        merged = adapted.merge_and_unload()
+        return _alike(before, _logits(unwrap(merged)[0], batch))
+    except Exception as error:
+        return Unknown(reason=f"merging raised {type(error).__name__}: {error}")
+
+
+def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
+    scale = max(1.0, float(left.abs().max()))
+    return left.shape == right.shape and float((left - right).abs().max()) <= TOLERANCE * scale
+
+
+def reload(config_path: str, folder: str) -> dict[str, object]:
+    """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    parts = Assembly(config_path)
+    with redirect_cuda():
+        batch = _choose_batch(parts)
+        saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
+        loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
+        logits = _logits(loaded, batch)
+    expected = set(get_peft_model_state_dict(loaded))
+    with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
+        written = set(file.keys())
+    facts = RoundTrip(
+        same_logits=_alike(saved["adapted"], logits),
+        differs_from_base=not torch.equal(saved["base"], logits),
+        missing_keys=tuple(sorted(expected - written))[:5],
+        unexpected_keys=tuple(sorted(written - expected))[:5],
+    )
+    result: dict[str, object] = msgspec.to_builtins(facts)
+    return result
+
+
+__all__ = ["MemoryNeed", "look_at_learning", "observe", "reload"]

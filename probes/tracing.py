@@ -1,0 +1,41 @@
+"""An exception of foreign code as a fact: its type, its message, and the last line that is not a library's."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+from harness.facts import Raised, Site
+
+_LIBRARIES = tuple(Path(p) for p in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")})
+_OURS = Path(__file__).resolve().parents[1]
+_OUR_PACKAGES = ("harness", "probes", "reports")
+
+
+def describe_error(error: BaseException) -> Raised:
+    """The fact of an exception. Its message is cut at 600 characters: some quote a whole module tree."""
+    message = str(error)
+    return Raised(
+        type=type(error).__name__,
+        message=message if len(message) <= 600 else message[:600] + " ...",
+        site=_find_site(error),
+    )
+
+
+def _find_site(error: BaseException) -> Site | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = [f for f in frames if is_foreign(Path(f.filename))]
+    chosen = foreign[-1] if foreign else (frames[-1] if frames else None)
+    if chosen is None:
+        return None
+    return Site(file=Path(chosen.filename).name, line=chosen.lineno or 0, code=(chosen.line or "").strip())
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file belongs to neither Python, an installed library, nor Preflight."""
+    if "transformers_modules" in path.parts:
+        return True
+    if path.is_relative_to(_OURS) and path.relative_to(_OURS).parts[0] in _OUR_PACKAGES:
+        return False
+    return path.suffix == ".py" and not any(path.is_relative_to(library) for library in _LIBRARIES)
