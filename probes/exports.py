@@ -1,6 +1,6 @@
 """What the installed packages define, read from their source without importing them.
 
-A name that cannot be decided by reading (compiled modules, module `__getattr__`, names made at run time) is "undecided",
+A name that cannot be decided by reading (compiled module, module `__getattr__`, names made at run time) is "undecided",
 never "missing". What was read is kept in the user's cache directory, per file with its size and time of change, so that
 a later run parses nothing.
 """
@@ -97,7 +97,7 @@ _FORM = 1
 
 
 class Exports:
-    """Answers what installed modules define. `search_path` replaces `sys.path`, `cache` the file answers are kept in."""
+    """Answers what installed modules define. `search_path` replaces `sys.path`; `cache` is a file."""
 
     def __init__(self, *, search_path: Sequence[str] | None = None, cache: Path | None = None) -> None:
         self._search_path = list(search_path) if search_path is not None else None
@@ -111,7 +111,7 @@ class Exports:
         """Keep what was read for the next run. A cache that cannot be written costs time only, so that is no error."""
         if self._cache is None or not self._changed:
             return
-        self._kept.modules = {path: names for path, names in self._kept.modules.items() if os.path.exists(path)}
+        self._kept.modules = {path: names for path, names in self._kept.modules.items() if Path(path).exists()}
         try:
             atomic.write_bytes(self._cache, msgspec.msgpack.encode(self._kept))
         except OSError:
@@ -288,7 +288,7 @@ class Exports:
         if not spec.origin.endswith(".py"):
             return Unknown(reason=f"{module} is a compiled module: its names stand in no source")
         try:
-            status = os.stat(spec.origin)
+            status = Path(spec.origin).stat()
             stamp = (status.st_mtime_ns, status.st_size)
             kept = self._kept.modules.get(spec.origin)
             if kept is not None and kept.stamp == stamp:
@@ -458,7 +458,7 @@ def _read_dict(value: ast.expr) -> tuple[list[str], list[ast.expr]]:
 
 
 def _structure_key(node: ast.expr) -> str | None:
-    """"sub" of `_import_structure["sub"]`."""
+    """ "sub" of `_import_structure["sub"]`."""
     if not isinstance(node, ast.Subscript) or dotted_name(node.value) != "_import_structure":
         return None
     return node.slice.value if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str) else None

@@ -14,7 +14,7 @@ _LARGEST = 512 * 2**20
 
 
 def read_json(path: Path) -> Any | Unknown:
-    """The parsed file (UTF-8, NaN and Infinity allowed, as transformers reads it), or Unknown with the line at fault."""
+    """The parsed file (UTF-8; NaN and Infinity allowed, as in transformers), or Unknown with the line at fault."""
     data = read_bytes(path)
     if isinstance(data, Unknown):
         return data

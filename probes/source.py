@@ -17,7 +17,7 @@ _TRIES = (ast.Try, ast.TryStar)
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One parsed file. `name` is how messages call it: its path relative to its root. `aliases`: local name -> dotted."""
+    """One parsed file. `name` is its path relative to its root, for messages; `aliases`: local name -> dotted."""
 
     path: Path
     name: str
@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportSite(msgspec.Struct, frozen=True, kw_only=True):
-    """One imported module or name. `level` counts the dots of a relative import; the flags say what stands around it."""
+    """One imported module or name. `level` counts the dots of a relative import; the flags tell what is around it."""
 
     module: str
     name: str | None
