@@ -20,8 +20,8 @@ class AdapterError(ValueError):
 def attach(model: torch.nn.Module, config: Config) -> torch.nn.Module:
     """The model with its adapter, or what `subject.peft` returns.
 
-    Gradient checkpointing is not switched on here: Trainer does it after this step, and for a model whose frozen
-    embeddings are written into it must not come before, because PEFT would then make the embeddings require gradients.
+    Gradient checkpointing must come after this step: with it already on, PEFT makes the frozen embeddings require
+    gradients, and a model that writes image features into them cannot run.
     """
     if config.subject.peft is not None:
         adapted: torch.nn.Module = resolve_part(config.subject.peft, config.subject.path)(config, model)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.config import Config
 from harness.families import Family, find_family
 from harness.training import checkpoints
 from harness.training.adapter import attach
+from harness.training.checkpointing import start_checkpointing
 from harness.training.collate import Collator, build_collator
 from harness.training.data import Rows
 from harness.training.model import LoadedProcessor, find_directory, find_image_dtype, load_model, load_processor
@@ -26,6 +28,10 @@ from harness.training.subject import resolve_part
 from probes.device import Redirect, redirect_cuda
 
 LOG = logging.getLogger("harness.training")
+
+
+_APPLIED_BY_US = ("resume_from_checkpoint", "gradient_checkpointing", "gradient_checkpointing_kwargs")
+"""Fields that this module acts on itself, because Trainer's own way with them differs between versions."""
 
 
 class TrainingError(ValueError):
@@ -111,8 +117,11 @@ def load_parts(config: Config) -> Parts:
         collator = factory(config, processor.processor, bare)
     else:
         collator = build_own_collator(config, bare, processor)
+    model = attach(bare, config)
+    if config.training.gradient_checkpointing:
+        start_checkpointing(model, config.training.gradient_checkpointing_kwargs)
     return Parts(
-        model=attach(bare, config),
+        model=model,
         processor=processor,
         collator=collator,
         train_rows=train_rows,
@@ -171,7 +180,9 @@ def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
 def choose_arguments(config: Config) -> dict[str, Any]:
     """TrainingArguments under the names of the file, with our defaults where the file says nothing."""
     training = config.training
-    arguments = {name: value for name, value in training.arguments.items() if name != "resume_from_checkpoint"}
+    arguments = {
+        name: value for name, value in training.arguments.items() if compat.modern_name(name) not in _APPLIED_BY_US
+    }
     has_rows = config.data.val_path is not None
     strategy = training.eval_strategy
     if not has_rows:
@@ -189,13 +200,11 @@ def choose_arguments(config: Config) -> dict[str, Any]:
         # A PEFT wrapper without a task type hides forward's own names from Trainer.
         "label_names": ["labels"],
         "prediction_loss_only": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
     }
     if config.early_stopping is not None and strategy == "no" and "eval_strategy" not in arguments:
         strategy = "steps"
         defaults |= {"eval_strategy": strategy, "eval_steps": training.save_steps}
-    if training.gradient_checkpointing:
-        # The re-entrant kind finds no gradient to follow from frozen embeddings.
-        defaults["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
     if training.load_best_model_at_end:
         defaults |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
     given = {compat.modern_name(name) for name in arguments}
@@ -210,7 +219,7 @@ def save(config: Config, parts: Parts, directory: Path, *, report_digest: str | 
         parts.model.save_pretrained(str(draft))
         parts.processor.processor.save_pretrained(str(draft))
         shutil.copyfile(config.source, draft / "config.yaml")
-        versions = {name: module.__version__ for name, module in (("torch", torch), ("transformers", transformers))}
+        versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         provenance = {"report_digest": report_digest, "base_model": config.model.base_model, "versions": versions}
         (draft / "preflight.json").write_bytes(msgspec.json.format(msgspec.json.encode(provenance)))
         draft.chmod(0o755)
