@@ -52,7 +52,16 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the contracts in front of the other tests, before -k and -m choose among them."""
     if path := config.getoption("preflight_config"):
-        items[:0] = Contracts.from_parent(session, name=Path(path).name, nodeid=Path(path).name).collect()
+        from harness.facts import Facts
+
+        given = getattr(config, "workerinput", {}).get(_FACTS)
+        facts = Facts.from_json(given) if given else _gather(config)
+        name = Path(path).name
+        contracts = Contracts.from_parent(session, name=name, nodeid=name, facts=facts)
+        # Through the hooks, so that the terminal counts the contracts among the collected items.
+        collected = config.hook.pytest_make_collect_report(collector=contracts)
+        config.hook.pytest_collectreport(report=collected)
+        items[:0] = collected.result
 
 
 class _Gathered:
@@ -65,14 +74,15 @@ class _Gathered:
 class Contracts(pytest.Collector):
     """All contracts of one configuration."""
 
+    def __init__(self, *, facts: Facts, **pytest_arguments: Any) -> None:
+        super().__init__(**pytest_arguments)
+        self.facts = facts
+
     def collect(self) -> Iterator[pytest.Item]:
         """One item per contract, in the order of the codes."""
         from harness.contracts import derive, judge_all
-        from harness.facts import Facts
 
-        given = getattr(self.config, "workerinput", {}).get(_FACTS)
-        facts = Facts.from_json(given) if given else _gather(self.config)
-        for judgement in judge_all(derive(facts), facts):
+        for judgement in judge_all(derive(self.facts), self.facts):
             yield ContractItem.from_parent(self, name=judgement.contract.id, judgement=judgement)
 
 
@@ -113,7 +123,7 @@ class ContractItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it is shown to be: the configuration."""
-        return Path(self.config.getoption("preflight_config")), None, self.name
+        return Path(self.config.getoption("preflight_config")), 0, self.name
 
 
 class BrokenContract(Exception):
