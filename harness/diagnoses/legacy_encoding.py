@@ -72,7 +72,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             *show_some(show_site(site) for site in sites),
         ),
         fix='Name encoding="utf-8" at every open(), and start Python in UTF-8 mode.',
-        snippet='open(path, "w", encoding="utf-8")\n# and in the shell:\nexport PYTHONUTF8=1   # Windows: set PYTHONUTF8=1',
+        snippet='open(path, "w", encoding="utf-8")\n\n# in the shell; Windows: set PYTHONUTF8=1\nexport PYTHONUTF8=1',
         severity=None if sites or subject.parts else Severity.MINOR,
     )
 

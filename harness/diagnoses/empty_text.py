@@ -1,0 +1,48 @@
+"""A row with nothing to read.
+
+## What it does
+Looks for rows whose `text` is empty or only white space.
+
+## Why it matters
+Such a row teaches the model to answer a page with silence. A batch of nothing but such rows has no trained label at
+all, and its loss is nan.
+
+## Example
+```json
+{"image_path": "pages/0007.png", "text": ""}
+```
+
+## Use instead
+Transcribe the page, or delete the row.
+
+## References
+- PyTorch, "CrossEntropyLoss": the mean over no label is nan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_rows, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="DAT006",
+    severity=Severity.MAJOR,
+    basis=Basis.READ,
+    contract="every row has a text to learn",
+    needs=("dataset",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = show_rows(known(facts.dataset), "empty text")
+    if rows:
+        yield DIAGNOSIS.finding(
+            f"{len(rows)} row(s) have no text: the model would learn to answer these pages with silence.",
+            evidence=show_some(rows),
+            fix="Transcribe these pages, or delete their rows.",
+        )

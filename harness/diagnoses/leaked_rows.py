@@ -1,0 +1,48 @@
+"""Rows that are trained on and then used to measure.
+
+## What it does
+Compares the rows of train with those of val and test: the same image with the same text stands on both sides.
+
+## Why it matters
+The score then measures memory. Early stopping waits for a model that is best at repeating, and the number in the
+report does not hold for any new page.
+
+## Example
+```text
+train/metadata.json and val/metadata.json both have pages/0007.png
+```
+
+## Use instead
+Delete the row from one side; split by page or by writer, not by line.
+
+## References
+- scikit-learn, "Common pitfalls and recommended practices": data leakage
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="DAT007",
+    severity=Severity.MAJOR,
+    basis=Basis.READ,
+    contract="no row that is trained on is used to measure",
+    needs=("dataset",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    shared = known(facts.dataset).shared_rows
+    if shared:
+        yield DIAGNOSIS.finding(
+            f"{len(shared)} row(s) stand both in train and in val or test: the score would measure memory.",
+            evidence=show_some(shared),
+            fix="Delete them from one side; split by page or by writer.",
+        )

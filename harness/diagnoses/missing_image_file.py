@@ -1,0 +1,51 @@
+"""A row names an image file that is not there.
+
+## What it does
+Looks for every image of every `metadata.json`.
+
+## Why it matters
+Images are opened when their batch is built. The run stops at the step that meets the row, which may be in the third
+hour.
+
+## Example
+```json
+{"image_path": "pages/0007.png", "text": "..."}
+```
+and there is no `pages/0007.png` beside that `metadata.json`.
+
+## Use instead
+Correct the path (it is relative to the directory of `metadata.json`; capital letters count on Linux), or delete the
+row.
+
+## References
+- PyTorch, "torch.utils.data": map-style datasets read a row when it is asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_rows, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="DAT001",
+    severity=Severity.BLOCKER,
+    basis=Basis.READ,
+    contract="every row's image file exists",
+    needs=("dataset",),
+    explains=("failing_collator",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = show_rows(known(facts.dataset), "missing image")
+    if rows:
+        yield DIAGNOSIS.finding(
+            f"{len(rows)} row(s) name an image file that does not exist. Training stops when it meets the first.",
+            evidence=show_some(rows),
+            fix="Correct these paths (relative to the directory of metadata.json; case matters), or delete the rows.",
+        )

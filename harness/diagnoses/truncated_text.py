@@ -1,0 +1,68 @@
+"""The end of a text is cut off and never learned.
+
+## What it does
+Runs the collator on real rows and looks for those that end before their text does. Rows that lose image tokens are
+reported by COL005.
+
+## Why it matters
+The image takes up hundreds of tokens before the first letter. With `max_seq_length: 512` and 273 image tokens little
+more than 230 are left, and a page has a thousand. A text that is cut has no end token: the model learns to break off,
+or never to stop.
+
+## Example
+```yaml
+data: {max_seq_length: 512}      # pages of 1,000 text tokens behind 273 image tokens
+```
+
+## Use instead
+```yaml
+data: {max_seq_length: 2048}     # image tokens + prompt + the longest text + 1
+```
+
+## References
+- transformers, "Padding and truncation"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import cuts_image, pair_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="DAT009",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="every text is learned to its end",
+    needs=("collator.batch.rows",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    rows = known(known(collator.batch).rows)
+    losing_images = {number for number, row, reference in pair_rows(collator) if cuts_image(row, reference)}
+    cut = [(n, row) for n, row in enumerate(rows) if row.truncated and n not in losing_images]
+    if not cut:
+        return
+    configuration = facts.configuration
+    limit = None if isinstance(configuration, Unknown) else configuration.max_seq_length
+    longest = 0 if isinstance(facts.memory, Unknown) else facts.memory.longest_row
+    wanted = longest if longest > (limit or 0) else 2 * (limit or max(len(row.roles) for _, row in cut))
+    yield DIAGNOSIS.finding(
+        f"{len(cut)} of {len(rows)} rows looked at are cut before their text ends"
+        + (f" (max_seq_length is {limit})" if limit else "")
+        + ": the rest is never learned, nor is the end token.",
+        evidence=show_some(
+            f"row {n}: {len(row.roles) - row.count('.')} tokens, {row.count('i')} of them image, {row.count('t')} "
+            f"text; learned {len(row.supervised_text)} of {len(row.target_text)} letters"
+            for n, row in cut
+        ),
+        fix="Raise max_seq_length, or split long pages into rows with less text.",
+        snippet=f"data:\n  max_seq_length: {wanted}",
+    )

@@ -1,0 +1,50 @@
+"""An image file that cannot be decoded.
+
+## What it does
+Opens every image header and looks whether the file is an image at all and whether its end is there.
+
+## Why it matters
+A download that broke off leaves a file that opens and fails when its pixels are read, at the step that meets the row.
+A collator that catches the exception and goes on trains on fewer rows than it says.
+
+## Example
+```text
+pages/0007.jpg: image file is truncated (38 bytes not processed)
+```
+
+## Use instead
+Fetch or export the file again, or delete the row. `ImageFile.LOAD_TRUNCATED_IMAGES` only hides it: the lower part of
+the page becomes grey while its text stays in the target.
+
+## References
+- Pillow, "ImageFile module": LOAD_TRUNCATED_IMAGES
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_rows, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="DAT002",
+    severity=Severity.BLOCKER,
+    basis=Basis.READ,
+    contract="every row's image can be decoded",
+    needs=("dataset",),
+    explains=("failing_collator",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = show_rows(known(facts.dataset), "unreadable image", "truncated image")
+    if rows:
+        yield DIAGNOSIS.finding(
+            f"{len(rows)} image(s) cannot be decoded to the end. Training stops when it meets the first of them.",
+            evidence=show_some(rows),
+            fix="Fetch or export these files again, or delete their rows.",
+        )

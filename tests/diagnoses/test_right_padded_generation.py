@@ -1,0 +1,18 @@
+from fixtures.specimens import altered
+from fixtures.specimens.right_padded_generation import HEALTHY, SICK
+from harness.findings import Severity
+
+
+def test_right_padding_before_generation_is_reported(findings_of):
+    [finding] = findings_of("right_padded_generation", SICK)
+    assert finding.severity is Severity.MAJOR
+    assert "left" in finding.fix.snippet
+
+
+def test_it_is_minor_where_rows_come_one_at_a_time(findings_of):
+    [finding] = findings_of("right_padded_generation", altered(SICK, {"configuration.batch_size": 1}))
+    assert finding.severity is Severity.MINOR
+
+
+def test_a_model_that_cannot_generate_is_silent(findings_of):
+    assert findings_of("right_padded_generation", HEALTHY) == ()
