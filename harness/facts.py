@@ -8,11 +8,12 @@ was none", never "did not look". Facts make the JSON round trip (`to_json`, `fro
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, dataclass_transform
 
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact", forbid_unknown_fields=True):
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
 

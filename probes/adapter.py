@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from harness.config import Config
-from harness.facts import Adapter, Target, Unknown
+from harness.facts import Adapter, Raised, Target, Unknown
 from harness.training.adapter import attach
 from probes.assembly import Assembly
 from probes.parts import Anatomy, unwrap
-from probes.tracing import describe_error
+from probes.tracing import attempt
 
 
 def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]:
@@ -23,13 +23,11 @@ def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]
     names_before = tuple(name for name, module in bare.named_modules() if _can_carry(module))
     accepted = set(parts.forward_names) if not _takes_anything(bare) else None
     fitting = tuple(find_fitting_task_types(keys, accepted))
-    # One of the two doors: the adapter step may be the user's.
-    try:
-        adapted = attach(model, parts.config)
-    except Exception as error:
+    adapted: Any = attempt(lambda: attach(model, parts.config))
+    if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
         task = parts.config.lora.task_type
-        return Adapter(raised=describe_error(error), task_type=task, targets=targets, fitting_task_types=fitting), None
+        return Adapter(raised=adapted, task_type=task, targets=targets, fitting_task_types=fitting), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))
     injected = inject(task_type, keys)
@@ -120,6 +118,10 @@ def _find_tied(model: nn.Module) -> tuple[str, ...]:
     return tuple(sorted(n for n in shared if n.endswith(".base_layer")))
 
 
+# What PEFT's wrappers pass on by themselves; every Hugging Face forward knows these.
+EVERY_WRAPPER = {"output_attentions", "output_hidden_states", "return_dict", "inputs_embeds"}
+
+
 class _Stub(nn.Module):
     """A stand-in for the model: notes the keywords that a task wrapper hands to it."""
 
@@ -142,20 +144,15 @@ class _Arrived(Exception):
 
 
 def inject(task_type: str | None, keys: Sequence[str]) -> tuple[str, ...]:
-    """The keywords that the installed PEFT's wrapper for `task_type` adds to a call with `keys`. Found by calling it."""
+    """The keywords that the installed PEFT's wrapper for `task_type` adds to a call with `keys`: by calling it."""
     from peft import LoraConfig, get_peft_model
 
     stub = _Stub()
-    adapted = get_peft_model(stub, LoraConfig(task_type=task_type, target_modules=["layer"]))  # type: ignore[arg-type]
+    adapted = get_peft_model(stub, LoraConfig(task_type=task_type, target_modules=["layer"]))
     dummy = torch.zeros(1, 1, dtype=torch.long)
-    # One of the two doors: a wrapper may look into its stand-in and fail before it calls it.
-    try:
-        adapted(**{key: dummy for key in keys})
-    except _Arrived:
-        pass
-    except Exception:
-        return ()
-    return tuple(sorted(stub.arrived - set(keys) - {"output_attentions", "output_hidden_states", "return_dict", "inputs_embeds"}))
+    # A wrapper may also look into its stand-in and fail before it calls it; then nothing arrived.
+    attempt(lambda: adapted(**dict.fromkeys(keys, dummy)))
+    return tuple(sorted(stub.arrived - set(keys) - EVERY_WRAPPER))
 
 
 def find_fitting_task_types(keys: Sequence[str], accepted: set[str] | None) -> Iterator[str]:

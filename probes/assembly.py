@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from harness.config import Config, load_config
@@ -33,9 +34,10 @@ class Assembly:
     `collate` is the collator in use, `reference` is always ours, None for a model that no family declares.
     """
 
-    def __init__(self, config_path: str | Path) -> None:
+    def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
-        self.config: Config = load_config(Path(config_path))
+        keep_modules_in(folder / "modules")
+        self.config: Config = load_trusted(Path(config_path), trust=trust)
 
     @cached_property
     def built(self) -> Built:
@@ -138,13 +140,30 @@ class Assembly:
         return collate([dict(row) for row in rows])
 
 
+def load_trusted(path: Path, *, trust: bool) -> Config:
+    """The configuration, with the trust that the user gave on the command line or in the file."""
+    config = load_config(path)
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
+
+
+def keep_modules_in(directory: Path) -> None:
+    """Let transformers copy remote code into a directory of this process's own.
+
+    The copies in the user's cache are shared: two children that start together would read each other's half-written files.
+    """
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.HF_MODULES_CACHE = str(directory)
+
+
 def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
     rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
     return tuple(
-        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row) for row in rows
+        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
+        for row in rows
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -118,13 +118,14 @@ def _compare_value(argument: str, path: str, given: Any, expected: Any, role: st
     """The first difference in structure on the way down; containers before ranks before shapes before dtypes."""
 
     def delta(kind: Any) -> Delta:
-        return Delta(argument=argument, path=path, kind=kind, seen=describe_kind(given), expected=describe_kind(expected))
+        return Delta(
+            argument=argument, path=path, kind=kind, seen=describe_kind(given), expected=describe_kind(expected)
+        )
 
-    sequence = list | tuple
-    if isinstance(expected, sequence):
+    if isinstance(expected, list | tuple):
         if role == "tiling" and isinstance(given, torch.Tensor):
             return None  # a list of pairs and a [B, 2] tensor index alike
-        if not isinstance(given, sequence):
+        if not isinstance(given, list | tuple):
             return delta("container")
         if len(given) != len(expected):
             return delta("length")
@@ -143,19 +144,23 @@ def _compare_value(argument: str, path: str, given: Any, expected: Any, role: st
     if given.device != expected.device:
         return delta("device")
     if role == "tiling":
-        return delta("shape") if given.shape != expected.shape else None if torch.equal(given, expected) else delta("value")
+        return (
+            delta("shape")
+            if given.shape != expected.shape
+            else None
+            if torch.equal(given, expected)
+            else delta("value")
+        )
     return None
 
 
-def _compare_nested_ints(given: Any, expected: torch.Tensor, delta: Any) -> Delta | None:
+def _compare_nested_ints(given: Any, expected: torch.Tensor, delta: Callable[[Any], Delta]) -> Delta | None:
     try:
         as_tensor = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError):
-        found: Delta = delta("container")
-        return found
+        return delta("container")
     if as_tensor.shape != expected.shape:
-        found = delta("length" if as_tensor.dim() and len(as_tensor) != len(expected) else "shape")
-        return found
+        return delta("length" if as_tensor.dim() and len(as_tensor) != len(expected) else "shape")
     return None if torch.equal(as_tensor.long(), expected.long()) else delta("value")
 
 
@@ -163,8 +168,7 @@ def _equivalent(given: torch.Tensor, expected: torch.Tensor, role: str | None) -
     """Whether another dtype does the same job: any integer width for ids and labels, any 0/1 for an attention mask."""
     if role in ("pixels", "placement_mask"):
         return False
-    whole = not given.is_floating_point() and not expected.is_floating_point()
-    return whole
+    return not given.is_floating_point() and not expected.is_floating_point()
 
 
 class RowReader:
@@ -183,13 +187,15 @@ class RowReader:
     def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         ids = batch["input_ids"][index].tolist()
         attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
-        labels = batch.get("labels")
+        labels: Any = batch.get("labels")
         trained = "0" * len(ids)
         if isinstance(labels, torch.Tensor) and labels.dim() == 2 and index < len(labels):
             trained = "".join("0" if label == IGNORED else "1" for label in labels[index].tolist())
         roles, cut = self._tell_roles(ids, attended, target)
         marked = _flags(batch.get(self.mask_argument), index, default="") if self.mask_argument else ""
-        supervised = [i for i, flag in zip(labels[index].tolist() if "1" in trained else [], trained, strict=False) if flag == "1"]
+        supervised = [
+            i for i, flag in zip(labels[index].tolist() if "1" in trained else [], trained, strict=False) if flag == "1"
+        ]
         prompt = [i for i, role in zip(ids, roles, strict=True) if role == "p"]
         return Row(
             roles=roles,
@@ -230,7 +236,7 @@ class RowReader:
         wanted = self.tokenizer.encode(target, add_special_tokens=False) if target else []
         for first in range(len(ids)):
             here = ids[first:]
-            if wanted[: len(here)] == here and (len(here) == len(wanted) or len(here) >= 1 and _is_cut(here, wanted)):
+            if wanted[: len(here)] == here and (len(here) == len(wanted) or (len(here) >= 1 and _is_cut(here, wanted))):
                 return first, len(here) < len(wanted)
         decoded = [self._decode(ids[:k]) for k in range(len(ids) + 1)]
         whole = decoded[-1].rstrip()

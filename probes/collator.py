@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from PIL import Image, ImageOps
 
-from harness.facts import Batch, Collator, PixelView, Raised, Site, Unknown
+from harness.facts import Batch, Collator, PixelView, Raised, Unknown
 from harness.families import Family
-from harness.training.collate import CollateError
 from probes.assembly import Assembly
 from probes.batches import RowReader, compare, describe
 from probes.pixels import compare_views, count_views
 from probes.processor import record_image_calls
-from probes.tracing import describe_error
+from probes.tracing import attempt
 
 UNDECLARED = "no family declares this model, so there is no reference batch"
 
 
-def observe(config_path: str) -> dict[str, object]:
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
     with record_image_calls() as calls:
-        facts = look_at_collator(Assembly(config_path))
+        facts = look_at_collator(Assembly(config_path, trust=trust, folder=Path(folder)))
     return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
 
 
@@ -37,24 +36,29 @@ def look_at_collator(parts: Assembly) -> Collator:
         image_token_id=getattr(parts.reference, "image_token_id", None),
         mask_argument=_argument(parts.family, "placement_mask"),
     )
-    roles = dict(parts.family.roles) if parts.family else {}
+    roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference = parts.seeded(parts.reference, rows) if parts.reference else None
     owner = parts.config.subject.collator or "preflight"
     expected = describe(reference, rows=rows, read=reader) if reference else Unknown(reason=UNDECLARED)
-    # One of the two doors: the user's factory and collator may raise anything, and that is a fact.
-    try:
-        given = parts.seeded(parts.collate, rows)
-        batch: Batch | Raised = describe(given, rows=rows, read=reader)
-    except Exception as error:
+    given: Any = attempt(lambda: parts.seeded(parts.collate, rows))
+    batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))
+    if isinstance(batch, Raised):
+        reason = Unknown(reason=f"the collator raised {batch.type}: {batch.message}")
         return Collator(
             owner=owner,
-            batch=describe_error(error),
+            batch=batch,
             reference=expected,
             roles=roles,
-            pickles=Unknown(reason="the collator raised on its first rows"),
-            deterministic=Unknown(reason="the collator raised on its first rows"),
-            deltas=Unknown(reason="the collator raised on its first rows"),
-            views=Unknown(reason="the collator raised on its first rows"),
+            deltas=reason,
+            views=reason,
+            planned_tiles=reason,
+            seen_tiles=reason,
+            deterministic=reason,
+            pickles=reason,
+            expected_prompt=reason,
+            starts_with_bos=reason,
+            mixed_rows=reason,
+            safe_length=reason,
         )
     pickles, pickle_error = _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)
@@ -120,7 +124,9 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and left.shape == right.shape and torch.equal(left, right)
     if isinstance(left, Mapping):
-        return isinstance(right, Mapping) and left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
+        return (
+            isinstance(right, Mapping) and left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
+        )
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
     return type(left) is type(right) and bool(left == right)
@@ -130,13 +136,8 @@ def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:
     """Whether a worker started by spawn could receive this collator: the same pickler that DataLoader uses."""
     from multiprocessing.reduction import ForkingPickler
 
-    try:
-        ForkingPickler.dumps(collate)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        return False, f"{type(error).__name__}: {error}"
-    except Exception as error:  # a user's __reduce__ or __getstate__ may raise anything
-        return False, f"{type(error).__name__}: {error}"
-    return True, ""
+    raised = attempt(lambda: ForkingPickler.dumps(collate))
+    return (False, f"{raised.type}: {raised.message}") if isinstance(raised, Raised) else (True, "")
 
 
 def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, tuple[int, ...]]:
@@ -145,13 +146,10 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     if bare is None:
         return Unknown(reason="every row of the data has an image"), ()
     mixed = [bare, *rows[:1]]
-    try:
-        given = parts.seeded(parts.collate, mixed)
-    except CollateError as error:
-        return describe_error(error), ()
-    except Exception as error:  # the user's collator may raise anything, and that is the fact
-        return describe_error(error), ()
-    pixels = {name: "pixels" for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
+    given = attempt(lambda: parts.seeded(parts.collate, mixed))
+    if isinstance(given, Raised):
+        return given, ()
+    pixels = {name: role for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
     counts = count_views(given, roles=pixels, rows=len(mixed))
     mask = _argument(parts.family, "placement_mask")
     marked = given.get(mask) if mask else None
@@ -175,6 +173,3 @@ def _length_of(measure: Any, row: Mapping[str, Any]) -> int | None:
         return int(measure(row))
     except (OSError, SyntaxError, ValueError, KeyError):  # the dataset probe reports each such row
         return None
-
-
-__all__ = ["Site", "look_at_collator", "observe", "open_page"]

@@ -21,7 +21,6 @@ from torch import nn
 from harness.facts import (
     Behaviour,
     Forward,
-    Landing,
     Parameter,
     Raised,
     Repair,
@@ -34,17 +33,16 @@ from probes.assembly import Assembly
 from probes.batches import RowReader, compare
 from probes.collator import UNDECLARED, open_page
 from probes.device import Redirect, redirect_cuda
-from probes.landing import read_landing, trace_landing
-from probes.parts import unwrap
-from probes.tracing import describe_error
+from probes.landing import Trace, read_landing, trace_landing
+from probes.tracing import attempt
 
 Batch = Mapping[str, Any]
 TOLERANCE = 1e-3  # of the largest logit; float32 sums in another order differ by far less
 
 
-def observe(config_path: str) -> dict[str, object]:
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Forward facts as builtins."""
-    parts = Assembly(config_path)
+    parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda() as redirected:
         facts = look_at_forward(parts)
     facts = msgspec.structs.replace(facts, redirected=tuple(describe_redirect(r) for r in redirected))
@@ -59,21 +57,22 @@ def describe_redirect(redirect: Redirect) -> Site:
 
 def look_at_forward(parts: Assembly) -> Forward:
     """Everything one model and one collator show on the CPU without training."""
-    # One of the two doors: loading runs the user's loader and the repository's code.
-    try:
-        model, bare = parts.model, parts.bare
-    except Exception as error:
-        return _unloaded(describe_error(error))
+    loaded = attempt(lambda: (parts.model, parts.bare))
+    if isinstance(loaded, Raised):
+        return _unloaded(loaded)
+    model, bare = loaded
     signature = read_signature(bare)
     reference = _collate_reference(parts)
     given = _collate_given(parts)
     start = given if isinstance(given, Mapping) else reference
+    given_ended: Any = _try(model, given) if isinstance(given, Mapping) else given
+    reference_ended: Any = _try(bare, reference) if isinstance(reference, Mapping) else reference
     facts = Forward(
         signature=signature,
         model_class=type(bare).__name__,
         weights="real" if parts.built.weights == "real" else "random",
-        given=_try(model, given) if isinstance(given, Mapping) else given,
-        reference=_try(bare, reference) if isinstance(reference, Mapping) else reference,
+        given=given_ended,
+        reference=reference_ended,
         wrapper=_look_at_wrapper(model, bare, reference if isinstance(reference, Mapping) else given),
         dtypes=_count_dtypes(parts),
         embedding_rows=int(bare.get_input_embeddings().weight.shape[0]),
@@ -86,8 +85,8 @@ def look_at_forward(parts: Assembly) -> Forward:
     repaired, repairs, left = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     facts = msgspec.structs.replace(facts, repairs=repairs, highest_token_id=_highest_id(start))
     if left is not None:
-        reason = Unknown(reason=f"forward raised {left.type}: {left.message}")
-        return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason)
+        stopped = Unknown(reason=f"forward raised {left.type}: {left.message}")
+        return msgspec.structs.replace(facts, landing=stopped, behaviour=stopped, loss=stopped)
     landing, loss, vocabulary = _look_at_landing(parts, repaired)
     return msgspec.structs.replace(
         facts,
@@ -137,11 +136,10 @@ def _collate_reference(parts: Assembly) -> Batch | Unknown:
 
 
 def _collate_given(parts: Assembly) -> Batch | Unknown:
-    # One of the two doors: the collator probe reports what the user's collator raises; here it only ends the look.
-    try:
-        return parts.seeded(parts.collate, parts.sample)
-    except Exception as error:
-        return Unknown(reason=f"the collator raised {type(error).__name__}: {error}")
+    given = attempt(lambda: parts.seeded(parts.collate, parts.sample))
+    if isinstance(given, Raised):
+        return Unknown(reason=f"the collator raised {given.type}: {given.message}")
+    return given
 
 
 def call(model: nn.Module, batch: Batch) -> Any:
@@ -151,12 +149,8 @@ def call(model: nn.Module, batch: Batch) -> Any:
 
 
 def _try(model: nn.Module, batch: Batch) -> Any:
-    # One of the two doors: forward is foreign code.
-    try:
-        call(model, batch)
-    except Exception as error:
-        return describe_error(error)
-    return "ok"
+    ended = attempt(lambda: call(model, batch))
+    return ended if isinstance(ended, Raised) else "ok"
 
 
 def read_logits(output: Any) -> torch.Tensor | None:
@@ -257,20 +251,15 @@ def record_keywords(model: nn.Module, run: Any) -> set[str] | None:
         raise _Recorded
 
     original = model.__dict__.get("forward")
-    model.forward = recorder  # type: ignore[method-assign]
-    # One of the two doors: what lies around forward is foreign and may raise before it gets there.
+    model.forward = recorder
     try:
         with torch.no_grad():
-            run()
-    except _Recorded:
-        pass
-    except Exception:
-        return seen
+            attempt(run)  # what lies around forward is foreign and may also raise before it gets there
     finally:
         if original is None:
             del model.forward
         else:
-            model.forward = original  # type: ignore[method-assign]
+            model.forward = original
     return seen
 
 
@@ -278,7 +267,7 @@ def _find_shared(model: nn.Module) -> tuple[tuple[str, str], ...]:
     """Pairs of names for one module that holds most of the weights; tied small modules are the model's own business."""
     total = sum(p.numel() for p in model.parameters())
     first: dict[int, str] = {}
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for name, module in model.named_modules(remove_duplicate=False):
         if sum(p.numel() for p in module.parameters()) * 2 < total or not name:
             continue
@@ -291,11 +280,10 @@ def _find_shared(model: nn.Module) -> tuple[tuple[str, str], ...]:
 def _compare_outputs(model: nn.Module, bare: nn.Module, batch: Any) -> bool | Unknown:
     if not isinstance(batch, Mapping):
         return Unknown(reason="no batch to compare with")
-    # One of the two doors.
-    try:
-        outer, inner = read_logits(call(model, batch)), read_logits(call(bare, batch))
-    except Exception as error:
-        return Unknown(reason=f"{type(error).__name__}: {error}")
+    both = attempt(lambda: (read_logits(call(model, batch)), read_logits(call(bare, batch))))
+    if isinstance(both, Raised):
+        return Unknown(reason=f"{both.type}: {both.message}")
+    outer, inner = both
     if outer is None or inner is None:
         return Unknown(reason="no logits to compare")
     return outer.shape == inner.shape and bool(torch.allclose(outer, inner, atol=TOLERANCE))
@@ -317,12 +305,14 @@ def _highest_id(batch: Batch) -> int | Unknown:
 
 
 def _look_at_landing(parts: Assembly, batch: Batch) -> tuple[Any, float | Unknown, int]:
-    # One of the two doors: an anatomy that cannot be told is a reason, not a crash.
-    try:
+    def run() -> tuple[Trace, Any]:
         with trace_landing(parts.bare, parts.anatomy) as trace:
-            output = call(parts.bare, batch)
-    except Exception as error:
-        return Unknown(reason=f"{type(error).__name__}: {error}"), Unknown(reason="not reached"), 0
+            return trace, call(parts.bare, batch)
+
+    ended = attempt(run)
+    if isinstance(ended, Raised):
+        return Unknown(reason=f"{ended.type}: {ended.message}"), Unknown(reason="not reached"), 0
+    trace, output = ended
     landing = read_landing(trace, batch["input_ids"], getattr(parts.reference, "image_token_id", None))
     loss = getattr(output, "loss", None)
     logits = read_logits(output)
@@ -349,8 +339,7 @@ def _look_at_behaviour(
             fresh |= {a: substitute(parts, a, fresh, ours) for a in repaired}
         return fresh
 
-    # One of the two doors: the user's collator and the model meet batches they have not seen yet.
-    try:
+    def change() -> Behaviour:
         image_reaches, leaks = _change_images(parts, base, remake)
         return Behaviour(
             text_reaches=_change_texts(parts, base, batch),
@@ -358,8 +347,10 @@ def _look_at_behaviour(
             image_leaks=leaks,
             padding_changes=_remove_padding(parts, base, batch, remake),
         )
-    except Exception as error:
-        return Unknown(reason=f"{type(error).__name__} while a row was changed: {error}")
+
+    # The user's collator and the model meet batches here that they have not seen yet.
+    seen = attempt(change)
+    return Unknown(reason=f"{seen.type} while a row was changed: {seen.message}") if isinstance(seen, Raised) else seen
 
 
 def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
@@ -371,7 +362,9 @@ def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
 def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bool, ...]:
     """Another token at the first text position of a row: do the logits at or after it move?"""
     ids = batch["input_ids"]
-    reader = RowReader(parts.tokenizer, image_token_id=getattr(parts.reference, "image_token_id", None), mask_argument=None)
+    reader = RowReader(
+        parts.tokenizer, image_token_id=getattr(parts.reference, "image_token_id", None), mask_argument=None
+    )
     reaches = []
     for row, facts in enumerate(reader.read(batch, parts.sample)):
         text = [i for i, role in enumerate(facts.roles) if role in "pt"]
@@ -425,6 +418,3 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: A
     attended = alone.get("attention_mask")
     inside = logits[0] if attended is None else logits[0][attended[0].bool()]
     return len(inside) != int(lengths[row]) or _differ(base[row][mask[row].bool()], inside)
-
-
-__all__ = ["Landing", "look_at_forward", "observe", "read_logits", "repair"]

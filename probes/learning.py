@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 import torch
 from torch import nn
 
-from harness.facts import Adapter, Census, Learning, MemoryNeed, Raised, RoundTrip, Unknown
+from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from probes.adapter import look_at_adapter
 from probes.assembly import Assembly
@@ -19,17 +20,17 @@ from probes.forward import read_logits, repair
 from probes.landing import trace_landing
 from probes.memory import measure_need
 from probes.parts import unwrap
+from probes.tracing import attempt
 from probes.trainer import measure_accumulation
-from probes.tracing import describe_error
 
 STEPS = 8
 RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
 TOLERANCE = 1e-3
 
 
-def observe(config_path: str, folder: str) -> dict[str, object]:
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: Adapter, Learning and MemoryNeed as builtins. The saved adapter is left in `folder` for `reload`."""
-    parts = Assembly(config_path)
+    parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         found = look_at_learning(parts, Path(folder))
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
@@ -111,22 +112,21 @@ def _find_step(
                 raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
             return loss
 
-        # One of the two doors: this is the user's training step.
-        try:
-            step().backward()
-        except Exception as error:
-            if first == "ok":
-                first = describe_error(error)
-            continue
-        finally:
-            adapted.zero_grad(set_to_none=True)
-        return step, first
+        ended = attempt(partial(_run_backward, step))
+        adapted.zero_grad(set_to_none=True)
+        if not isinstance(ended, Raised):
+            return step, first
+        first = ended if first == "ok" else first
     return None, first
+
+
+def _run_backward(step: Callable[[], torch.Tensor]) -> None:
+    step().backward()  # type: ignore[no-untyped-call]
 
 
 def list_adapters(inner: nn.Module) -> dict[str, nn.Module]:
     """Every module that carries an adapter, by the name its base has in the bare model."""
-    return {name: module for name, module in inner.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}  # type: ignore[arg-type]
+    return {name: module for name, module in inner.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}
 
 
 def _adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -175,18 +175,18 @@ def _try_checkpointing(parts: Assembly, inner: Any, step: Any, reached: set[str]
         return Unknown(reason="the model has no gradient_checkpointing_enable")
     training = parts.config.training
     settings = training.gradient_checkpointing_kwargs if training.gradient_checkpointing else None
-    # One of the two doors.
-    try:
+
+    def count() -> tuple[Census, ...]:
         if training.gradient_checkpointing and parts.config.subject.trainer is not None:
             inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
         else:
             start_checkpointing(inner, settings)
         return _count_gradients(parts, inner, step, checkpointing=True, reached=reached)[0]
-    except Exception as error:
-        return describe_error(error)
-    finally:
-        stop_checkpointing(inner)
-        inner.zero_grad(set_to_none=True)
+
+    counted = attempt(count)
+    stop_checkpointing(inner)
+    inner.zero_grad(set_to_none=True)
+    return counted
 
 
 def _repeat(adapted: Any, step: Any) -> tuple[float, ...]:
@@ -210,18 +210,17 @@ def _try_mixed_precision(parts: Assembly, adapted: Any, step: Any) -> Any:
         return Unknown(reason="neither fp16 nor bf16 is asked for")
     weights = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=0.0)
-    scaler = torch.amp.GradScaler("cpu", enabled=training.fp16)  # type: ignore[attr-defined]
-    # One of the two doors.
-    try:
+    scaler = torch.amp.GradScaler("cpu", enabled=training.fp16)
+
+    def run() -> None:
         with torch.autocast("cpu", dtype=torch.float16 if training.fp16 else torch.bfloat16):
             loss = step()
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
-    except Exception as error:
-        return describe_error(error)
-    finally:
-        adapted.zero_grad(set_to_none=True)
-    return "ok"
+
+    ended = attempt(run)
+    adapted.zero_grad(set_to_none=True)
+    return "ok" if ended is None else ended
 
 
 def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -236,30 +235,33 @@ def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
 def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None:
     """The adapter as PEFT saves it, with the logits it gives and those without it."""
     inner = unwrap(adapted)[0]
-    # One of the two doors: saving is PEFT's and the user's.
-    try:
+
+    def write() -> None:
         adapted.save_pretrained(str(folder / "adapter"))
         with_adapter = _logits(inner, batch)
-        for module in list_adapters(inner).values():
-            module.enable_adapters(False)  # type: ignore[operator]
+        _switch(inner, on=False)
         without = _logits(inner, batch)
-        for module in list_adapters(inner).values():
-            module.enable_adapters(True)  # type: ignore[operator]
+        _switch(inner, on=True)
         torch.save({"adapted": with_adapter, "base": without}, folder / "logits.pt")
-    except Exception as error:
-        return describe_error(error)
-    return None
+
+    return attempt(write)
+
+
+def _switch(inner: nn.Module, *, on: bool) -> None:
+    for module in list_adapters(inner).values():
+        module.enable_adapters(on)  # type: ignore[operator]
 
 
 def _merge(adapted: Any, batch: Mapping[str, Any]) -> bool | Unknown:
     """Whether merging the adapter into the weights leaves the logits as they are. Last, because it consumes the adapter."""
-    # One of the two doors.
-    try:
+
+    def compare() -> bool:
         before = _logits(unwrap(adapted)[0], batch)
         merged = adapted.merge_and_unload()
         return _alike(before, _logits(unwrap(merged)[0], batch))
-    except Exception as error:
-        return Unknown(reason=f"merging raised {type(error).__name__}: {error}")
+
+    same = attempt(compare)
+    return Unknown(reason=f"merging raised {same.type}: {same.message}") if isinstance(same, Raised) else same
 
 
 def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
@@ -267,12 +269,12 @@ def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
     return left.shape == right.shape and float((left - right).abs().max()) <= TOLERANCE * scale
 
 
-def reload(config_path: str, folder: str) -> dict[str, object]:
+def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    parts = Assembly(config_path)
+    parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         batch = _choose_batch(parts)
         saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
@@ -289,6 +291,3 @@ def reload(config_path: str, folder: str) -> dict[str, object]:
     )
     result: dict[str, object] = msgspec.to_builtins(facts)
     return result
-
-
-__all__ = ["MemoryNeed", "look_at_learning", "observe", "reload"]

@@ -103,7 +103,9 @@ def _cut(model: nn.Module) -> Iterator[str]:
             # And a list as long as some weight of its parent is wide is indexed by that weight (experts by their router).
             if len(kept) > len(blocks) // 2 or _is_indexed_by_a_weight(parent, blocks):
                 continue
-            setattr(parent, child_name, type(blocks)(kept) if isinstance(blocks, nn.ModuleList) else nn.Sequential(*kept))
+            setattr(
+                parent, child_name, type(blocks)(kept) if isinstance(blocks, nn.ModuleList) else nn.Sequential(*kept)
+            )
             yield f"{name}.{child_name}".lstrip(".") + f": {len(blocks)} -> {len(kept)}"
 
 

@@ -35,7 +35,11 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
             return "projector"
         beside = self.embedding.rpartition(".")[0]
         rest = name[len(beside) + 1 :] if beside and name.startswith(beside + ".") else name
-        return "other" if re.fullmatch(r"(final_|ln_f|layer_)?(norm|layernorm|ln_f)?(\.weight|\.bias)?", rest) else "vision"
+        return (
+            "other"
+            if re.fullmatch(r"(final_|ln_f|layer_)?(norm|layernorm|ln_f)?(\.weight|\.bias)?", rest)
+            else "vision"
+        )
 
 
 def _under(name: str, root: str) -> bool:
@@ -66,7 +70,9 @@ def read_anatomy(model: nn.Module) -> Anatomy:
 
 def _find_layers(model: nn.Module, embedding: str, embeddings: nn.Module) -> str | None:
     """The list of blocks nearest to the embeddings; the longest where several are equally near."""
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)]
+    lists = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)
+    ]
     beside = embedding.rpartition(".")[0]
 
     def distance(name: str) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ cropped, mirrored, turned, or the page of another row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from PIL import Image, ImageOps
@@ -53,8 +53,10 @@ def compare_views(
     """Explain each whole-page view of the user's batch. `mean` and `std` are what the reference applied, per channel."""
     arguments = [name for name, role in roles.items() if role == "pixels"]
     rows = len(pages)
-    yardstick = [(r, v) for name in arguments if name in reference for r, _, v in find_views(name, reference[name], rows=rows)]
-    whole = {r: v for r, v in yardstick}  # the last view of a row is the largest one that shows all of the page
+    yardstick = [
+        (r, v) for name in arguments if name in reference for r, _, v in find_views(name, reference[name], rows=rows)
+    ]
+    whole = dict(yardstick)  # the last view of a row is the largest one that shows all of the page
     for row, view in yardstick:
         if _shows(view, pages[row], mean, std):
             whole[row] = view
@@ -85,7 +87,10 @@ def _shrink(view: torch.Tensor) -> torch.Tensor:
 
 def _as_tensor(page: Image.Image) -> torch.Tensor:
     small = page.convert("RGB").resize((SIDE * 4, SIDE * 4), Image.Resampling.BOX)
-    return _shrink(torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(SIDE * 4, SIDE * 4, 3).permute(2, 0, 1) / 255)
+    return _shrink(
+        torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(SIDE * 4, SIDE * 4, 3).permute(2, 0, 1)
+        / 255
+    )
 
 
 def _fit(view: torch.Tensor, candidate: torch.Tensor) -> tuple[float, torch.Tensor, torch.Tensor]:
@@ -126,7 +131,9 @@ def _explain(
     def undo(reference: torch.Tensor) -> torch.Tensor:
         return _shrink(reference) * std_t[:, None, None] + mean_t[:, None, None]
 
-    candidates: list[tuple[Geometry, int, torch.Tensor]] = [("as expected", r, undo(v)) for r, v in yardstick if r == row]
+    candidates: list[tuple[Geometry, int, torch.Tensor]] = [
+        ("as expected", r, undo(v)) for r, v in yardstick if r == row
+    ]
     candidates += [("as expected", r, undo(v)) for r, v in yardstick if r != row]
     page = pages[row].convert("RGB")
     elongated = max(page.size) > 1.05 * min(page.size)
@@ -149,7 +156,7 @@ def _explain(
     return PixelView(
         row=row,
         path=path,
-        geometry=cast(Geometry, kind),
+        geometry=kind,
         mean=tuple(round(float(v), 3) for v in -b / a),
         std=tuple(round(float(v), 3) for v in 1 / a),
         source_row=source,

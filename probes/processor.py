@@ -10,25 +10,26 @@ from typing import Any
 
 import msgspec
 
-from harness.config import load_config
-from harness.facts import Processor, Site
-from probes.tracing import describe_error, is_foreign
+from harness.facts import Processor, Raised, Site
+from probes.assembly import keep_modules_in, load_trusted
+from probes.tracing import attempt, is_foreign
 
 
-def observe(config_path: str) -> dict[str, object]:
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Processor facts as builtins."""
     from transformers import AutoProcessor, PreTrainedTokenizerBase
 
-    config = load_config(Path(config_path))
-    # One of the two doors: a processor's code is foreign too.
-    try:
-        found = AutoProcessor.from_pretrained(
+    keep_modules_in(Path(folder) / "modules")
+    config = load_trusted(Path(config_path), trust=trust)
+    found = attempt(
+        lambda: AutoProcessor.from_pretrained(
             config.model.base_model,
             trust_remote_code=config.model.trust_remote_code,
             revision=config.model.revision,
         )
-    except Exception as error:
-        facts = Processor(returned="raised", raised=describe_error(error))
+    )
+    if isinstance(found, Raised):
+        facts = Processor(returned="raised", raised=found)
     else:
         kind: Any = "tokenizer" if isinstance(found, PreTrainedTokenizerBase) else "processor"
         facts = Processor(returned=kind, class_name=type(found).__name__)

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from harness.facts import Raised, Site
 
-_LIBRARIES = tuple(Path(p) for p in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")})
+T = TypeVar("T")
+
+_LIBRARIES = tuple(
+    Path(p) for p in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")}
+)
 _OURS = Path(__file__).resolve().parents[1]
 _OUR_PACKAGES = ("harness", "probes", "reports")
+
+
+def attempt(run: Callable[[], T]) -> T | Raised:
+    """Run foreign code; what it raises is a fact. The one door at which probes catch everything."""
+    try:
+        return run()
+    except Exception as error:  # noqa: BLE001
+        return describe_error(error)
 
 
 def describe_error(error: BaseException) -> Raised:

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import torch
 
-from harness.facts import Unknown
+from harness.facts import Raised, Unknown
 from harness.training.model import load_processor
 from harness.training.subject import load_part
 from probes.assembly import Assembly
+from probes.tracing import attempt
 
 
 class _Same(torch.utils.data.Dataset[dict[str, Any]]):
@@ -29,15 +30,13 @@ class _Same(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 def measure_accumulation(parts: Assembly, adapted: Any) -> float | Unknown:
-    """Logged loss of one step accumulated over two rows, divided by that of one step without accumulation: 1.0 is right."""
+    """Logged loss of a step accumulated over two rows, divided by that of a step without accumulation: 1.0 is right."""
     factory = load_part(parts.config, "trainer")
     if factory is None:
         return Unknown(reason="no subject.trainer: our own Trainer is Hugging Face's, unchanged")
-    # One of the two doors: the trainer is the user's.
-    try:
-        losses = [_log_one_step(parts, factory, adapted, accumulation) for accumulation in (1, 2)]
-    except Exception as error:
-        return Unknown(reason=f"the user's trainer raised {type(error).__name__}: {error}")
+    losses = attempt(lambda: [_log_one_step(parts, factory, adapted, accumulation) for accumulation in (1, 2)])
+    if isinstance(losses, Raised):
+        return Unknown(reason=f"the user's trainer raised {losses.type}: {losses.message}")
     if losses[0] is None or losses[1] is None or not losses[0]:
         return Unknown(reason="the user's trainer logged no loss")
     return losses[1] / losses[0]
@@ -74,4 +73,3 @@ def _log_one_step(parts: Assembly, factory: Any, adapted: Any, accumulation: int
         trainer = factory(config, processor, adapted, parts.reference or parts.collate, rows, None)
         trainer.train()
         return next((float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry), None)
-

@@ -174,6 +174,11 @@ class Job:
             raise self._ending
         return self._ending
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the child has ended, so that `result()` returns at once."""
+        return self._done.is_set()
+
     def cancel(self) -> None:
         """Stop the child if it still runs; `result()` is then a Died."""
         self._cancelled.set()

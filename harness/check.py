@@ -1,0 +1,306 @@
+"""One check, from configuration to report: read, run what may be run, judge."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from harness.config import Config
+from harness.contracts import derive, judge_all
+from harness.facts import (
+    Adapter,
+    Collator,
+    Dataset,
+    Fact,
+    Facts,
+    Forward,
+    Learning,
+    MemoryNeed,
+    Processor,
+    Repository,
+    RoundTrip,
+    Site,
+    Tokenizer,
+    Unknown,
+)
+from harness.gate import Waiver
+from harness.isolation import Died, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from reports.report import Report
+
+Level = Literal["read", "ran", "gpu"]
+Progress = Callable[[str], None]
+
+# Modules that the children need, imported once in the warm process. Importing them runs no torch operation.
+PRELOAD = (
+    "torch",
+    "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.processing_auto",
+    "transformers.models.auto.tokenization_auto",
+    "peft",
+    "accelerate",
+    "PIL.Image",
+    "probes.learning",
+    "probes.processor",
+)
+SECONDS = 300.0  # for one child; the miniature needs a few
+NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
+NOT_ASKED = "not run: --level read reads and runs nothing"
+NOT_NEEDED = "not run: no chosen contract needs it"
+RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
+
+
+def check(
+    config: Config,
+    *,
+    level: Level = "ran",
+    trust: bool = False,
+    only: tuple[str, ...] = (),
+    waivers: tuple[Waiver, ...] = (),
+    progress: Progress = lambda message: None,
+) -> Report:
+    """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done."""
+    needed = (
+        {path.partition(".")[0] for c in derive(Facts(), only=only) for path in c.diagnosis.needs} if only else None
+    )
+    facts, timings = look(config, level=level, trust=trust, progress=progress, needed=needed)
+    progress("judging")
+    with _timed(timings, "judge"):
+        judgements = judge_all(derive(facts, only=only), facts)
+    return Report.build(facts, judgements, config=config.source, level=level, timings=timings, waivers=waivers)
+
+
+def look(
+    config: Config,
+    *,
+    level: Level = "ran",
+    trust: bool = False,
+    progress: Progress = lambda message: None,
+    needed: set[str] | None = None,
+) -> tuple[Facts, dict[str, float]]:
+    """The facts, and how many seconds each probe took. `needed` names the sections to be read; None means all."""
+    timings: dict[str, float] = {}
+    if level == "read":
+        facts = read(config, progress=progress, timings=timings)
+        return _without_runs(facts, Unknown(reason=NOT_ASKED)), timings
+    with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _open_sandbox(config) as sandbox:
+        facts = read(config, progress=progress, timings=timings)
+        if (reason := _forbid(config, facts, trust)) is not None:
+            return _without_runs(facts, reason), timings
+        facts = run(
+            config, facts, sandbox, Path(folder), trust=trust, progress=progress, timings=timings, needed=needed
+        )
+    return _look_at_device(facts, level), timings
+
+
+def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Facts:
+    """Everything that files, JSON, AST and image headers tell. Executes nothing foreign, imports neither torch nor PEFT."""
+    from probes.configuration import look_at_configuration
+    from probes.subject import look_at_subject
+
+    from probes.dataset import look_at_dataset
+    from probes.environment import look_at_environment
+    from probes.exports import Exports
+    from probes.processor_files import look_at_processor_files
+    from probes.repository import find_model_directory, look_at_repository
+    from probes.tokenizer import look_at_tokenizer
+
+    sections: dict[str, Any] = {}
+
+    def note(name: str, probe: Callable[[], Fact]) -> None:
+        progress(f"reading: {name.replace('_', ' ')}")
+        with _timed(timings, f"read {name}"):
+            sections[name] = _guard(probe)
+
+    exports = Exports()
+    directory = find_model_directory(config)
+    note("environment", look_at_environment)
+    note("configuration", lambda: look_at_configuration(config))
+    if isinstance(directory, Unknown):
+        sections |= dict.fromkeys(("repository", "tokenizer", "processor_files"), directory)
+    else:
+        note("repository", lambda: look_at_repository(directory, exports))
+        note("tokenizer", lambda: look_at_tokenizer(directory))
+        note("processor_files", lambda: look_at_processor_files(directory, exports))
+    note("subject", lambda: look_at_subject(config, exports))
+    tokenizer = sections["tokenizer"]
+    image = tokenizer.image.content if isinstance(tokenizer, Tokenizer) and tokenizer.image else None
+    note("dataset", lambda: look_at_dataset(config, image))
+    return Facts(**sections)
+
+
+def run(
+    config: Config,
+    facts: Facts,
+    sandbox: Sandbox,
+    folder: Path,
+    *,
+    trust: bool,
+    progress: Progress,
+    timings: dict[str, float],
+    needed: set[str] | None = None,
+) -> Facts:
+    """Run the probes that execute code, each in a child of its own, as many at a time as there are cores."""
+
+    def submit(name: str, target: str) -> Job:
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        return sandbox.submit(target, {"config_path": str(config.source), "trust": trust, "folder": str(place)})
+
+    def wanted(*names: str) -> bool:
+        return needed is None or bool(needed & {*names})
+
+    plan = [
+        name
+        for name, sections in {
+            "learning": ("learning", "adapter", "memory"),
+            "forward": ("forward", "learning", "adapter"),
+            "collator": ("collator", "processor"),
+            "processor": ("processor",),
+        }.items()
+        if wanted(*sections)
+    ]
+    endings: dict[str, Any] = {}
+    waiting, running = list(plan), dict[str, Job]()
+    cores = max(1, min(os.cpu_count() or 1, len(plan)))
+    while waiting or running:
+        while waiting and len(running) < cores:
+            name = waiting.pop(0)
+            progress(f"running: {name}")
+            running[name] = submit(name, f"probes.{name}:observe")
+        name, job = next(iter(running.items()))
+        for other, candidate in running.items():
+            if candidate.is_done:
+                name, job = other, candidate
+        endings[name] = _collect(job)
+        timings[f"run {name}"] = round(endings[name][1], 3)
+        del running[name]
+        if name == "learning" and isinstance(endings[name][0], dict):
+            # The same folder: the adapter that was saved there is loaded again by another process.
+            job = sandbox.submit(
+                "probes.learning:reload",
+                {"config_path": str(config.source), "trust": trust, "folder": str(folder / "learning")},
+            )
+            running["reload"] = job
+            progress("running: reload")
+    return _gather(facts, endings, Unknown(reason=NOT_NEEDED))
+
+
+def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], unasked: Unknown) -> Facts:
+    """Put what the children returned into the facts; a child that returned nothing leaves its reason."""
+
+    def section(name: str, kind: Any, key: str | None = None) -> Any:
+        if name not in endings:
+            return unasked
+        value = endings[name][0]
+        if isinstance(value, Unknown):
+            return value
+        return msgspec.convert(value[key] if key else value, kind | Unknown)
+
+    processor = section("processor", Processor)
+    collator = section("collator", Collator, "collator")
+    if isinstance(processor, Processor) and isinstance(collator, Collator):
+        calls = msgspec.convert(endings["collator"][0]["image_calls"], tuple[Site, ...])
+        processor = msgspec.structs.replace(processor, image_calls=calls)
+    learning = section("learning", Learning, "learning")
+    if isinstance(learning, Learning) and "reload" in endings:
+        round_trip = section("reload", RoundTrip)
+        if not (isinstance(round_trip, Unknown) and _says_why(learning.round_trip)):
+            learning = msgspec.structs.replace(learning, round_trip=round_trip)
+    return msgspec.structs.replace(
+        facts,
+        processor=processor,
+        collator=collator,
+        forward=section("forward", Forward),
+        adapter=section("learning", Adapter, "adapter"),
+        learning=learning,
+        memory=section("learning", MemoryNeed, "memory"),
+    )
+
+
+def _says_why(round_trip: RoundTrip | Unknown) -> bool:
+    """Whether the first process already knows that the adapter could not be saved."""
+    return isinstance(round_trip, Unknown) and "could not be saved" in round_trip.reason
+
+
+def _collect(job: Job) -> tuple[Any, float]:
+    """A child's value and its seconds; how it ended otherwise, as a reason."""
+    match job.result():
+        case Returned(value=value, seconds=seconds):
+            return value, seconds
+        case Raised(type=kind, message=message, seconds=seconds):
+            return Unknown(reason=f"{kind.rpartition('.')[2]}: {message}"), seconds
+        case Died(reason=reason, seconds=seconds):
+            return Unknown(reason=f"foreign code died: the process {reason}"), seconds
+
+
+def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
+    """Why nothing may or can be run; None where it may."""
+    if isinstance(facts.repository, Unknown):
+        return facts.repository
+    parts = (config.subject.model, config.subject.collator, config.subject.peft, config.subject.trainer)
+    foreign = (isinstance(facts.repository, Repository) and facts.repository.has_remote_code) or any(parts)
+    if foreign and not trust:
+        return Unknown(reason=NO_TRUST)
+    return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
+
+
+def _require_rows(dataset: Dataset) -> Unknown | None:
+    return None if dataset.splits else Unknown(reason="data.train_path is not set, so there is no row to run")
+
+
+def _without_runs(facts: Facts, reason: Unknown) -> Facts:
+    return msgspec.structs.replace(facts, **dict.fromkeys((*RAN, "device"), reason))
+
+
+def _look_at_device(facts: Facts, level: Level) -> Facts:
+    """Accelerator facts come from `pytest -m gpu` on the training machine; here only the reason why they are absent."""
+    cards = facts.environment.cards if not isinstance(facts.environment, Unknown) else ()
+    why = "the gpu contracts run under `pytest -m gpu`" if cards else "no accelerator on this machine"
+    reason = why if level == "gpu" else f"--level {level} does not use an accelerator"
+    return msgspec.structs.replace(facts, device=Unknown(reason=reason))
+
+
+def _guard(probe: Callable[[], Fact]) -> Fact:
+    # One of the two doors: a probe that trips over somebody's files must not end the check.
+    try:
+        return probe()
+    except Exception as error:  # noqa: BLE001
+        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def _open_sandbox(config: Config) -> Iterator[Sandbox]:
+    memory = int(0.6 * _physical_memory())
+    environment = {"CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if config.model.directory is not None:
+        environment["HF_HUB_OFFLINE"] = "1"
+    with Sandbox(
+        preload=PRELOAD, limits=Limits(seconds=SECONDS, memory_bytes=memory), environment=environment
+    ) as sandbox:
+        yield sandbox
+
+
+def _physical_memory() -> int:
+    """Bytes of memory in this machine; 16 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 << 30
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timings[name] = round(time.perf_counter() - started, 3)
+
+
+__all__ = ["SandboxUnavailable", "check", "look", "read", "run"]
