@@ -90,3 +90,5 @@ class DiagnosisModule(Protocol):
 
     # A module may also have `applies(facts) -> bool`: False means the contract makes no sense for this model at all
     # (it has no placement mask, no run was asked for, ...), and no contract is derived.
+    # And `excuse(facts) -> str`: the reason why nothing can be said although every needed fact is known (no page was
+    # recognised, the weights are random, ...); the contract is then Skipped. Empty where there is no such reason.

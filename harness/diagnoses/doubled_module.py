@@ -1,0 +1,60 @@
+"""A wrapper registers the model under two names.
+
+## What it does
+Looks for one and the same module that the wrapper holds under two attributes. Modules that a model shares inside
+itself (tied embeddings) are not meant.
+
+## Why it matters
+Every weight and every adapter key exists twice in the state dict, below names that only the wrapper has. The saved
+adapter matches nothing in the bare model: all `lora_B` stay zero after loading, the fine-tuning is lost, and a
+warning is all one gets to see.
+
+## Example
+`self.model = model; self.base_model = model` in one `nn.Module`.
+
+## Use instead
+Train the bare model. If a wrapper has to stay, register the model once and offer the other name as a property.
+
+## References
+- chain-17, web-13 in the project's list of real failures; illuin-tech/colpali#424, vllm-project/vllm#34186.
+- PyTorch documentation, `nn.Module.state_dict`: one entry per registered name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD004",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="the model is registered once in the module that is trained",
+    needs=("forward",),
+    explains=("lost_adapter", "wrapped_before_adapter"),
+)
+
+
+def applies(facts: Facts) -> bool:
+    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    wrapper = known(facts.forward).wrapper
+    if wrapper is None:
+        return
+    doubled = [(a, b) for a, b in wrapper.shared_names if a.partition(".")[0] != b.partition(".")[0]]
+    if not doubled:
+        return
+    first, second = min(doubled, key=lambda pair: pair[0].count(".") + pair[1].count("."))
+    yield DIAGNOSIS.finding(
+        f"{wrapper.class_name} holds one {wrapper.inner_class} twice, as `{first}` and as `{second}`; expected once.",
+        fix="Train the bare model, or register it once and offer the other name as a property.",
+        snippet=f"@property\ndef {second.partition('.')[0]}(self):\n    return self.{first.partition('.')[0]}",
+        evidence=show_some(f"`{a}` is `{b}`" for a, b in doubled),
+    )

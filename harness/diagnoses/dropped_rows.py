@@ -1,0 +1,64 @@
+"""The collator returns fewer rows than it was given.
+
+## What it does
+Counts rows in and rows out. Rows packed into one long sequence are not dropped: their tokens are all there.
+
+## Why it matters
+A collator that catches exceptions and goes on loses the very rows that are hard: large pages, long texts, odd
+files. The model is trained on the easy rest, the epoch is shorter than it says, and no message tells.
+
+## Example
+`try: batch.append(prepare(row))` / `except Exception: continue`
+
+## Use instead
+Let the exception through, or repair the data before training.
+
+## References
+- web-24 in the project's list of real failures: public notebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Batch, Collator, Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_real, get_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL012",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="the collator returns every row it is given",
+    needs=("collator.batch",),
+    explains=("failing_batch", "leaking_image"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    batch = known(collator.batch)
+    if batch.rows_out == batch.rows_in or _is_packed(collator, batch):
+        return
+    swallowed = () if isinstance(facts.subject, Unknown) else facts.subject.swallowed_exceptions
+    yield DIAGNOSIS.finding(
+        f"The collator was given {batch.rows_in} rows and returned {batch.rows_out}.",
+        fix="Let the exception through instead of going on to the next row.",
+        evidence=show_some(
+            [
+                f"rows in: {batch.rows_in}, rows out: {batch.rows_out}",
+                *(f"an exception is swallowed at {s.file}:{s.line}: {s.code}" for s in swallowed),
+            ]
+        ),
+    )
+
+
+def _is_packed(collator: Collator, batch: Batch) -> bool:
+    """Whether one long row holds all the rows: packing, which loses nothing."""
+    mine, theirs = get_rows(batch), get_rows(collator.reference)
+    if batch.rows_out != 1 or not mine or not theirs:
+        return False
+    return sum(map(count_real, mine)) >= sum(map(count_real, theirs))

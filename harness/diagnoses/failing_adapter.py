@@ -1,0 +1,55 @@
+"""The adapter could not be put on the model.
+
+## What it does
+Quotes the exception that PEFT, or the user's own adapter step, ended with. Where its cause is known by itself (no
+module matches), that cause is reported instead.
+
+## Why it matters
+There is nothing to train.
+
+## Example
+`target_modules: all-linear` on remote code with a layer named `layers`: `Target module ModuleList(...) is not
+supported`.
+
+## Use instead
+Name the leaf modules, for instance `q_proj`, `k_proj`, `v_proj`, `o_proj`.
+
+## References
+- PEFT documentation, `LoraConfig.target_modules` and supported layer types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import show_raised
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRA005",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="the adapter can be put on the model",
+    needs=("adapter",),
+    explains=("failing_step",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    adapter = known(facts.adapter)
+    if adapter.raised is None:
+        return
+    clash = "is not supported" in adapter.raised.message
+    targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
+    yield DIAGNOSIS.finding(
+        f"Adding the adapter ended with {show_raised(adapter.raised)}.",
+        fix="Name leaf modules in lora.target_modules: an entry also matches a container of that name."
+        if clash
+        else "Follow the quoted line.",
+        snippet="lora: {target_modules: [q_proj, k_proj, v_proj, o_proj]}" if clash else "",
+        evidence=show_some(f"{t.name}: {sum(t.hits.values())} modules" for t in targets),
+    )

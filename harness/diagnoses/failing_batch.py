@@ -1,0 +1,69 @@
+"""The model's forward fails on the user's batch, though it accepts one of our own.
+
+## What it does
+Calls forward with the batch of the user's collator and quotes the exception, together with the arguments that had
+to be replaced before forward went on. Where the difference has a name (a missing argument, a wrong rank, a float
+mask), that cause is reported instead.
+
+## Why it matters
+Training stops at the first step. The same rows through a collator that builds what the model expects pass, so the
+collator is the place to look.
+
+## Example
+`The expanded size of the tensor (40) must match the existing size (38)`.
+
+## Use instead
+Compare the named arguments with the expected form in the evidence.
+
+## References
+- chain-06 to chain-10 in the project's list of real failures: one exception after the other, all from one collator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Raised, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import list_unaccepted_keys, show_delta, show_raised
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD010",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="forward accepts the collator's batch",
+    needs=("forward", "collator.batch"),
+)
+
+
+def excuse(facts: Facts) -> str:
+    forward = known(facts.forward)
+    if isinstance(forward.reference, Raised) and isinstance(forward.given, Raised):
+        return "forward fails on any batch, so nothing can be said about this one"
+    return ""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    forward, collator = known(facts.forward), known(facts.collator)
+    # Without a reference only a refused key tells that the batch and not the model is at fault; else FWD006 speaks.
+    if isinstance(forward.reference, Unknown) and not list_unaccepted_keys(facts):
+        return
+    if not isinstance(forward.given, Raised):
+        return
+    replaced = [r.argument for r in forward.repairs]
+    deltas = () if isinstance(collator.deltas, Unknown) else collator.deltas
+    yield DIAGNOSIS.finding(
+        f"forward ended with {show_raised(forward.given)} on the collator's batch; expected a loss.",
+        fix=f"Build {', '.join(f'`{a}`' for a in replaced)} as the evidence says."
+        if replaced
+        else "Compare the collator's batch with the evidence.",
+        evidence=show_some(
+            [
+                *(f"with `{r.argument}` replaced, forward got past {show_raised(r.raised)}" for r in forward.repairs),
+                *(show_delta(d) for d in deltas),
+            ]
+        ),
+    )

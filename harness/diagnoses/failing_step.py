@@ -1,0 +1,63 @@
+"""A training step fails although forward works.
+
+## What it does
+Takes two optimizer steps as they will be taken in training and quotes the exception. An exception that was met
+before, in the collator, in forward or with gradient checkpointing, belongs there.
+
+## Why it matters
+Training stops at the first step.
+
+## Example
+`element 0 of tensors does not require grad and does not have a grad_fn`: nothing that is trained takes part in the
+loss.
+
+## Use instead
+Follow the quoted line of code.
+
+## References
+- PyTorch documentation, autograd mechanics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts, Raised, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import find_checkpointing_failure, is_same_failure, show_raised
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRN006",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="two optimizer steps run",
+    needs=("learning",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    raised = known(facts.learning).training
+    if not isinstance(raised, Raised) or _was_met_before(raised, facts):
+        return
+    yield DIAGNOSIS.finding(
+        f"A training step ended with {show_raised(raised)}; expected a loss and gradients.",
+        fix="Follow the quoted line; forward alone works, so look at backward and the optimizer.",
+    )
+
+
+def _was_met_before(raised: Raised, facts: Facts) -> bool:
+    """Whether this exception is another diagnosis' matter: the same one, or the keyword that PEFT adds."""
+    earlier: list[object] = [find_checkpointing_failure(facts)]
+    if not isinstance(facts.collator, Unknown):
+        earlier.append(facts.collator.batch)
+    if not isinstance(facts.forward, Unknown):
+        earlier += [facts.forward.loading, facts.forward.given, facts.forward.reference]
+        earlier += [repair.raised for repair in facts.forward.repairs]
+    if not isinstance(facts.adapter, Unknown):
+        earlier.append(facts.adapter.raised)
+        if any(f"'{name}'" in raised.message for name in facts.adapter.rejected):
+            return True
+    return any(is_same_failure(raised, other) for other in earlier)

@@ -1,0 +1,75 @@
+"""Pages are normalised with another mean and standard deviation than the model's.
+
+## What it does
+Recovers the mean and standard deviation that were really applied to each page, and compares them with the model's
+own processor files.
+
+## Why it matters
+Every pixel arrives shifted and scaled. Nothing is raised and the loss still falls, because the adapter first learns
+to undo the shift; what comes out reads worse than it could.
+
+## Example
+ImageNet's 0.485, 0.456, 0.406 for a model whose `processor_config.json` says 0.5, 0.5, 0.5.
+
+## Use instead
+Take `image_mean` and `image_std` from the model's processor files.
+
+## References
+- chain-15 in the project's list of real failures.
+- torchvision documentation, `Normalize`: the constants most code is copied with are ImageNet's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, PixelView
+from harness.findings import Basis, Finding, Severity
+
+TOLERANCE = 0.02  # the recovered values carry the error of a regression over resampled pixels
+FAMILIAR = {"ImageNet's": (0.485, 0.456, 0.406), "CLIP's": (0.481, 0.458, 0.408), "no (0..1)": (0.0, 0.0, 0.0)}
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL006",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="pages are normalised as the model's processor files say",
+    needs=("collator.batch", "collator.views", "processor_files.mean", "processor_files.std"),
+    explains=("worse_than_guessing",),
+)
+
+
+def excuse(facts: Facts) -> str:
+    views = known(known(facts.collator).views)
+    return "" if any(v.mean is not None and v.std is not None for v in views) else "no page was recognised in the batch"
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    files, views = known(facts.processor_files), known(known(facts.collator).views)
+    mean, std = files.mean or (), files.std or ()
+    wrong = [v for v in views if v.mean and v.std and not (_is_close(v.mean, mean) and _is_close(v.std, std))]
+    if not wrong:
+        return
+    yield DIAGNOSIS.finding(
+        f"Pages are normalised with {_name(wrong[0])}, expected mean {_show(mean)} and std {_show(std)}.",
+        fix="Normalise with the mean and std of the model's processor files.",
+        snippet=f"pixels = (pixels - torch.tensor({list(mean)}).view(3, 1, 1)) / torch.tensor({list(std)}).view(3, 1, 1)",
+        evidence=show_some(f"{v.path}: mean {_show(v.mean or ())}, std {_show(v.std or ())}" for v in wrong),
+    )
+
+
+def _is_close(seen: Sequence[float], expected: Sequence[float]) -> bool:
+    return len(seen) == len(expected) and all(abs(s - e) <= TOLERANCE for s, e in zip(seen, expected, strict=True))
+
+
+def _name(view: PixelView) -> str:
+    mean, std = view.mean or (), view.std or ()
+    familiar = next((f"{name} " for name, values in FAMILIAR.items() if _is_close(mean, values)), "")
+    return f"{familiar}mean {_show(mean)} and std {_show(std)}"
+
+
+def _show(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:.3g}" for v in values)

@@ -1,0 +1,74 @@
+"""The attention mask hides real tokens, or shows padding in front of them.
+
+## What it does
+Lays the attention mask over each row's tokens. Padding behind the last token may be attended: with a causal model
+nothing looks back from there.
+
+## Why it matters
+Hidden tokens cannot be read by the model; attended padding in front shifts positions and mixes noise into every
+token. Neither raises anything.
+
+## Example
+`attention_mask = input_ids != pad_id` where the pad is also the EOS token, or occurs in the text.
+
+## Use instead
+Build the mask while padding, from lengths and not from token ids.
+
+## References
+- web-23 in the project's list of real failures.
+- transformers documentation, glossary: attention mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Row, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import get_rows
+
+NAMES = {"b": "BOS", "i": "image", "p": "prompt", "t": "target", "e": "EOS"}
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL015",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="the attention mask is on at every token and off at padding",
+    needs=("collator.batch.rows",),
+    explains=("unheard_text", "worse_than_guessing"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = get_rows(known(facts.collator).batch)
+    wrong = [f"row {n}: {said}" for n, row in enumerate(rows) if (said := _describe(row, _pads_with_eos(facts)))]
+    if not wrong:
+        return
+    yield DIAGNOSIS.finding(
+        f"The attention mask does not fit the tokens in {len(wrong)} of {len(rows)} rows.",
+        fix="Build the attention mask from the rows' lengths while padding, not by comparing ids with the pad id.",
+        snippet="mask[row, -length:] = 1  # left padding",
+        evidence=show_some(wrong),
+    )
+
+
+def _describe(row: Row, pads_with_eos: bool) -> str:
+    if not row.attended:
+        return ""
+    hidden = {role: row.count(role) - row.count(role, row.attended) for role in NAMES}
+    if pads_with_eos and not row.count("e", row.trained):
+        hidden["e"] = 0  # pad and EOS share an id, and labels lose the EOS as well: that is one cause, and PRC004
+    front = len(row.roles) - len(row.roles.lstrip("."))
+    shown = row.attended[:front].count("1") if front < len(row.roles) else 0
+    parts = [f"{count} {NAMES[role]} token(s) hidden" for role, count in hidden.items() if count > 0]
+    return ", ".join([*parts, *([f"{shown} padding token(s) in front attended"] if shown else [])])
+
+
+def _pads_with_eos(facts: Facts) -> bool:
+    tokenizer = facts.tokenizer
+    if isinstance(tokenizer, Unknown) or tokenizer.pad is None or tokenizer.eos is None:
+        return False
+    return tokenizer.pad.id == tokenizer.eos.id

@@ -1,0 +1,48 @@
+"""Changing the image of one row changes the answer for another row.
+
+## What it does
+Replaces the page of one row at a time and compares the logits of all other rows, which must not change.
+
+## Why it matters
+Rows are trained on pages that are not theirs. The loss still falls a little, because the text alone can be learned
+by heart, and the model learns to ignore the image.
+
+## Example
+A row with too few placeholders in a model that scatters the features of the whole batch at once: every later row
+gets the rest of its neighbour's page.
+
+## Use instead
+One run of placeholders per image, as long as that image's features, and images in the order of the rows.
+
+## References
+- modelscope/ms-swift#6887: features land in the wrong row of a mixed batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD009",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="changing an image changes its own row and no other",
+    needs=("forward.behaviour",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    leaks = known(known(facts.forward).behaviour).image_leaks
+    if not leaks:
+        return
+    yield DIAGNOSIS.finding(
+        f"Changing one row's image changes the logits of {len({other for _, other in leaks})} other row(s); expected none.",
+        fix="Keep images in the order of the rows and give each row as many placeholders as its image has features.",
+        evidence=show_some(f"the image of row {row} reaches row {other}" for row, other in leaks),
+    )

@@ -1,0 +1,73 @@
+"""Training uses another prompt than prediction.
+
+## What it does
+Compares the decoded prompt of each row with the one that prediction uses, white space aside, and looks for the BOS
+token where the model expects one.
+
+## Why it matters
+The adapter learns to answer a prompt it will never be given. The fine-tuned model then reads worse than the base
+model, with a perfect training loss.
+
+## Example
+Trained on `OCR:`, asked `Free OCR.`; or the BOS token left out because `add_special_tokens=False`.
+
+## Use instead
+Build both prompts with one function.
+
+## References
+- web-33 in the project's list of real failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Row
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import get_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL016",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="training and prediction use one prompt",
+    needs=("collator.batch.rows", "collator.expected_prompt"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    rows, expected = get_rows(collator.batch), known(collator.expected_prompt)
+    judged = [(n, row) for n, row in enumerate(rows) if _shows_prompt(row)]
+    other = [(n, row) for n, row in judged if not _is_same(row, expected)]
+    # Several prompts are a way to train; it is enough that prediction's is one of them.
+    if len(other) < len(judged):
+        other = []
+    headless = [n for n, row in judged if collator.starts_with_bos is True and not row.count("b")]
+    if not other and not headless:
+        return
+    seen = f"the prompt is {other[0][1].prompt_text!r}, expected {expected!r}" if other else ""
+    missing = (
+        f"{len(headless)} of {len(rows)} rows lack the BOS token that the model expects in front" if headless else ""
+    )
+    said = "; ".join(filter(None, (seen, missing)))
+    yield DIAGNOSIS.finding(
+        f"{said[0].upper()}{said[1:]}.",
+        fix="Build the training prompt with the function that builds the prompt for prediction.",
+        snippet=f"data: {{prompt: {expected.strip()!r}}}" if other else "",
+        evidence=show_some(
+            [*(f"row {n}: {row.prompt_text!r}" for n, row in other), *(f"row {n}: no BOS" for n in headless)]
+        ),
+    )
+
+
+def _shows_prompt(row: Row) -> bool:
+    """A row that is cut, or whose target was not found among its tokens, does not show where the prompt ends."""
+    return "t" in row.roles and not row.truncated
+
+
+def _is_same(row: Row, expected: str) -> bool:
+    return " ".join(row.prompt_text.split()) == " ".join(expected.split())

@@ -1,0 +1,56 @@
+"""PEFT's task type adds keywords that the model's forward does not take.
+
+## What it does
+Compares the keywords that PEFT's wrapper for this task type hands to every call with the parameters of forward.
+
+## Why it matters
+Each step ends with `unexpected keyword argument`. The usual way out, a wrapper that swallows keywords, brings
+faults that are harder to see.
+
+## Example
+`LoraConfig(task_type="SEQ_2_SEQ_LM")` on a decoder-only model: `decoder_input_ids`.
+
+## Use instead
+`task_type: CAUSAL_LM` for a decoder that writes text; no wrapper is needed.
+
+## References
+- chain-04, web-21 in the project's list of real failures; huggingface/peft#2291.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRA001",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="forward takes every keyword that PEFT's task type adds",
+    needs=("adapter",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    adapter = known(facts.adapter)
+    if not adapter.rejected:
+        return
+    names = ", ".join(f"`{name}`" for name in adapter.rejected)
+    fitting = adapter.fitting_task_types
+    # A decoder that writes text is CAUSAL_LM; where that does not fit, anything that does is better than a guess.
+    better = "CAUSAL_LM" if not fitting or "CAUSAL_LM" in fitting else fitting[0]
+    yield DIAGNOSIS.finding(
+        f"Task type {adapter.task_type} makes PEFT call the model with {names}, which its forward does not take.",
+        fix=f"Set lora.task_type to {better}; a wrapper that filters keywords is not needed.",
+        snippet=f"lora: {{task_type: {better}}}",
+        evidence=(
+            f"{adapter.task_type} adds: {', '.join(adapter.injected) or 'nothing'}",
+            f"forward does not take: {', '.join(adapter.rejected)}",
+            f"task types that fit: {', '.join(fitting) or 'none'}",
+        ),
+    )

@@ -1,0 +1,66 @@
+"""An image argument that the model needs is missing from the batch, or None.
+
+## What it does
+Compares the batch with one that this model is known to accept, and reports each image argument (pixels, placement
+mask, tiling, grid) that is absent or None.
+
+## Why it matters
+A default of None in the signature does not make an argument optional: remote code indexes it without asking, and
+training stops with `'NoneType' object is not subscriptable`. Where forward takes `**kwargs`, a misspelt name is
+swallowed instead, and the run trains on text alone without a word.
+
+## Example
+`images_spatial_crop=None` for DeepSeek-OCR: `'NoneType' object is not iterable`.
+
+## Use instead
+Return every image argument for every batch, built as the evidence says.
+
+## References
+- chain-07, chain-09, dots-05 in the project's list of real failures.
+- transformers documentation, data collators: a collator returns all inputs of the forward call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Delta, Facts
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import list_deltas, list_unaccepted_keys, show_delta
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD002",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="every image argument the model needs is in the batch",
+    needs=("collator.batch", "collator.deltas"),
+    explains=("failing_batch", "unseen_image"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    missing = list_deltas(collator, ("pixels", "placement_mask", "tiling", "grid"), ("missing", "none"))
+    if _is_another_interface(facts, missing):
+        missing = tuple(d for d in missing if d.kind == "none")
+    if not missing:
+        return
+    names = ", ".join(f"`{d.argument}`" for d in missing)
+    unexpected = [d for d in known(collator.deltas) if d.kind == "unexpected"]
+    yield DIAGNOSIS.finding(
+        f"The batch has no value for {names}; the model needs one in every batch, whatever its signature says.",
+        fix=f"Let the collator return {names}.",
+        snippet="\n".join(f'batch["{d.argument}"] = ...  # {d.expected}' for d in missing),
+        evidence=show_some(
+            [*(show_delta(d) for d in missing), *(f"forward swallows an unknown `{d.argument}`" for d in unexpected)]
+        ),
+    )
+
+
+def _is_another_interface(facts: Facts, missing: tuple[Delta, ...]) -> bool:
+    """Whether the pixels are there under a name forward refuses: then all absent arguments have that one cause."""
+    pixels = {a for a, role in known(facts.collator).roles.items() if role == "pixels"}
+    return bool(list_unaccepted_keys(facts)) and any(d.kind == "missing" and d.argument in pixels for d in missing)

@@ -1,0 +1,96 @@
+"""A row has more or fewer image placeholders than the model makes features from its image.
+
+## What it does
+Counts the placeholders of each row and the feature vectors the model offers for it during forward. Rows without any
+placeholder, rows cut by truncation and rows with an unplanned view have diagnoses of their own.
+
+## Why it matters
+With too few, features are cut off or spill into the next row; with too many, the surplus keeps the embedding of the
+placeholder's own text. Some models raise, others print a line, others say nothing.
+
+## Example
+900 placeholders for a page of 2 x 3 tiles that yields 903 features: newline and separator features were not
+counted.
+
+## Use instead
+Take the number from the model's own arithmetic, features of newlines and separators included.
+
+## References
+- dots-04 in the project's list of real failures.
+- huggingface/trl#4289, QwenLM/Qwen3-VL#556: image features and image tokens do not match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Landing, Row, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import cuts_image, get_rows, list_malformed_images, list_malformed_tiling, pair_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL003",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="every row has as many image placeholders as features",
+    needs=("collator.batch.rows", "forward.landing"),
+    explains=("failing_batch", "leaking_image"),
+)
+
+
+def excuse(facts: Facts) -> str:
+    landings = known(known(facts.forward).landing)
+    if not landings:
+        return "no row was seen on its way into the decoder"
+    return "" if any(not isinstance(x.features, Unknown) or "1" in x.landed for x in landings) else _name(landings)
+
+
+def _name(landings: tuple[Landing, ...]) -> str:
+    return next((x.features.reason for x in landings if isinstance(x.features, Unknown)), "no feature was seen")
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    rows = get_rows(collator.batch)
+    references = {number: theirs for number, _, theirs in pair_rows(collator)}
+    wrong = []
+    for landing in known(known(facts.forward).landing):
+        if landing.row >= len(rows) or not rows[landing.row].count("i"):
+            continue
+        row, reference = rows[landing.row], references.get(landing.row)
+        if (reference is not None and cuts_image(row, reference)) or _has_unplanned_view(facts, landing.row):
+            continue
+        if said := _compare(facts, row, landing, reference):
+            wrong.append(f"row {landing.row}: {said}")
+    if wrong:
+        yield DIAGNOSIS.finding(
+            f"{len(wrong)} of {len(rows)} rows do not have one placeholder per image feature.",
+            fix="Repeat the image token once per feature of that row's image; newline and separator features count.",
+            evidence=show_some(wrong),
+        )
+
+
+def _compare(facts: Facts, row: Row, landing: Landing, reference: Row | None) -> str:
+    """What is wrong with this row's number of placeholders, or nothing."""
+    placeholders = row.count("i")
+    # Wrong pixels or tiling change the number of features: then the reference's number is the one that counts.
+    if list_malformed_images(facts) or list_malformed_tiling(facts):
+        expected = reference.count("i") if reference is not None else placeholders
+        return f"{placeholders} placeholders for {expected} features" if expected != placeholders else ""
+    if not isinstance(landing.features, Unknown):
+        unlike = landing.features and landing.features != placeholders
+        return f"{placeholders} placeholders for {landing.features} features" if unlike else ""
+    if row.marked:
+        return ""  # where the collator's mask decides what is placed, the mask has its own diagnosis
+    placed = sum(role == "i" and flag == "1" for role, flag in zip(row.roles, landing.landed, strict=False))
+    return f"features landed on {placed} of {placeholders} placeholders" if 0 < placed < placeholders else ""
+
+
+def _has_unplanned_view(facts: Facts, row: int) -> bool:
+    planned, seen = known(facts.collator).planned_tiles, known(facts.collator).seen_tiles
+    if isinstance(planned, Unknown) or isinstance(seen, Unknown) or row >= min(len(planned), len(seen)):
+        return False
+    return seen[row] > planned[row] == 0

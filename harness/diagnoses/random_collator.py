@@ -1,0 +1,47 @@
+"""The same rows give another batch the second time.
+
+## What it does
+Collates the same rows twice with the same seed set before and compares every value. Our own augmentation draws from
+the seeded generators and passes.
+
+## Why it matters
+A run cannot be repeated, a failure cannot be reproduced, and a comparison of two settings measures chance as well.
+
+## Example
+`random.Random()` without a seed for an augmentation, or the order of a `set` of keys.
+
+## Use instead
+Draw from the generators that `training.seed` seeds, or from one seeded by the row's number.
+
+## References
+- PyTorch documentation, reproducibility.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL018",
+    severity=Severity.MINOR,
+    basis=Basis.RAN,
+    contract="the same rows and the same seed give the same batch",
+    needs=("collator.batch", "collator.deterministic"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    if collator.deterministic is not False or collator.owner == "preflight":
+        return
+    yield DIAGNOSIS.finding(
+        f"{collator.owner} gave two different batches for the same rows and the same seed.",
+        fix="Draw random numbers from the generators that training.seed seeds.",
+        snippet="generator = random.Random(row_number)",
+    )

@@ -1,0 +1,59 @@
+"""Truncation cuts into the image placeholders.
+
+## What it does
+Looks for rows that end inside their placeholders, or lost them with their head, where the uncut row has more.
+
+## Why it matters
+The image has more features than the row has places. Some models raise, the others place the upper part of the page
+only and train on text that can no longer be seen. What comes after the image, the target included, is gone as well.
+
+## Example
+`max_seq_length: 512` with a page that takes 903 image tokens.
+
+## Use instead
+Truncate the text and never the image; set `data.max_seq_length` to at least the smallest safe length.
+
+## References
+- huggingface/trl#4289, hiyouga/LLaMA-Factory#5968, #6559, #8329, #9313, QwenLM/Qwen3-VL#556.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_real, cuts_image, pair_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="COL005",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="no row is cut inside its image placeholders",
+    needs=("collator.batch.rows", "collator.reference.rows"),
+    explains=("failing_batch", "leaking_image", "worse_than_guessing"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    cut = [(number, mine, theirs) for number, mine, theirs in pair_rows(collator) if cuts_image(mine, theirs)]
+    if not cut:
+        return
+    safe = collator.safe_length
+    known_length = not isinstance(safe, Unknown) and safe > 0
+    yield DIAGNOSIS.finding(
+        f"{len(cut)} rows are cut inside their image tokens"
+        + (f"; the smallest safe length for this data is {safe} tokens." if known_length else "."),
+        fix=f"Set data.max_seq_length to {safe} or more, or cut the text only."
+        if known_length
+        else "Raise data.max_seq_length, or cut the text only.",
+        snippet=f"data: {{max_seq_length: {safe}}}" if known_length else "",
+        evidence=show_some(
+            f"row {number}: {mine.count('i')} of {theirs.count('i')} placeholders left in {count_real(mine)} tokens"
+            for number, mine, theirs in cut
+        ),
+    )

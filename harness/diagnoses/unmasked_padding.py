@@ -1,0 +1,56 @@
+"""Padding is trained on.
+
+## What it does
+Counts padding tokens whose label is not -100. Where pad and EOS share an id, the first one behind the target is its
+EOS.
+
+## Why it matters
+The shorter a row, the more of its loss is padding. The model learns that after a token of padding comes another.
+
+## Example
+The labels are padded with the pad id instead of -100.
+
+## Use instead
+Pad labels with -100.
+
+## References
+- transformers documentation, `DataCollatorForSeq2Seq`: `label_pad_token_id=-100`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Row
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_trained, get_rows
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LBL004",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="padding is masked in the labels",
+    needs=("collator.batch.rows",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = get_rows(known(facts.collator).batch)
+    unmasked = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    if not unmasked:
+        return
+    yield DIAGNOSIS.finding(
+        f"{len(unmasked)} of {len(rows)} rows are trained on padding tokens; expected -100 there.",
+        fix="Pad labels with -100.",
+        snippet="labels[attention_mask == 0] = -100",
+        evidence=show_some(f"row {n}: {count} padding tokens trained on" for n, count in unmasked),
+    )
+
+
+def _count(row: Row) -> int:
+    count = count_trained(row, ".")
+    ends_in_pad = count == 1 and "e" not in row.roles and "1" in row.trained[row.roles.rfind("t") + 1 :][:1]
+    return 0 if ends_in_pad else count

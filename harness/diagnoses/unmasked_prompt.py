@@ -1,0 +1,56 @@
+"""The prompt is trained on.
+
+## What it does
+Counts prompt tokens whose label is not -100. A row whose target was not found among its tokens is left out: there
+the prompt cannot be told from the target.
+
+## Why it matters
+The prompt is the same in every row and learned by heart within a few steps. From then on it thins out the loss, and
+the adapter spends its capacity on words it will never have to write.
+
+## Example
+Labels are masked at the image and at the padding, but not at `Free OCR.`.
+
+## Use instead
+Mask everything up to the first token of the target.
+
+## References
+- TRL documentation, `completion_only_loss`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Row
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_trained, get_rows, is_ahead
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LBL002",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="the prompt is masked in the labels",
+    needs=("collator.batch.rows",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rows = get_rows(known(facts.collator).batch)
+    unmasked = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    if not unmasked:
+        return
+    yield DIAGNOSIS.finding(
+        f"{len(unmasked)} of {len(rows)} rows are trained on prompt tokens; expected -100 there.",
+        fix="Mask all labels in front of the target with -100.",
+        snippet="labels[row, :target_start] = -100",
+        evidence=show_some(f"row {n}: {count} prompt tokens trained on" for n, count in unmasked),
+    )
+
+
+def _count(row: Row) -> int:
+    """Labels that were shifted too early reach into the prompt as well; they have a diagnosis of their own."""
+    return count_trained(row, "p") if "t" in row.roles and not is_ahead(row) else 0

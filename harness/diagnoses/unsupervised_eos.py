@@ -1,0 +1,74 @@
+"""The end of the target is never trained on.
+
+## What it does
+Looks whether the EOS stands behind each target and has a label. A row that was cut is left out: its text has no
+end.
+
+## Why it matters
+The model never learns to stop. It reads the page and goes on: repeating the last line or inventing text up to the
+length limit.
+
+## Example
+`tokenizer(text, add_special_tokens=False)` for the target, and nothing appended.
+
+## Use instead
+Append the EOS id to the target and train on it.
+
+## References
+- web-06 in the project's list of real failures; unslothai/unsloth#1008, huggingface/trl#734 for its best known
+  cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Row, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_trained, get_rows, is_ahead
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LBL006",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="the EOS behind the target is trained on",
+    needs=("collator.batch.rows", "tokenizer.eos"),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    rows, reference = get_rows(collator.batch), get_rows(collator.reference)
+    if reference and not any(row.count("e", row.trained) for row in reference):
+        return  # this model's targets do not end in the tokenizer's EOS
+    limit = None if isinstance(facts.configuration, Unknown) else facts.configuration.max_seq_length
+    endless = [(n, row) for n, row in enumerate(rows) if _is_endless(row, limit, shares_id=_shares_id(facts))]
+    if not endless:
+        return
+    eos = known(facts.tokenizer).eos
+    token = eos.content if eos is not None else "EOS"
+    yield DIAGNOSIS.finding(
+        f"{len(endless)} of {len(rows)} rows do not train on `{token}` behind the target.",
+        fix="Append the EOS id to the target and leave its label in.",
+        snippet="target_ids = tokenizer.encode(text, add_special_tokens=False) + [tokenizer.eos_token_id]",
+        evidence=show_some(
+            f"row {n}: {'the EOS is there, its label is -100' if 'e' in row.roles else 'there is no EOS'}"
+            for n, row in endless
+        ),
+    )
+
+
+def _is_endless(row: Row, limit: int | None, *, shares_id: bool) -> bool:
+    if "1" not in row.trained or row.count("e", row.trained) or row.truncated or is_ahead(row):
+        return False
+    if "e" not in row.roles and limit is not None and len(row.roles.strip(".")) >= limit:
+        return False  # full to the limit: the end was cut off
+    return not (shares_id and count_trained(row, ".") and "e" not in row.roles)
+
+
+def _shares_id(facts: Facts) -> bool:
+    tokenizer = known(facts.tokenizer)
+    return tokenizer.pad is not None and tokenizer.eos is not None and tokenizer.pad.id == tokenizer.eos.id

@@ -1,0 +1,76 @@
+"""Adapters sit in the vision part, where no gradient ever arrives.
+
+## What it does
+Compares which entries of target_modules hit the vision tower or the projector with what the adapters there got
+after backward.
+
+## Why it matters
+The parameters count as trainable, take memory and optimizer state, and stay exactly what they were. Some models run
+their vision part under `no_grad`, whatever is trainable in it.
+
+## Example
+`target_modules: [qkv_proj, q_proj]` on DeepSeek-OCR: the first one hits its CLIP tower only.
+
+## Use instead
+Names or a regular expression that match the language model only, or `exclude_modules`.
+
+## References
+- 2U1/Qwen-VL-Series-Finetune#61.
+- PEFT documentation, `LoraConfig.exclude_modules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import is_supervised
+
+PARTS = ("vision", "projector")
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRA003",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="adapters outside the language model get gradients",
+    needs=("adapter.targets", "learning.census"),
+)
+
+
+def excuse(facts: Facts) -> str:
+    return "" if is_supervised(facts) else "no label is trained on, so no gradient could be seen"
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    still = [
+        c
+        for c in known(known(facts.learning).census)
+        if c.part in PARTS and not c.checkpointing and c.adapters and not c.with_gradient
+    ]
+    if not still:
+        return
+    parts = {c.part for c in still}
+    guilty = [t for t in known(known(facts.adapter).targets) if any(t.hits.get(part) for part in parts)]
+    useful = [t.name for t in known(known(facts.adapter).targets) if t not in guilty]
+    yield DIAGNOSIS.finding(
+        f"{sum(c.adapters for c in still)} adapters in {' and '.join(sorted(parts))} get no gradient at all.",
+        fix="Keep target_modules to the language model.",
+        snippet=f"lora: {{target_modules: [{', '.join(useful)}]}}" if useful else "",
+        evidence=show_some(
+            [
+                *(f"{t.name}: {t.hits[part]} in {part}" for t in guilty for part in sorted(parts) if t.hits.get(part)),
+                *_list_no_grad(facts),
+            ]
+        ),
+    )
+
+
+def _list_no_grad(facts: Facts) -> list[str]:
+    if isinstance(facts.repository, Unknown):
+        return []
+    sites = [s for s in facts.repository.device_sites if s.kind == "no_grad"]
+    return [f"{s.file}:{s.line}: {s.code}" for s in sites]

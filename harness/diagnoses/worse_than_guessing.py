@@ -1,0 +1,57 @@
+"""The loss before training is worse than a uniform guess over the vocabulary.
+
+## What it does
+Compares the loss of the trained weights on a real batch with ln(vocabulary), the loss of knowing nothing. With
+random weights the comparison means nothing and is skipped.
+
+## Why it matters
+A trained model that does worse than chance is not being asked what it was trained for: its inputs or its labels are
+broken. The loss will fall from there, and the run will look like a success.
+
+## Example
+A loss of 15.7 with ln(vocabulary) = 11.77.
+
+## Use instead
+Look at one row: the decoded input, where the features land, the decoded labels.
+
+## References
+- chain-13 in the project's list of real failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+MARGIN = 1.1  # weights that nobody has trained yet give a little more than a uniform guess
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRN004",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="the loss before training beats a uniform guess",
+    needs=("forward.loss", "forward.uniform_loss"),
+)
+
+
+def excuse(facts: Facts) -> str:
+    if known(facts.forward).weights == "real":
+        return ""
+    return "the weights are random: only trained weights can beat a uniform guess"
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    forward = known(facts.forward)
+    loss, uniform = known(forward.loss), known(forward.uniform_loss)
+    if loss <= MARGIN * uniform or uniform <= 0:
+        return
+    yield DIAGNOSIS.finding(
+        f"The loss before training is {loss:.2f}; a uniform guess has {uniform:.2f}.",
+        fix="Decode one row's input and labels and look where its image features land.",
+        evidence=(f"loss {loss:.4f}, ln(vocabulary) {uniform:.4f}",),
+    )

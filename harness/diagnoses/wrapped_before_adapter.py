@@ -1,0 +1,51 @@
+"""The adapter is put around a wrapper instead of the model.
+
+## What it does
+Looks whether the adapter's keys carry the name of a module of the user's own around the model.
+
+## Why it matters
+The saved keys fit only that wrapper. Loaded onto the bare model, none of them matches; PEFT warns, and the outputs
+are those of the base model.
+
+## Example
+`get_peft_model(KeywordFilter(model), config)`: keys begin with `base_model.model.model.`.
+
+## Use instead
+`get_peft_model(model, config)`; with the right task type no wrapper is needed.
+
+## References
+- web-13 in the project's list of real failures; illuin-tech/colpali#424, vllm-project/vllm#34186.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LRA006",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="the adapter sits on the model itself",
+    needs=("adapter",),
+    explains=("lost_adapter",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    adapter = known(facts.adapter)
+    if not adapter.inside_wrapper:
+        return
+    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    name = wrapper.class_name if wrapper is not None else "a wrapper"
+    yield DIAGNOSIS.finding(
+        f"The adapter is put around {name}, so its keys carry the wrapper's attribute names.",
+        fix="Put the adapter on the bare model; wrap afterwards, if at all.",
+        snippet="model = get_peft_model(model, lora_config)",
+        evidence=(f"key: {adapter.key_example}",) if adapter.key_example else (),
+    )

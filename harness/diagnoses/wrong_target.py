@@ -1,0 +1,92 @@
+"""What is trained on is not the row's text.
+
+## What it does
+Decodes the labels of each row and looks for the row's own text in them, case and white space aside. Labels that the
+collator shifted although the model shifts them again are found by their place.
+
+## Why it matters
+The loss falls as usual; what is learned is a part of the text, another row's text, or the text one token late.
+
+## Example
+`labels[:, :-1] = input_ids[:, 1:]` for a model that shifts by itself.
+
+## Use instead
+Labels at the same places as `input_ids`; the model shifts them. Count the prompt's tokens with the tokenizer that
+is used.
+
+## References
+- transformers documentation, causal language models: labels are shifted inside the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known, show_some
+from harness.facts import Collator, Facts, Row, Unknown
+from harness.findings import Basis, Finding, Severity
+from harness.symptoms import count_trained, get_rows, is_ahead, squeeze
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="LBL007",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="what is trained on is the row's text",
+    needs=("collator.batch.rows",),
+    explains=("worse_than_guessing",),
+)
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    collator = known(facts.collator)
+    batch, rows = known(collator.batch), get_rows(collator.batch)
+    moved = _list_moved(collator)
+    wrong = []
+    for number, row in enumerate(rows):
+        # Rows that were lost or sorted carry another row's text by right; whether the page came along is COL013's matter.
+        texts = {row.target_text}
+        if batch.rows_in != batch.rows_out or number in moved:
+            texts |= {other.target_text for other in (*rows, *get_rows(collator.reference))}
+        if said := _compare(row, texts):
+            wrong.append(f"row {number}: {said}")
+    if wrong:
+        yield DIAGNOSIS.finding(
+            f"{len(wrong)} of {len(rows)} rows are not trained on their own text.",
+            fix="Put labels where input_ids has the target, without shifting, and mask by the number of prompt tokens.",
+            snippet="labels = [-100] * len(prompt_ids) + target_ids + [eos_id]",
+            evidence=show_some(wrong),
+        )
+
+
+def _list_moved(collator: Collator) -> frozenset[int]:
+    views = () if isinstance(collator.views, Unknown) else collator.views
+    return frozenset(v.row for v in views if v.source_row not in (None, v.row))
+
+
+def _compare(row: Row, texts: set[str]) -> str:
+    if is_ahead(row):
+        return "the labels lie one token early; the model shifts them again"
+    trained = squeeze(row.supervised_text)
+    if not trained or not count_trained(row, "pt") or row.truncated:
+        return ""
+    wanted = {squeeze(text) for text in texts} - {""}
+    if not wanted or any(text in trained for text in wanted):
+        return ""
+    if (
+        "e" not in row.roles
+        and row.trained.endswith("1" + "0" * _count_tail(row))
+        and any(text.startswith(trained) for text in wanted)
+    ):
+        return ""  # trained to its very end, and the end came early: the row was cut
+    return f"trained on {_shorten(row.supervised_text)}, expected {_shorten(row.target_text)}"
+
+
+def _count_tail(row: Row) -> int:
+    """Padding behind the last token."""
+    return len(row.roles) - len(row.roles.rstrip("."))
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

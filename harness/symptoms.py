@@ -1,0 +1,179 @@
+"""Questions that several diagnoses ask of the same facts, answered in one place so that they agree on who owns what."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from harness.facts import Batch, Collator, Delta, Facts, Raised, Row, Unknown
+
+
+def show_raised(raised: Raised) -> str:
+    """`TypeError: message`, and where it was raised."""
+    text = f"{raised.type}: {raised.message}"
+    return f"{text} (at {raised.site.file}:{raised.site.line}: {raised.site.code})" if raised.site else text
+
+
+def is_same_failure(left: object, right: object) -> bool:
+    """Whether two outcomes are one exception met twice: the same words, or the same line of code."""
+    if not isinstance(left, Raised) or not isinstance(right, Raised) or left.type != right.type:
+        return False
+    if left.message == right.message:
+        return True
+    return left.site is not None and right.site is not None and left.site == right.site
+
+
+def list_arguments(collator: Collator, *roles: str) -> tuple[str, ...]:
+    """The forward arguments that play one of these roles."""
+    return tuple(argument for argument, role in collator.roles.items() if role in roles)
+
+
+def list_deltas(collator: Collator, roles: Iterable[str], kinds: Iterable[str]) -> tuple[Delta, ...]:
+    """The differences of these kinds on arguments of these roles; none where there is no reference to compare with."""
+    if isinstance(collator.deltas, Unknown):
+        return ()
+    arguments, kinds = list_arguments(collator, *roles), tuple(kinds)
+    return tuple(d for d in collator.deltas if d.argument in arguments and d.kind in kinds)
+
+
+def show_delta(delta: Delta) -> str:
+    """`images[0]: float32 tensor [3, 640, 640], expected list of 2`."""
+    return f"{delta.path}: {delta.seen}, expected {delta.expected}"
+
+
+def list_repaired(facts: Facts) -> frozenset[str]:
+    """The arguments that had to be replaced before forward could go on."""
+    return frozenset() if isinstance(facts.forward, Unknown) else frozenset(r.argument for r in facts.forward.repairs)
+
+
+def list_malformed_images(facts: Facts) -> tuple[Delta, ...]:
+    """Differences on the pixels that do harm: not another container or size that forward takes as well."""
+    if isinstance(facts.collator, Unknown):
+        return ()
+    repaired = list_repaired(facts)
+
+    def is_harmful(delta: Delta) -> bool:
+        if delta.kind in ("rank", "length") or delta.argument in repaired:
+            return True
+        return delta.kind == "container" and not _takes_images(facts)
+
+    deltas = list_deltas(facts.collator, ("pixels",), ("container", "length", "rank", "shape"))
+    return tuple(d for d in deltas if is_harmful(d))
+
+
+def list_malformed_tiling(facts: Facts) -> tuple[Delta, ...]:
+    """Differences on tiling or grid that do harm: not another spelling, nor other numbers for pages cut otherwise."""
+    collator = facts.collator
+    if isinstance(collator, Unknown) or not isinstance(collator.batch, Batch):
+        return ()
+    repaired, batch = list_repaired(facts), collator.batch
+
+    def is_harmful(delta: Delta) -> bool:
+        if delta.kind in ("shape", "length"):
+            return batch.rows_in == batch.rows_out  # a lost row shortens every argument alike
+        if delta.kind == "value" and delta.argument not in repaired:
+            return collator.seen_tiles == collator.planned_tiles and not isinstance(collator.seen_tiles, Unknown)
+        return delta.argument in repaired or not _takes_images(facts)
+
+    kinds = ("container", "rank", "shape", "length", "value", "dtype")
+    return tuple(d for d in list_deltas(collator, ("tiling", "grid"), kinds) if is_harmful(d))
+
+
+def _takes_images(facts: Facts) -> bool:
+    """Whether forward took the user's batch as it is and saw every image."""
+    if isinstance(facts.forward, Unknown) or isinstance(facts.forward.behaviour, Unknown):
+        return False
+    return facts.forward.given == "ok" and False not in facts.forward.behaviour.image_reaches
+
+
+def list_unaccepted_keys(facts: Facts) -> tuple[str, ...]:
+    """Keys of the user's batch that forward cannot be called with."""
+    if isinstance(facts.forward, Unknown) or isinstance(facts.forward.signature, Unknown):
+        return ()
+    if isinstance(facts.collator, Unknown) or isinstance(facts.collator.batch, Raised):
+        return ()
+    signature = facts.forward.signature
+    return tuple(key for key in facts.collator.batch.keys if not signature.accepts(key))
+
+
+def get_rows(batch: Batch | Raised | Unknown) -> tuple[Row, ...]:
+    """The rows of a batch, or none where they could not be read."""
+    if isinstance(batch, Raised | Unknown) or isinstance(batch.rows, Unknown):
+        return ()
+    return batch.rows
+
+
+def pair_rows(collator: Collator) -> tuple[tuple[int, Row, Row], ...]:
+    """(number, the user's row, the reference's row); none where the two batches do not have the same rows."""
+    given, reference = get_rows(collator.batch), get_rows(collator.reference)
+    if len(given) != len(reference):
+        return ()
+    return tuple((n, mine, theirs) for n, (mine, theirs) in enumerate(zip(given, reference, strict=True)))
+
+
+def count_real(row: Row) -> int:
+    """Tokens that are not padding."""
+    return len(row.roles) - row.count(".")
+
+
+def cuts_image(row: Row, reference: Row) -> bool:
+    """Whether truncation took image placeholders away: the row ends inside them, or lost its head with all of them."""
+    lost = row.count("i") < reference.count("i")
+    if row.count("i"):
+        return lost and (row.truncated or row.roles.rstrip(".").endswith("i"))
+    return lost and row.truncated and not row.count("b") and not row.count("p")
+
+
+def is_placed(row: Row) -> bool:
+    """Whether the row has placeholders and the placement mask, where there is one, marks exactly these."""
+    return "i" in row.roles and row.marked in ("", mark_placeholders(row))
+
+
+def mark_placeholders(row: Row) -> str:
+    """The placement mask this row should have."""
+    return "".join("1" if role == "i" else "0" for role in row.roles)
+
+
+def count_trained(row: Row, roles: str) -> int:
+    """How many tokens with one of these roles are trained on."""
+    return sum(row.count(role, row.trained) for role in roles)
+
+
+def is_copy(row: Row) -> bool:
+    """Whether every real token is trained on although some belong to the image or the prompt.
+
+    The first token does not matter: the shift drops its label. Padding may be masked: a copy often is, by id.
+    """
+    tail = list(zip(row.roles, row.trained, strict=False))[1:]
+    inputs = sum(role in "ip" for role, _ in tail)
+    # Where the target could not be found among the tokens, a trained prompt proves nothing but a trained image does.
+    return inputs > 1 and ("t" in row.roles or "i" in row.roles) and all(f == "1" for r, f in tail if r in "bipte")
+
+
+def is_ahead(row: Row) -> bool:
+    """Whether labels were shifted before the model shifts them again: the trained run lies one token too early."""
+    wanted = "".join("1" if role in "te" else "0" for role in row.roles)
+    return "t" in row.roles and wanted[:1] == "0" and row.trained == wanted[1:] + "0"
+
+
+def squeeze(text: str) -> str:
+    """Text without what a tokenizer may change on the way: case, width and white space."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def is_supervised(facts: Facts) -> bool:
+    """Whether any label is trained on, as far as can be told."""
+    rows = () if isinstance(facts.collator, Unknown) else get_rows(facts.collator.batch)
+    return not rows or any("1" in row.trained for row in rows)
+
+
+def find_checkpointing_failure(facts: Facts) -> Raised | None:
+    """The exception that gradient checkpointing causes in this set-up, if it is in use and does."""
+    if isinstance(facts.learning, Unknown):
+        return None
+    asked = isinstance(facts.configuration, Unknown) or facts.configuration.gradient_checkpointing
+    if asked and isinstance(facts.learning.checkpointing, Raised):
+        return facts.learning.checkpointing
+    training = facts.learning.training
+    # Only embeddings whose output was made to require a gradient raise this, and only checkpointing makes them so.
+    return training if isinstance(training, Raised) and "view of a leaf Variable" in training.message else None
