@@ -237,7 +237,7 @@ def _find_shared_rows(rows: list[_Row]) -> Iterator[str]:
         for place, row in enumerate(rows):
             if (row.split == "train") is not training or row.path is None:
                 continue
-            keys = [f"{os.path.abspath(row.path)}\0{row.text}"]
+            keys = [f"{os.path.normpath(row.path)}\0{row.text}"]
             if measured[place] > 0 and len(sizes[measured[place]]) == 2:
                 keys += filter(None, [_digest(row.path, digests)])
             if training:

@@ -43,6 +43,11 @@ _EMPTY_BASES = ("object", "abc.ABC", "typing.Generic", "typing.Protocol", "typin
 # A lazy package may serve these under a successor's name, so their absence from its lists proves nothing.
 _SERVED_OTHERWISE = ("Tokenizer", "TokenizerFast", "ImageProcessor", "ImageProcessorFast")
 _DEPTH = 12
+_LOADERS = (
+    (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+    (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
+    (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
+)
 
 
 class Parameters(msgspec.Struct, frozen=True, array_like=True):
@@ -104,6 +109,7 @@ class Exports:
         self._cache = cache
         self._kept = _read_cache(cache)
         self._specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
+        self._finders: dict[str, importlib.machinery.FileFinder] = {}
         self._fresh: dict[str, ModuleNames | Unknown] = {}
         self._changed = False
 
@@ -117,6 +123,11 @@ class Exports:
         except OSError:
             return
         self._changed = False
+
+    def find_source(self, module: str) -> Path | None:
+        """The module's source file; None for one that is absent, compiled or a mere folder."""
+        spec = self._locate(module)
+        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
     def is_installed(self, package: str) -> bool:
         """Whether a top-level package or module can be found."""
@@ -320,7 +331,22 @@ class Exports:
         above = self._locate(parent)
         if above is None or above.submodule_search_locations is None:
             return None
-        return importlib.machinery.PathFinder.find_spec(module, list(above.submodule_search_locations))
+        return self._search(module, list(above.submodule_search_locations))
+
+    def _search(self, module: str, folders: Sequence[str]) -> importlib.machinery.ModuleSpec | None:
+        """PathFinder would do, if it did not look a folder without `__init__.py` up in its parent, imported."""
+        portions: list[str] = []
+        for folder in folders:
+            finder = self._finders.setdefault(folder, importlib.machinery.FileFinder(folder, *_LOADERS))
+            spec = finder.find_spec(module)
+            if spec is not None and spec.loader is not None:
+                return spec
+            portions += spec.submodule_search_locations or [] if spec is not None else []
+        if not portions:
+            return None
+        spec = importlib.machinery.ModuleSpec(module, None, is_package=True)
+        spec.submodule_search_locations = portions
+        return spec
 
 
 def open_exports() -> Exports:

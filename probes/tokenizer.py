@@ -45,7 +45,7 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
         bos=bos,
         eos=find("eos_token"),
         pad=find("pad_token"),
-        image=_find_image_token(directory, files, ids, added),
+        image=_find_image_token(directory, files, ids, added, whole=vocabulary is not None),
         adds_bos=_adds_bos(settings, bos, known),
         padding_side=get_text(settings, "padding_side"),
         chat_templates=_find_templates(directory, settings),
@@ -152,7 +152,12 @@ def _escape(text: str) -> str:
 
 
 def _find_image_token(
-    directory: Path, files: Mapping[str, dict[str, Any]], ids: Mapping[str, int], added: Mapping[str, int]
+    directory: Path,
+    files: Mapping[str, dict[str, Any]],
+    ids: Mapping[str, int],
+    added: Mapping[str, int],
+    *,
+    whole: bool,
 ) -> Token | None:
     """The placeholder for image features: as the processor's files name it, as config.json numbers it, or by its look.
 
@@ -167,7 +172,8 @@ def _find_image_token(
             named.insert(0, _read_token(values.get("image_token")))
     texts = [text for text in named if text]
     if texts:
-        return Token(content=texts[0], id=ids.get(texts[0]))
+        told = texts[0] in ids or whole  # without the vocabulary, an id not found says nothing
+        return Token(content=texts[0], id=ids.get(texts[0])) if told else None
     for key in ("image_token_id", "image_token_index"):
         number = get_whole(files["config.json"], key)
         if number is not None:
