@@ -48,7 +48,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "exif rotation")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) carry an EXIF rotation, and the collator is your own: Image.open does not follow it, "
+            f"{len(rows)} image(s) have an EXIF rotation, and the collator is your own: Image.open does not follow it, "
             "so these pages reach the model turned.",
             evidence=show_some(rows),
             fix="Turn the image when it is opened, or save the files upright once; that ends this finding.",

@@ -48,7 +48,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if image is None or image.id is not None:
         return
     yield DIAGNOSIS.finding(
-        f"{image.content!r} is the model's image token, but the tokenizer has no such token and splits it into letters. "
+        f"{image.content!r} is the model's image token, but the tokenizer has no such token and splits it. "
         "It should be one token with one id.",
         evidence=(f"image token: {image.content!r}", f"tokenizer class: {known(facts.tokenizer).declared_class}"),
         fix="Use the tokenizer files that belong to the model; else register the token and enlarge the embeddings.",

@@ -10,11 +10,11 @@ def test_sdpa_is_reported_where_the_code_declares_only_others(findings_of):
     assert "attn_implementation: eager" in finding.fix.snippet
 
 
-def test_flash_attention_without_its_package_and_in_float32_is_one_finding_with_both_obstacles(findings_of):
+def test_flash_attention_without_its_package_in_float32_on_a_cpu_is_one_finding(findings_of):
     [finding] = findings_of(
         "unavailable_attention", altered(HEALTHY, {"configuration.attn_implementation": "flash_attention_2"})
     )
-    assert len(finding.evidence) == 2
+    assert len(finding.evidence) == 3
     assert "flash_attn is not installed" in finding.evidence[0]
 
 

@@ -1,0 +1,28 @@
+from fixtures.specimens import HEALTHY, altered
+from fixtures.specimens.lost_adapter import SICK
+from harness.contracts import derive, judge
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_keys_that_do_not_match_are_reported_with_an_example_of_each_kind(findings_of):
+    [finding] = findings_of("lost_adapter", SICK)
+    assert "2 of its keys" in finding.summary
+    assert any(line.startswith("unexpected: base_model.model.base_model") for line in finding.evidence)
+
+
+def test_an_adapter_that_comes_back_as_the_base_model_is_lost(findings_of):
+    [finding] = findings_of("lost_adapter", altered(HEALTHY, {"learning.round_trip.differs_from_base": False}))
+    assert "those of the base model" in finding.summary
+
+
+def test_an_adapter_that_never_moved_was_not_lost_on_the_way(findings_of):
+    changes = {f"learning.census.{n}.moved": 0 for n in range(2)}
+    facts = altered(HEALTHY, {"learning.round_trip.differs_from_base": False, **changes})
+    assert findings_of("lost_adapter", facts) == ()
+
+
+def test_logits_that_could_not_be_compared_are_skipped_not_passed():
+    facts = altered(HEALTHY, {"learning.round_trip.same_logits": Unknown(reason="it took too long")})
+    [contract] = derive(facts, only=["lost_adapter"])
+    assert judge(contract, facts) == Skipped("it took too long")
