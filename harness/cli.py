@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from harness.config import Config
+    from harness.facts import Facts
     from harness.gate import Clearance, Waiver
     from reports.report import Report
 
@@ -100,19 +101,9 @@ def probe(source: Path, json_path: Path | None) -> None:
     import msgspec
 
     from harness import atomic
-    from harness.check import look
-    from reports.terminal import Progress
 
     config = _open_directory(source) if source.is_dir() else _load(source)
-    progress = Progress()
-    facts, _ = look(
-        config,
-        level="ran" if config.model.trust_remote_code else "read",
-        trust=config.model.trust_remote_code,
-        progress=progress,
-    )
-    progress.clear()
-    text = msgspec.json.format(facts.to_json(), indent=2) + b"\n"
+    text = msgspec.json.format(_look(config).to_json(), indent=2) + b"\n"
     if json_path is None:
         click.echo(text.decode("utf-8"), nl=False)
     else:
@@ -164,18 +155,15 @@ def list_diagnoses() -> None:
 def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
     """Write the contract of this model as pytest tests that run without Preflight."""
     from harness import ghostwriter
-    from harness.check import look
-    from reports.terminal import Progress
 
     config = _load(config_path, trust=trust)
-    progress = Progress()
-    trusted = config.model.trust_remote_code
-    facts, _ = look(config, level="ran" if trusted else "read", trust=trusted, progress=progress)
-    progress.clear()
+    facts = _look(config)
     try:
         written = ghostwriter.write_tests(facts, config, directory)
     except ghostwriter.NotEnoughFacts as error:
         raise Refusal(str(error)) from None
+    except OSError as error:
+        raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
     for path in written:
         click.echo(f"Written: {path}")
     click.echo(f"Run them: pytest {directory}")
@@ -251,8 +239,14 @@ def _prepare() -> None:
     sys.excepthook = _log_failure
 
 
-def _log_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Our own failure: a short message, and the traceback in a file. Python then exits with 1."""
+def _log_failure(
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    what: str = "Preflight itself failed",
+    plea: str = "; please report it",
+) -> None:
+    """The interpreter's last resort: a short message, and the traceback in a file. Python then exits with 1."""
     name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
     text = "".join(traceback.format_exception(kind, error, trace))
     for folder in (Path("logs"), Path(tempfile.gettempdir())):
@@ -261,11 +255,11 @@ def _log_failure(kind: type[BaseException], error: BaseException, trace: Traceba
             (folder / name).write_text(text, encoding="utf-8")
         except OSError:
             continue
-        where = f"The traceback is in {folder / name}; please report it."
+        where = f"The traceback is in {folder / name}{plea}."
         break
     else:
         where = f"The traceback could not be written anywhere:\n{text}"
-    click.echo(f"Preflight itself failed: {kind.__name__}: {error}\n{where}", err=True)
+    click.echo(f"{what}: {kind.__name__}: {error}\n{where}", err=True)
 
 
 def _load(path: Path, *, trust: bool = False) -> Config:
@@ -319,6 +313,7 @@ def _check(
 ) -> Report:
     from harness.check import check as check_config
     from harness.config import ConfigError
+    from harness.isolation import SandboxUnavailable
     from reports.terminal import Progress
 
     progress = Progress()
@@ -331,7 +326,23 @@ def _check(
             waivers=waivers,
             progress=progress,
         )
-    except ConfigError as error:
+    except (ConfigError, SandboxUnavailable) as error:
+        raise Refusal(str(error)) from None
+    finally:
+        progress.clear()
+
+
+def _look(config: Config) -> Facts:
+    """The facts, as far as the configuration allows foreign code to run."""
+    from harness.check import look
+    from harness.config import ConfigError
+    from harness.isolation import SandboxUnavailable
+    from reports.terminal import Progress
+
+    progress, trust = Progress(), config.model.trust_remote_code
+    try:
+        return look(config, level="ran" if trust else "read", trust=trust, progress=progress)[0]
+    except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None
     finally:
         progress.clear()
@@ -398,6 +409,20 @@ def _issue(config: Config, report: Report, path: Path | None = None) -> Clearanc
 
 
 def _train(config: Config, clearance: Clearance) -> None:
-    from harness.training.train import train
+    from harness.families import FamilyError
+    from harness.training.collate import CollateError
+    from harness.training.data import DataError
+    from harness.training.model import LoadError
+    from harness.training.subject import SubjectError
+    from harness.training.train import TrainingError, train
 
-    train(config, clearance=clearance)
+    # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
+    sys.excepthook = functools.partial(_log_failure, what="Training failed", plea="")
+    try:
+        result = train(config, report_digest=clearance.facts_digest)
+    except (TrainingError, LoadError, DataError, CollateError, FamilyError, SubjectError) as error:
+        raise Refusal(str(error)) from None
+    losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
+    click.echo(f"Trained {result.steps} steps{losses}")
+    click.echo(f"Adapter: {result.adapter_dir}")
+    click.echo(f"Log: {result.log_file}")

@@ -104,9 +104,7 @@ def _headline(report: Report, colour: bool) -> str:
     caveat = f"; {skipped} of {len(report.judgements)} contracts were NOT looked at" if skipped else ""
     if colour:
         verdict = click.style(verdict, fg="green" if report.verdict == "clear" else "red", bold=True)
-    seconds = sum(report.timings.values())
-    took = f", {seconds:.1f} s" if seconds else ""
-    return f"{verdict}: {said}{caveat}\n{report.config} (level {report.level}{took})"
+    return f"{verdict}: {said}{caveat}\n{report.config} (level {report.level})"
 
 
 def _waivers(report: Report, width: int) -> str:

@@ -62,8 +62,19 @@ def engine(monkeypatch):
 def trained(monkeypatch):
     """What the stand-in for `harness.training.train` was called with."""
     calls = []
+
+    def train(config, *, report_digest):
+        calls.append((config, report_digest))
+        return types.SimpleNamespace(
+            steps=8,
+            first_loss=6.2,
+            last_loss=5.1,
+            adapter_dir=Path("out/adapter"),
+            log_file=Path("out/logs/training.log"),
+        )
+
     module = types.ModuleType("harness.training.train")
-    module.train = lambda config, *, clearance: calls.append((config, clearance))
+    module.train, module.TrainingError = train, ValueError
     monkeypatch.setitem(sys.modules, "harness.training.train", module)
     return calls
 
@@ -205,8 +216,10 @@ def test_training_starts_only_after_a_clear_check(run, engine, config, trained, 
     assert "BLOCKER CFG004" in result.stdout
     assert trained == []
     engine.facts = altered(HEALTHY, UNKNOWN_KEY)
-    assert run("--config", config, command=cli.run_training).exit_code == 0
-    assert trained[0][1].facts_digest == engine.facts.digest()
+    result = run("--config", config, command=cli.run_training)
+    assert result.exit_code == 0
+    assert "Trained 8 steps, loss 6.200 -> 5.100" in result.stdout
+    assert trained[0][1] == engine.facts.digest()
     assert (tmp_path / "out" / "clearance.json").is_file()
 
 
