@@ -65,12 +65,16 @@ def check(
     only: tuple[str, ...] = (),
     waivers: tuple[Waiver, ...] = (),
     progress: Progress = lambda message: None,
+    sandbox: Sandbox | None = None,
 ) -> Report:
-    """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done."""
+    """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
+
+    `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
+    """
     needed = (
         {path.partition(".")[0] for c in derive(Facts(), only=only) for path in c.diagnosis.needs} if only else None
     )
-    facts, timings = look(config, level=level, trust=trust, progress=progress, needed=needed)
+    facts, timings = look(config, level=level, trust=trust, progress=progress, needed=needed, sandbox=sandbox)
     progress("judging")
     with _timed(timings, "judge"):
         judgements = judge_all(derive(facts, only=only), facts)
@@ -84,32 +88,30 @@ def look(
     trust: bool = False,
     progress: Progress = lambda message: None,
     needed: set[str] | None = None,
+    sandbox: Sandbox | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. `needed` names the sections to be read; None means all."""
     timings: dict[str, float] = {}
     if level == "read":
         facts = read(config, progress=progress, timings=timings)
         return _without_runs(facts, Unknown(reason=NOT_ASKED)), timings
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _open_sandbox(config) as sandbox:
+    with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _use(sandbox) as opened:
         facts = read(config, progress=progress, timings=timings)
         if (reason := _forbid(config, facts, trust)) is not None:
             return _without_runs(facts, reason), timings
-        facts = run(
-            config, facts, sandbox, Path(folder), trust=trust, progress=progress, timings=timings, needed=needed
-        )
+        facts = run(config, facts, opened, Path(folder), trust=trust, progress=progress, timings=timings, needed=needed)
     return _look_at_device(facts, level), timings
 
 
 def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Facts:
     """Everything that files, JSON, AST and image headers tell. Executes nothing foreign, imports neither torch nor PEFT."""
     from probes.configuration import look_at_configuration
-    from probes.subject import look_at_subject
-
     from probes.dataset import look_at_dataset
     from probes.environment import look_at_environment
     from probes.exports import Exports
     from probes.processor_files import look_at_processor_files
     from probes.repository import find_model_directory, look_at_repository
+    from probes.subject import look_at_subject
     from probes.tokenizer import look_at_tokenizer
 
     sections: dict[str, Any] = {}
@@ -122,7 +124,7 @@ def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Fa
     exports = Exports()
     directory = find_model_directory(config)
     note("environment", look_at_environment)
-    note("configuration", lambda: look_at_configuration(config))
+    note("configuration", lambda: look_at_configuration(config, exports))
     if isinstance(directory, Unknown):
         sections |= dict.fromkeys(("repository", "tokenizer", "processor_files"), directory)
     else:
@@ -277,15 +279,26 @@ def _guard(probe: Callable[[], Fact]) -> Fact:
 
 
 @contextmanager
-def _open_sandbox(config: Config) -> Iterator[Sandbox]:
-    memory = int(0.6 * _physical_memory())
-    environment = {"CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    if config.model.directory is not None:
-        environment["HF_HUB_OFFLINE"] = "1"
-    with Sandbox(
-        preload=PRELOAD, limits=Limits(seconds=SECONDS, memory_bytes=memory), environment=environment
-    ) as sandbox:
+def _use(sandbox: Sandbox | None) -> Iterator[Sandbox]:
+    """The sandbox that was given, or one of our own."""
+    if sandbox is not None:
         yield sandbox
+        return
+    with open_sandbox() as own:
+        yield own
+
+
+def open_sandbox() -> Sandbox:
+    """A sandbox with what the probes need: no accelerator, quiet libraries, most of the machine's memory."""
+    return Sandbox(
+        preload=PRELOAD,
+        limits=Limits(seconds=SECONDS, memory_bytes=int(0.6 * _physical_memory())),
+        environment={
+            "CUDA_VISIBLE_DEVICES": "",
+            "TRANSFORMERS_VERBOSITY": "error",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        },
+    )
 
 
 def _physical_memory() -> int:

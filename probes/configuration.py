@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GIBIBYTE = 2**30
 # Fields that `compat.fit_training_arguments` gives another form, so that they work although the field itself is gone.
 _REFORMED = ("warmup_ratio", "group_by_length", "train_sampling_strategy", "logging_dir", "save_safetensors")
+_OUR_BUILDERS = "harness.training"  # a part that hands the configuration on to ours reads what ours reads
 _WHOLE_SECTION = ("asdict", "__struct_fields__", "to_builtins", "__dict__")
 
 
@@ -166,6 +167,8 @@ def _find_ineffective(config: Config) -> Iterator[KeyFact]:
 
 def _is_mentioned(path: str, names: frozenset[str]) -> bool:
     """Whether `section.key` may be read: both words have to stand in the source, or the section is read as a whole."""
+    if _OUR_BUILDERS in names:
+        return True
     *_, section, leaf = path.split(".")
     # What `optimization` says is merged into `training`, so it can be read there as well.
     sections = {section, "training"} if section == "optimization" else {section}
@@ -180,6 +183,8 @@ def _find_mentions(config: Config) -> frozenset[str]:
         sources = read_part(config, target)
         for source in () if isinstance(sources, Unknown) else sources:
             for node in ast.walk(source.tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_OUR_BUILDERS):
+                    names.add(_OUR_BUILDERS)
                 if isinstance(node, ast.Attribute):
                     names.add(node.attr)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
