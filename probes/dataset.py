@@ -100,17 +100,17 @@ def _read_row(
     image = document.get("image_path") if isinstance(document, dict) else None
     text = document.get("text") if isinstance(document, dict) else None
     shown = image if isinstance(image, str) else ""
+    usable = bool(shown.strip()) and "\0" not in shown
     found: list[Trouble] = []
     if not isinstance(document, dict):
         found.append(("no image", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
-    elif not isinstance(image, str) or not image.strip():
+    elif not usable:
         found.append(("no image", f"image_path is {image!r}, expected the path of an image"))
     if isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
         found.append(("empty text", f"text is {text!r}, expected what stands on the page"[:200]))
     if image_token and isinstance(text, str) and image_token in text:
         found.append(("image token in text", f"{text.count(image_token)} times {image_token}"))
-    path = folder / image if isinstance(image, str) and image.strip() and "\0" not in image else None
-    row = _Row(split, index, shown, path, text if isinstance(text, str) else "")
+    row = _Row(split, index, shown, folder / shown if usable else None, text if isinstance(text, str) else "")
     problems = [RowProblem(split=split, row=index, image=shown, kind=kind, detail=detail) for kind, detail in found]
     return row, problems
 

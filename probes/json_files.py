@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -59,7 +59,12 @@ def get_text(values: dict[str, Any], key: str) -> str | None:
 def get_whole(values: dict[str, Any], key: str) -> int | None:
     """A whole number at `key` (no booleans), or None."""
     value = values.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if is_whole(value) else None
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number that facts can carry: no boolean, and no more than 63 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def get_object(values: dict[str, Any], key: str) -> dict[str, Any]:
@@ -71,7 +76,13 @@ def get_object(values: dict[str, Any], key: str) -> dict[str, Any]:
 def _read_slowly(path: Path, data: bytes) -> Any | Unknown:
     """The standard library's parser, which is what the model's loader uses: it accepts NaN and it names the line."""
     try:
-        return json.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is text that nothing can write
+        return value
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        return Unknown(reason=f"{path}: holds {half!r}, half of a surrogate pair; save the file as UTF-8 anew")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Unknown(reason=f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8")

@@ -355,7 +355,8 @@ def _digest_files(directory: Path, code: _RemoteCode) -> dict[str, str]:
     for path in sorted(paths):
         data = read_bytes(path)
         if isinstance(data, bytes):
-            digests[path.relative_to(directory).as_posix()] = hashlib.sha256(data).hexdigest()
+            name = path.relative_to(directory).as_posix().encode("utf-8", "replace").decode()
+            digests[name] = hashlib.sha256(data).hexdigest()
     return digests
 
 

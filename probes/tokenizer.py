@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from harness.facts import Token, Tokenizer, Unknown
-from probes.json_files import get_object, get_text, get_whole, read_bytes, read_object
+from probes.json_files import get_object, get_text, get_whole, is_whole, read_bytes, read_object
 
 _PARTS_OF_AN_IMAGE = re.compile(r"start|begin|end|newline|row|col|sep|/|vision", re.IGNORECASE)
 _IMAGE = re.compile(r"image|img", re.IGNORECASE)
@@ -52,6 +52,9 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
     )
 
 
+TokenId = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+
+
 class _Vocabulary(msgspec.Struct, frozen=True):
     """Text -> id of the ordinary tokens and of the added ones, and the post-processor as JSON."""
 
@@ -61,7 +64,7 @@ class _Vocabulary(msgspec.Struct, frozen=True):
 
 
 class _AddedToken(msgspec.Struct):
-    id: int
+    id: TokenId
     content: str
 
 
@@ -74,7 +77,7 @@ class _TokenizerJson(msgspec.Struct):
 
 
 class _WordModel(msgspec.Struct):
-    vocab: dict[str, int]
+    vocab: dict[str, TokenId]
 
 
 class _UnigramModel(msgspec.Struct):
@@ -112,14 +115,14 @@ def _read_old_vocabulary(path: Path) -> _Vocabulary | Unknown | None:
     values = read_object(path)
     if values is None or isinstance(values, Unknown):
         return values
-    return _Vocabulary({key: value for key, value in values.items() if isinstance(value, int)}, {}, "")
+    return _Vocabulary({key: value for key, value in values.items() if is_whole(value)}, {}, "")
 
 
 def _read_added(files: Mapping[str, dict[str, Any]]) -> dict[str, int]:
-    added = {key: value for key, value in files["added_tokens.json"].items() if isinstance(value, int)}
+    added = {key: value for key, value in files["added_tokens.json"].items() if is_whole(value)}
     for number, entry in get_object(files["tokenizer_config.json"], "added_tokens_decoder").items():
         text = _read_token(entry)
-        if text is not None and str(number).isdecimal():
+        if text is not None and str(number).isdecimal() and len(str(number)) < 18:
             added[text] = int(number)
     return added
 
