@@ -17,12 +17,13 @@ import msgspec
 import yaml
 
 from harness import compat
+from harness.errors import UserError
 
 _SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 _PART = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """The YAML file cannot be used. The message says what was seen, what was expected and what to type next."""
 
     def __init__(self, source: Path, message: str, *, line: int | None = None, column: int | None = None) -> None:
@@ -248,7 +249,7 @@ INERT: Mapping[str, str] = {
 
 _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
     "model": ("model.torch_dtype", "model.attn_implementation", "model.device_map"),
-    "collator": ("data.max_seq_length", "data.prompt", "data.preprocessing.", "data.augmentation."),
+    "collator": ("data.max_seq_length", "data.prompt", "data.test_path", "data.preprocessing.", "data.augmentation."),
     "peft": ("lora.",),
     "trainer": ("training.", "optimization.", "early_stopping."),
 }

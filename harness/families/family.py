@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from harness.errors import UserError
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 Role = Literal["pixels", "placement_mask", "tiling", "grid"]
 
 
-class FamilyError(ValueError):
+class FamilyError(UserError):
     """The model's files or the configuration contradict what the family needs."""
 
 

@@ -10,10 +10,11 @@ import torch
 
 from harness import compat
 from harness.config import Config
-from harness.training.subject import resolve_part
+from harness.errors import UserError
+from harness.training.subject import load_part
 
 
-class AdapterError(ValueError):
+class AdapterError(UserError):
     """The `lora` section does not fit this model or this peft."""
 
 
@@ -23,8 +24,9 @@ def attach(model: torch.nn.Module, config: Config) -> torch.nn.Module:
     Gradient checkpointing must come after this step: with it already on, PEFT makes the frozen embeddings require
     gradients, and a model that writes image features into them cannot run.
     """
-    if config.subject.peft is not None:
-        adapted: torch.nn.Module = resolve_part(config.subject.peft, config.subject.path)(config, model)
+    adapt = load_part(config, "peft")
+    if adapt is not None:
+        adapted: torch.nn.Module = adapt(config, model)
         return adapted
     wrapped: torch.nn.Module = peft.get_peft_model(model, describe_adapter(config))
     if not any(parameter.requires_grad for parameter in wrapped.parameters()):

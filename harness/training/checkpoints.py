@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config
+from harness.errors import UserError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """The checkpoint asked for is not there or belongs to another run."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from harness.config import Augmentation, Config
+from harness.errors import UserError
 from harness.families import Family, Geometry, Prepared
 from harness.training.images import augment, open_image
 
@@ -27,7 +28,7 @@ IGNORED = -100
 Side = Literal["left", "right"]
 
 
-class CollateError(ValueError):
+class CollateError(UserError):
     """The rows cannot become a batch with this tokenizer and this configuration."""
 
 

@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from harness.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """A data directory cannot be used."""
 
 
 class Rows(Dataset[dict[str, Any]]):
     """The rows `{image_path, text, ...}` of `directory/metadata.json`, image paths made absolute. Picklable.
 
-    With `augmented`, each access draws an `augmentation_seed` from torch's generator, which Trainer seeds, saves and
-    restores: epochs differ, runs with one seed do not.
+    With `augmented`, each access draws an `augmentation_seed` from torch's generator, which Trainer seeds: epochs differ,
+    two runs with one seed do not. A resumed run draws others than the run it goes on from.
     """
 
     def __init__(self, directory: Path, *, augmented: bool = False) -> None:

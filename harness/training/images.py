@@ -9,9 +9,10 @@ import numpy
 from PIL import Image, ImageEnhance, ImageOps
 
 from harness.config import Augmentation
+from harness.errors import UserError
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """An image file cannot be used."""
 
 

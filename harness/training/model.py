@@ -12,7 +12,8 @@ import transformers
 
 from harness import compat
 from harness.config import Config
-from harness.training.subject import resolve_part
+from harness.errors import UserError
+from harness.training.subject import load_part
 
 _AUTO_CLASSES = (
     "AutoModelForImageTextToText",
@@ -22,7 +23,7 @@ _AUTO_CLASSES = (
 )
 
 
-class LoadError(ValueError):
+class LoadError(UserError):
     """The model, its tokenizer or its processor cannot be loaded as configured."""
 
 
@@ -60,8 +61,9 @@ def find_directory(config: Config) -> Path:
 
 def load_model(config: Config) -> torch.nn.Module:
     """The model as configured, or what `subject.model` returns. Executes remote code, so only with trust."""
-    if config.subject.model is not None:
-        model: torch.nn.Module = resolve_part(config.subject.model, config.subject.path)(config)
+    load = load_part(config, "model")
+    if load is not None:
+        model: torch.nn.Module = load(config)
         return model
     directory = find_directory(config)
     auto_map = _read_json(directory / "config.json").get("auto_map", {})

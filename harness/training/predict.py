@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 
 from harness import compat
 from harness.training.collate import Collator
+
+LOG = logging.getLogger("harness.training")
 
 
 def predict(
@@ -26,21 +29,43 @@ def predict(
     try:
         for start in range(0, len(rows), batch_size):
             batch = collator.prompts([rows[index] for index in range(start, min(start + batch_size, len(rows)))])
-            tokens = decode_greedily(model, batch, collator=collator, max_new_tokens=max_new_tokens)
+            tokens = decode(model, batch, collator=collator, max_new_tokens=max_new_tokens)
             texts += [collator.tokenizer.decode(row, skip_special_tokens=True) for row in tokens]
     finally:
         model.train(was_training)
     return texts
 
 
+def decode(
+    model: torch.nn.Module, batch: Mapping[str, Any], *, collator: Collator, max_new_tokens: int
+) -> list[list[int]]:
+    """New tokens per row, without EOS: by the model's `generate`, which has a cache, or by our loop where it has none.
+
+    A `generate` that exists may still be bound to another version of transformers; that shows as an AttributeError or a
+    TypeError in its first step.
+    """
+    eos = collator.tokenizer.eos_token_id
+    inputs = _move(dict(batch), next(model.parameters()).device)
+    if hasattr(_unwrap(model), "generate"):
+        try:
+            limits = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": eos}
+            with torch.no_grad():
+                found = model.generate(**inputs, **limits, pad_token_id=collator.tokenizer.pad_token_id)  # type: ignore[operator]
+        except (AttributeError, TypeError) as error:
+            LOG.info("generate of this model does not work here (%s); decoding without a cache", error)
+        else:
+            return [_cut(row, eos) for row in found[:, inputs["input_ids"].shape[1] :].tolist()]
+    return decode_greedily(model, inputs, collator=collator, max_new_tokens=max_new_tokens)
+
+
 @torch.no_grad()
 def decode_greedily(
     model: torch.nn.Module, batch: Mapping[str, Any], *, collator: Collator, max_new_tokens: int
 ) -> list[list[int]]:
-    """New tokens per row, without EOS.
+    """New tokens per row, without EOS, by forward alone, on which training relies anyway.
 
-    Our own loop, without a cache: `generate` is gone from remote models on transformers 5, and their cache code is
-    bound to one version, while forward is what training relies on anyway. It costs one full forward per token.
+    It works where remote code has no `generate` (transformers 5) or a cache bound to another version, and costs one full
+    forward per token.
     """
     eos = collator.tokenizer.eos_token_id
     mask_name = collator.family.argument("placement_mask")
@@ -59,7 +84,11 @@ def decode_greedily(
         inputs["attention_mask"] = _extend(inputs["attention_mask"])
         if mask_name is not None:
             inputs[mask_name] = _extend(inputs[mask_name], filled=False)
-    return [row[: row.index(eos)] if eos in row else row for row in written.tolist()]
+    return [_cut(row, eos) for row in written.tolist()]
+
+
+def _cut(row: list[int], eos: int) -> list[int]:
+    return row[: row.index(eos)] if eos in row else row
 
 
 def _extend(mask: torch.Tensor, *, filled: bool = True) -> torch.Tensor:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import Config
+from harness.errors import UserError
 
 Part = Literal["model", "collator", "peft", "trainer"]
 
 
-class SubjectError(ValueError):
+class SubjectError(UserError):
     """A part named in the `subject` section cannot be reached."""
 
 

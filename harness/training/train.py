@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -17,15 +17,20 @@ import transformers
 
 from harness import compat
 from harness.config import Config
+from harness.errors import UserError
 from harness.families import Family, find_family
 from harness.training import checkpoints
 from harness.training.adapter import attach
 from harness.training.checkpointing import start_checkpointing
 from harness.training.collate import Collator, build_collator
 from harness.training.data import Rows
+from harness.training.evaluate import Score, evaluate
 from harness.training.model import LoadedProcessor, find_directory, find_image_dtype, load_model, load_processor
-from harness.training.subject import resolve_part
+from harness.training.subject import load_part
 from probes.device import Redirect, redirect_cuda
+
+if TYPE_CHECKING:
+    from harness.gate import Clearance
 
 LOG = logging.getLogger("harness.training")
 
@@ -34,7 +39,7 @@ _APPLIED_BY_US = ("resume_from_checkpoint", "gradient_checkpointing", "gradient_
 """Fields that this module acts on itself, because Trainer's own way with them differs between versions."""
 
 
-class TrainingError(ValueError):
+class TrainingError(UserError):
     """The run cannot start as configured."""
 
 
@@ -48,6 +53,8 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     first_loss: float | None
     last_loss: float | None
     eval_loss: float | None
+    test_score: Score | None
+    """How well the rows of data.test_path are read, where that is set."""
     stopped_early: bool
     resumed_from: Path | None
     seconds: float
@@ -67,11 +74,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     val_rows: Rows | None
 
 
-def train(config: Config, *, report_digest: str | None = None) -> TrainingResult:
-    """Train as configured and save the adapter, what prepares its text, the configuration and the report's digest.
+def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResult:
+    """Train as configured and save the adapter, what prepares its text, the configuration and the clearance's digest.
 
-    Raises TrainingError, or the error of the part that cannot be built. Everything is written below `output_dir`.
+    Everything is written below `output_dir`. Raises UserError for a clearance that no longer holds and for a part that
+    cannot be built.
     """
+    if clearance is not None and not clearance.still_holds(config):
+        changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
+        raise TrainingError(f"the clearance of {clearance.issued} no longer holds ({changed}); run the check again")
     output_dir = config.training.output_dir
     with write_log(output_dir / "logs" / "training.log") as log_file, run_anywhere() as redirects:
         transformers.set_seed(config.training.seed)
@@ -81,8 +92,9 @@ def train(config: Config, *, report_digest: str | None = None) -> TrainingResult
         LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
         with compat.allow_rng_state():
             outcome = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
-        adapter_dir = save(config, parts, output_dir / "adapter", report_digest=report_digest)
+        adapter_dir = save(config, parts, output_dir / "adapter", clearance=clearance)
         LOG.info("saved %s after %d steps", adapter_dir, outcome.global_step)
+        test_score = score_test_rows(config, parts)
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
     eval_losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
@@ -94,6 +106,7 @@ def train(config: Config, *, report_digest: str | None = None) -> TrainingResult
         first_loss=losses[0] if losses else None,
         last_loss=losses[-1] if losses else None,
         eval_loss=eval_losses[-1] if eval_losses else None,
+        test_score=test_score,
         stopped_early=outcome.global_step < trainer.state.max_steps,
         resumed_from=resumed_from,
         seconds=outcome.metrics["train_runtime"],
@@ -111,12 +124,8 @@ def load_parts(config: Config) -> Parts:
     val_rows = Rows(config.data.val_path) if config.data.val_path else None
     bare = load_model(config)
     processor = load_processor(config)
-    collator: Any
-    if config.subject.collator is not None:
-        factory = resolve_part(config.subject.collator, config.subject.path)
-        collator = factory(config, processor.processor, bare)
-    else:
-        collator = build_own_collator(config, bare, processor)
+    make = load_part(config, "collator")
+    collator = make(config, processor.processor, bare) if make else build_own_collator(config, bare, processor)
     model = attach(bare, config)
     if config.training.gradient_checkpointing:
         start_checkpointing(model, config.training.gradient_checkpointing_kwargs)
@@ -153,10 +162,10 @@ def recognise(model: torch.nn.Module) -> Family:
 
 def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
     """The Trainer and the names in the file that it has no place for."""
-    if config.subject.trainer is not None:
-        factory = resolve_part(config.subject.trainer, config.subject.path)
+    make = load_part(config, "trainer")
+    if make is not None:
         rows = parts.train_rows, parts.val_rows
-        return factory(config, parts.processor.processor, parts.model, parts.collator, *rows), ()
+        return make(config, parts.processor.processor, parts.model, parts.collator, *rows), ()
     arguments, unused = compat.fit_training_arguments(
         choose_arguments(config), compat.accepted_names(transformers.TrainingArguments.__init__)
     )
@@ -211,7 +220,7 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     return {**{name: value for name, value in defaults.items() if name not in given}, **arguments}
 
 
-def save(config: Config, parts: Parts, directory: Path, *, report_digest: str | None) -> Path:
+def save(config: Config, parts: Parts, directory: Path, *, clearance: Clearance | None = None) -> Path:
     """Write adapter, processor, configuration and provenance, whole or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".adapter-", dir=directory.parent))
@@ -220,7 +229,13 @@ def save(config: Config, parts: Parts, directory: Path, *, report_digest: str | 
         parts.processor.processor.save_pretrained(str(draft))
         shutil.copyfile(config.source, draft / "config.yaml")
         versions = {name: version(name) for name in ("torch", "transformers", "peft")}
-        provenance = {"report_digest": report_digest, "base_model": config.model.base_model, "versions": versions}
+        provenance = {
+            "base_model": config.model.base_model,
+            "revision": config.model.revision,
+            "facts_digest": clearance.facts_digest if clearance else None,
+            "bound_to": clearance.bound_to if clearance else None,
+            "versions": versions,
+        }
         (draft / "preflight.json").write_bytes(msgspec.json.format(msgspec.json.encode(provenance)))
         draft.chmod(0o755)
         if directory.exists():
@@ -229,6 +244,18 @@ def save(config: Config, parts: Parts, directory: Path, *, report_digest: str | 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return directory
+
+
+def score_test_rows(config: Config, parts: Parts) -> Score | None:
+    """Read the rows of `data.test_path` with the trained model. Needs our collator, which can also build prompts."""
+    if config.data.test_path is None:
+        return None
+    if not isinstance(parts.collator, Collator):
+        LOG.warning("data.test_path is not scored: subject.collator builds batches with their targets only")
+        return None
+    score = evaluate(parts.model, parts.collator, Rows(config.data.test_path))
+    LOG.info("character error rate on %d test rows: %.3f", score.rows, score.cer)
+    return score
 
 
 @contextmanager

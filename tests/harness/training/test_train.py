@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -8,18 +9,20 @@ import transformers
 from safetensors.torch import load_file
 
 from harness import compat
+from harness.gate import Clearance
 from harness.training.adapter import AdapterError, attach
 from harness.training.checkpoints import CheckpointError
 from harness.training.data import DataError, Rows
 from harness.training.evaluate import evaluate, measure_cer
 from harness.training.model import LoadError, find_dtype, load_model, load_processor
-from harness.training.predict import predict
+from harness.training.predict import decode_greedily, predict
 from harness.training.train import TrainingError, build_own_collator, choose_arguments, recognise, run_anywhere, train
 
 
 def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
     config = configure(training={"report_to": "tensorboard"})
-    result = train(config, report_digest="abc")
+    clearance = Clearance.issue(config, verdict="clear", level="ran", facts_digest="abc")
+    result = train(config, clearance=clearance)
     assert result.steps == 4
     assert result.unused_arguments == ()
     names = {path.name for path in result.adapter_dir.iterdir()}
@@ -30,7 +33,7 @@ def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
         "config.yaml",
         "preflight.json",
     }
-    assert json.loads((result.adapter_dir / "preflight.json").read_text(encoding="utf-8"))["report_digest"] == "abc"
+    assert json.loads((result.adapter_dir / "preflight.json").read_text(encoding="utf-8"))["facts_digest"] == "abc"
     weights = load_file(result.adapter_dir / "adapter_model.safetensors")
     assert any(value.abs().sum() > 0 for name, value in weights.items() if "lora_B" in name)
     assert "step 4" in result.log_file.read_text(encoding="utf-8")
@@ -47,11 +50,14 @@ def test_a_hard_coded_accelerator_does_not_stop_a_run_and_is_reported(configure)
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(configure):
-    whole = train(configure(training={"output_dir": "whole", "report_to": "none"}))
-    train(configure(training={"max_steps": 2, "lr_scheduler_type": "constant", "report_to": "none"}))
+    whole = train(configure(training={"report_to": "none"}))
+    weights = load_file(whole.adapter_dir / "adapter_model.safetensors")
+    shutil.rmtree(whole.output_dir / "checkpoint-4")
     resumed = train(configure(training={"resume_from_checkpoint": True, "report_to": "none"}))
     assert resumed.resumed_from is not None and resumed.resumed_from.name == "checkpoint-2"
-    assert resumed.steps == whole.steps == 4
+    assert resumed.steps == 4
+    again = load_file(resumed.adapter_dir / "adapter_model.safetensors")
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
 def test_resuming_does_not_take_a_checkpoint_of_another_adapter(configure):
@@ -105,6 +111,21 @@ def test_the_users_own_parts_replace_ours(configure, tmp_path):
     assert mine.CALLS == ["peft"]
 
 
+def test_a_clearance_that_no_longer_holds_is_refused(configure):
+    config = configure()
+    clearance = Clearance.issue(config, verdict="clear", level="ran", facts_digest="abc")
+    changed = configure(lora={"r": 2})
+    with pytest.raises(TrainingError, match="configuration"):
+        train(changed, clearance=clearance)
+    assert not changed.training.output_dir.exists()
+
+
+def test_test_rows_are_read_at_the_end_and_images_are_opened_in_workers(configure, pages):
+    arguments = {"max_steps": 1, "report_to": "none", "dataloader_num_workers": 2}
+    result = train(configure(training=arguments, data={"test_path": str(pages / "val")}))
+    assert result.test_score is not None and result.test_score.rows == 4
+
+
 def test_remote_code_is_not_run_without_trust(configure):
     with pytest.raises(LoadError, match="trust_remote_code: true"):
         load_model(configure(model={"trust_remote_code": False}))
@@ -125,7 +146,10 @@ def test_reading_stops_at_the_end_token_and_is_scored(configure):
         together = predict(model, collator, [rows[index] for index in range(3)], max_new_tokens=5)
         alone = [text for index in range(3) for text in predict(model, collator, [rows[index]], max_new_tokens=5)]
         score = evaluate(model, collator, rows, limit=2)
+        batch = collator.prompts([rows[index] for index in range(3)])
+        by_loop = decode_greedily(model.eval(), batch, collator=collator, max_new_tokens=5)
     assert together == alone
+    assert together == [collator.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in by_loop]
     assert score.rows == 2 and score.cer > 0
 
 
