@@ -409,18 +409,14 @@ def _issue(config: Config, report: Report, path: Path | None = None) -> Clearanc
 
 
 def _train(config: Config, clearance: Clearance) -> None:
-    from harness.families import FamilyError
-    from harness.training.collate import CollateError
-    from harness.training.data import DataError
-    from harness.training.model import LoadError
-    from harness.training.subject import SubjectError
-    from harness.training.train import TrainingError, train
+    from harness.errors import UserError
+    from harness.training.train import train
 
     # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
     sys.excepthook = functools.partial(_log_failure, what="Training failed", plea="")
     try:
-        result = train(config, report_digest=clearance.facts_digest)
-    except (TrainingError, LoadError, DataError, CollateError, FamilyError, SubjectError) as error:
+        result = train(config, clearance=clearance)
+    except UserError as error:
         raise Refusal(str(error)) from None
     losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
     click.echo(f"Trained {result.steps} steps{losses}")

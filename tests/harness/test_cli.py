@@ -63,8 +63,8 @@ def trained(monkeypatch):
     """What the stand-in for `harness.training.train` was called with."""
     calls = []
 
-    def train(config, *, report_digest):
-        calls.append((config, report_digest))
+    def train(config, *, clearance):
+        calls.append((config, clearance.facts_digest))
         return types.SimpleNamespace(
             steps=8,
             first_loss=6.2,
@@ -74,7 +74,7 @@ def trained(monkeypatch):
         )
 
     module = types.ModuleType("harness.training.train")
-    module.train, module.TrainingError = train, ValueError
+    module.train = train
     monkeypatch.setitem(sys.modules, "harness.training.train", module)
     return calls
 
