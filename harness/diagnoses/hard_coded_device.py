@@ -25,7 +25,6 @@ model: {device_map: null}        # one card; train on several with one process e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
@@ -67,5 +66,5 @@ def _find_elsewhere(configuration: Configuration, environment: Environment) -> s
     placed = configuration.device_map or ""
     if placed in _SPREADING:
         return f"device_map {placed} spreads the model over {len(cards)} cards" if len(cards) > 1 else None
-    named = set(re.findall(r"cuda:\d+|(?<=: )\d+|cpu|disk", placed))
-    return f"device_map names {', '.join(sorted(named))}" if named - {"cuda:0", "0"} else None
+    elsewhere = set(placed.split(", ")) - {"", "cuda", "cuda:0"}
+    return f"device_map names {', '.join(sorted(elsewhere))}" if elsewhere else None

@@ -44,14 +44,6 @@ DIAGNOSIS = Diagnosis(
     needs=("configuration",),
 )
 
-# What a part of the user's own may still read from the configuration that it is handed: that cannot be seen from here.
-_SECTIONS = {
-    "model": ("model.",),
-    "collator": ("data.",),
-    "peft": ("lora.",),
-    "trainer": ("training.", "optimization.", "early_stopping."),
-}
-
 
 def examine(facts: Facts) -> Iterator[Finding]:
     configuration = known(facts.configuration)
@@ -68,8 +60,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _weigh(key: KeyFact, configuration: Configuration) -> Severity:
-    if any(key.path.startswith(_SECTIONS.get(part, ())) for part in configuration.replaced_parts):
-        return Severity.MINOR
-    if key.path.startswith("data.augmentation."):
-        return Severity.NOTE  # ranges kept beside `enabled: false`: a choice that reads as one
-    return Severity.MAJOR
+    # Ranges kept beside `enabled: false` are a choice that reads as one; with a collator of the user's own they are not.
+    is_switched_off = key.path.startswith("data.augmentation.") and "collator" not in configuration.replaced_parts
+    return Severity.NOTE if is_switched_off else Severity.MAJOR

@@ -26,7 +26,6 @@ sys.stdout.reconfigure(encoding="utf-8")
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
@@ -53,11 +52,7 @@ def applies(facts: Facts) -> bool:
 def examine(facts: Facts) -> Iterator[Finding]:
     environment, subject = known(facts.environment), known(facts.subject)
     default_is_legacy = _is_legacy(environment.text_encoding)
-    sites = [
-        site
-        for site in subject.files_without_utf8
-        if default_is_legacy or any(_is_legacy(word) for word in re.findall(r"[\w-]+", site.kind))
-    ]
+    sites = [s for s in subject.files_without_utf8 if default_is_legacy or s.kind.startswith("legacy")]
     console = _is_legacy(environment.stdout_encoding)
     if not sites and not console:
         return
@@ -78,7 +73,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _is_legacy(name: str) -> bool:
-    """Whether this names a text encoding that cannot hold every letter; words that name none are not legacy."""
+    """Whether this names a text encoding that cannot hold every letter."""
     try:
         codec = codecs.lookup(name)
     except LookupError:

@@ -49,7 +49,7 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     subject = known(facts.subject)
     wrong_for_this_model = _list_unregistered(facts)
-    uses = [use for use in subject.absent_names if use.name not in wrong_for_this_model]
+    uses = [use for use in subject.absent_names if use.name.rpartition(".")[2] not in wrong_for_this_model]
     if not uses:
         return
     names = tuple(dict.fromkeys(use.name for use in uses))
@@ -67,4 +67,5 @@ def _list_unregistered(facts: Facts) -> set[str]:
     """Auto classes that the model does not register in any release: their replacement would not load it either."""
     if isinstance(facts.repository, Unknown) or "AutoConfig" not in facts.repository.auto_map:
         return set()
-    return {use.name for use in known(facts.subject).auto_classes} - set(facts.repository.auto_map)
+    used = {use.name.rpartition(".")[2] for use in known(facts.subject).auto_classes}
+    return used - set(facts.repository.auto_map)

@@ -56,13 +56,17 @@ def examine(facts: Facts) -> Iterator[Finding]:
     ]
     if not wrong or not registered:
         return
-    absent = {use.name for use in subject.absent_names}
+    absent = {use.name.rpartition(".")[2] for use in subject.absent_names}
     yield DIAGNOSIS.finding(
         f"The model is loaded with {wrong[0].name}, but its repository registers only {', '.join(registered)}.",
         evidence=(
             f"auto_map: {', '.join(f'{key} -> {value}' for key, value in repository.auto_map.items())}",
             *show_some(show_site(use.site) for use in wrong),
-            *(f"{use.name} does not exist in the installed transformers either" for use in wrong if use.name in absent),
+            *(
+                f"{use.name} does not exist in the installed transformers either"
+                for use in wrong
+                if use.name.rpartition(".")[2] in absent
+            ),
         ),
         fix=f"Load it with {registered[0]}.",
         snippet=f"from transformers import {registered[0]}\n\n"

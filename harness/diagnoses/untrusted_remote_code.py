@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known
-from harness.facts import Facts
+from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
 DIAGNOSIS = Diagnosis(
@@ -48,6 +48,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     configuration, repository = known(facts.configuration), known(facts.repository)
     if not repository.has_remote_code or configuration.trust_remote_code:
         return
+    if not all(isinstance(section, Unknown) for section in (facts.processor, facts.collator, facts.forward)):
+        return  # it was run, so somebody trusted it on the command line
     code = [name for name in repository.files if name.endswith(".py")]
     yield DIAGNOSIS.finding(
         f"{configuration.base_model} can only be loaded by running its own Python code, and trust_remote_code is "

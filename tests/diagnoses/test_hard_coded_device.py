@@ -15,12 +15,12 @@ def test_a_run_kept_on_the_cpu_beside_a_card_is_reported(findings_of):
     assert "use_cpu" in finding.summary
 
 
-@pytest.mark.parametrize("placed", ["{'': 'cuda:1'}", "{'vision': 0, 'model': 1}", "{'model': 'cpu', 'vision': 0}"])
+@pytest.mark.parametrize("placed", ["cuda:1", "cuda:0, cuda:1", "cpu, cuda:0"])
 def test_a_map_that_names_another_device_is_reported(findings_of, placed):
     assert findings_of("hard_coded_device", altered(SICK, {"configuration.device_map": placed}))
 
 
-@pytest.mark.parametrize("placed", [None, "{'': 0}", "cuda:0", "cuda"])
+@pytest.mark.parametrize("placed", [None, "cuda:0", "cuda"])
 def test_a_model_on_card_0_is_silent(findings_of, placed):
     assert findings_of("hard_coded_device", altered(SICK, {"configuration.device_map": placed})) == ()
 

@@ -16,10 +16,12 @@ def test_ranges_kept_beside_a_switched_off_augmentation_are_only_a_note(findings
     assert finding.severity is Severity.NOTE
 
 
-def test_a_key_that_the_users_own_collator_may_read_is_minor(findings_of):
+def test_an_augmentation_that_the_users_own_collator_never_reads_is_major(findings_of):
     changes = {
         "configuration.replaced_parts": ("collator",),
-        "configuration.ineffective_keys": (KeyFact(path="data.max_seq_length", detail="`subject.collator` replaces"),),
+        "configuration.ineffective_keys": (
+            KeyFact(path="data.augmentation.enabled", detail="`subject.collator` replaces"),
+        ),
     }
     [finding] = findings_of("ineffective_key", altered(HEALTHY, changes))
-    assert finding.severity is Severity.MINOR
+    assert finding.severity is Severity.MAJOR

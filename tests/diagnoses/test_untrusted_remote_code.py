@@ -1,3 +1,5 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
 from fixtures.specimens.untrusted_remote_code import HEALTHY, SICK
 
 
@@ -9,3 +11,8 @@ def test_remote_code_without_trust_is_reported_with_its_files(findings_of):
 
 def test_a_model_without_code_needs_no_trust(findings_of):
     assert findings_of("untrusted_remote_code", HEALTHY) == ()
+
+
+def test_code_that_was_run_had_been_trusted_on_the_command_line(findings_of):
+    facts = altered(RUN, {"configuration.trust_remote_code": False})
+    assert findings_of("untrusted_remote_code", facts) == ()
