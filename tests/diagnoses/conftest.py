@@ -8,7 +8,7 @@ import pytest
 
 from harness.contracts import derive, judge
 from harness.facts import Facts
-from harness.findings import Broken, Finding, Kept
+from harness.findings import Broken, Finding, Kept, Outcome
 
 
 @pytest.fixture
@@ -23,3 +23,13 @@ def findings_of() -> Callable[[str, Facts], tuple[Finding, ...]]:
         return ()
 
     return find
+
+
+@pytest.fixture
+def outcome_of() -> Callable[[str, Facts], Outcome | None]:
+    """(name, facts) -> the outcome of its contract, or None where it does not apply."""
+
+    def ask(name: str, facts: Facts) -> Outcome | None:
+        return next((judge(contract, facts) for contract in derive(facts, only=[name])), None)
+
+    return ask

@@ -1,0 +1,19 @@
+from fixtures.specimens import altered
+from fixtures.specimens.adapted_tied_weights import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_an_adapter_on_a_tied_head_is_reported_by_name(findings_of):
+    [finding] = findings_of("adapted_tied_weights", SICK)
+    assert finding.evidence == ("lm_head",)
+    assert finding.fix.snippet == "lora: {target_modules: [q_proj, v_proj]}"
+
+
+def test_tied_weights_nobody_adapts_are_silent(findings_of):
+    assert findings_of("adapted_tied_weights", HEALTHY) == ()
+
+
+def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
+    assert outcome_of("adapted_tied_weights", blind) == Skipped("could not be looked at")

@@ -1,0 +1,23 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.broadcast_mask import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_mask_of_one_column_is_reported_with_both_widths(findings_of):
+    [finding] = findings_of("broadcast_mask", SICK)
+    assert "[2, 1], expected [2, 20]" in finding.summary
+
+
+def test_a_mask_that_is_too_short_otherwise_is_silent(findings_of):
+    assert findings_of("broadcast_mask", altered(RUN, {"collator.batch.leaves.7.shape": (2, 18)})) == ()
+
+
+def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
+    assert outcome_of("broadcast_mask", blind) == Skipped("could not be looked at")
+
+
+def test_a_model_without_a_placement_mask_has_no_such_contract(outcome_of):
+    assert outcome_of("broadcast_mask", altered(RUN, {"collator.roles": {"pixel_values": "pixels"}})) is None

@@ -1,0 +1,25 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.copied_labels import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_copy_of_input_ids_is_reported_with_what_is_trained_on(findings_of):
+    [finding] = findings_of("copied_labels", SICK)
+    assert "40 labels, of which 12 belong to the target" in finding.summary
+    assert finding.evidence[1] == "row 1: trained on 5 prompt, 7 image, 4 padding and 4 target tokens"
+
+
+def test_a_batch_of_pure_text_is_silent(findings_of):
+    assert findings_of("copied_labels", HEALTHY) == ()
+
+
+def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
+    assert outcome_of("copied_labels", blind) == Skipped("could not be looked at")
+
+
+def test_a_copy_whose_padding_is_masked_is_still_a_copy(findings_of):
+    changes = {"collator.batch.rows.0.trained": "1" * 20, "collator.batch.rows.1.trained": "0000" + "1" * 16}
+    assert len(findings_of("copied_labels", altered(RUN, changes))) == 1

@@ -1,0 +1,25 @@
+from fixtures.specimens import altered
+from fixtures.specimens.doubled_module import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_model_registered_twice_is_reported_with_both_names(findings_of):
+    [finding] = findings_of("doubled_module", SICK)
+    assert "`base_model`" in finding.summary and "`model`" in finding.summary
+    assert finding.evidence == ("`base_model` is `model`",)
+
+
+def test_embeddings_that_the_model_ties_inside_itself_are_silent(findings_of):
+    assert findings_of("doubled_module", HEALTHY) == ()
+
+
+def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
+    assert outcome_of("doubled_module", blind) == Skipped("could not be looked at")
+
+
+def test_the_outermost_pair_of_names_is_the_one_in_the_summary(findings_of):
+    pairs = (("base_model.layers.0", "model.layers.0"), ("base_model", "model"))
+    [finding] = findings_of("doubled_module", altered(SICK, {"forward.wrapper.shared_names": pairs}))
+    assert "as `base_model` and as `model`" in finding.summary

@@ -1,0 +1,20 @@
+from fixtures.specimens import altered
+from fixtures.specimens.dropped_rows import HEALTHY, SICK
+from harness.facts import Site, Unknown
+from harness.findings import Skipped
+
+
+def test_lost_rows_are_reported_with_the_place_that_swallows_the_exception(findings_of):
+    site = Site(file="collate.py", line=9, code="except Exception: continue")
+    [finding] = findings_of("dropped_rows", altered(SICK, {"subject.swallowed_exceptions": (site,)}))
+    assert finding.evidence[0] == "rows in: 2, rows out: 1"
+    assert "collate.py:9" in finding.evidence[1]
+
+
+def test_rows_packed_into_one_are_silent(findings_of):
+    assert findings_of("dropped_rows", HEALTHY) == ()
+
+
+def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
+    assert outcome_of("dropped_rows", blind) == Skipped("could not be looked at")

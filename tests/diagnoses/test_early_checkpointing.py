@@ -1,0 +1,26 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.early_checkpointing import HEALTHY, SICK
+from harness.facts import Raised, Unknown
+from harness.findings import Skipped
+
+
+def test_a_step_that_fails_with_checkpointing_names_the_kind_that_works(findings_of):
+    [finding] = findings_of("early_checkpointing", SICK)
+    assert "does not require grad" in finding.summary
+    assert "use_reentrant: false" in finding.fix.snippet
+
+
+def test_checkpointing_nobody_asked_for_is_silent(findings_of):
+    assert findings_of("early_checkpointing", HEALTHY) == ()
+
+
+def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"learning": Unknown(reason="could not be looked at")})
+    assert outcome_of("early_checkpointing", blind) == Skipped("could not be looked at")
+
+
+def test_checkpointing_switched_on_by_the_users_own_code_is_found_in_the_step(findings_of):
+    leaf = Raised(type="RuntimeError", message="a view of a leaf Variable that requires grad is being used in-place")
+    [finding] = findings_of("early_checkpointing", altered(RUN, {"learning.training": leaf}))
+    assert "after get_peft_model" in finding.fix.instruction

@@ -1,0 +1,20 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.failing_adapter import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_container_hit_by_name_is_explained(findings_of):
+    [finding] = findings_of("failing_adapter", SICK)
+    assert "ModuleList() is not supported" in finding.summary
+    assert finding.evidence == ("layers: 2 modules",)
+
+
+def test_an_adapter_that_fits_is_silent(findings_of):
+    assert findings_of("failing_adapter", RUN) == ()
+
+
+def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
+    assert outcome_of("failing_adapter", blind) == Skipped("could not be looked at")

@@ -1,0 +1,28 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.failing_batch import SICK
+from harness.facts import Raised, Unknown
+from harness.findings import Skipped
+
+
+def test_a_batch_that_fails_where_ours_passes_is_quoted_with_the_argument_to_blame(findings_of):
+    [finding] = findings_of("failing_batch", SICK)
+    assert "too many indices" in finding.summary
+    assert any("`attention_mask` replaced" in line for line in finding.evidence)
+    assert "attention_mask: int64 tensor [40], expected int64 tensor [2, 20]" in finding.evidence
+
+
+def test_a_batch_that_passes_is_silent(findings_of):
+    assert findings_of("failing_batch", RUN) == ()
+
+
+def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
+    assert outcome_of("failing_batch", blind) == Skipped("could not be looked at")
+
+
+def test_a_model_that_fails_on_any_batch_says_nothing_about_this_one(outcome_of):
+    broken = altered(SICK, {"forward.reference": Raised(type="TypeError", message="missing argument")})
+    assert outcome_of("failing_batch", broken) == Skipped(
+        "forward fails on any batch, so nothing can be said about this one"
+    )

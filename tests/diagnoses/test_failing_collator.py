@@ -1,0 +1,20 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.failing_collator import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_collator_that_raises_is_quoted_with_its_line(findings_of):
+    [finding] = findings_of("failing_collator", SICK)
+    assert "KeyError: 'image'" in finding.summary
+    assert "collate.py:8" in finding.summary
+
+
+def test_a_collator_that_returns_a_batch_is_silent(findings_of):
+    assert findings_of("failing_collator", RUN) == ()
+
+
+def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
+    assert outcome_of("failing_collator", blind) == Skipped("could not be looked at")

@@ -1,0 +1,19 @@
+from fixtures.specimens import altered
+from fixtures.specimens.failing_step import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_step_that_raises_is_quoted_with_its_line(findings_of):
+    [finding] = findings_of("failing_step", SICK)
+    assert "graph a second time" in finding.summary and "trainer.py:40" in finding.summary
+
+
+def test_an_exception_that_forward_raised_before_is_silent(findings_of):
+    again = altered(SICK, {"forward.given": SICK.learning.training})
+    assert findings_of("failing_step", again) == ()
+
+
+def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"learning": Unknown(reason="could not be looked at")})
+    assert outcome_of("failing_step", blind) == Skipped("could not be looked at")

@@ -1,0 +1,26 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.foreign_normalisation import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_imagenet_constants_are_reported_by_name_with_those_expected(findings_of):
+    [finding] = findings_of("foreign_normalisation", SICK)
+    assert "ImageNet's mean 0.485, 0.456, 0.406" in finding.summary
+    assert "expected mean 0.5, 0.5, 0.5" in finding.summary
+    assert len(finding.evidence) == 2
+
+
+def test_a_small_error_of_the_regression_is_silent(findings_of):
+    assert findings_of("foreign_normalisation", HEALTHY) == ()
+
+
+def test_pages_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.views": Unknown(reason="could not be looked at")})
+    assert outcome_of("foreign_normalisation", blind) == Skipped("could not be looked at")
+
+
+def test_pages_that_were_not_recognised_are_skipped_not_passed(outcome_of):
+    changes = {f"collator.views.{row}.{name}": None for row in (0, 1) for name in ("mean", "std")}
+    assert outcome_of("foreign_normalisation", altered(RUN, changes)) == Skipped("no page was recognised in the batch")

@@ -1,0 +1,29 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.frozen_adapter import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_adapters_without_a_gradient_are_counted_by_part(findings_of):
+    [finding] = findings_of("frozen_adapter", SICK)
+    assert finding.evidence == ("attention: 4 of 4 adapters have no gradient",)
+
+
+def test_experts_that_no_token_reached_are_silent(findings_of):
+    assert findings_of("frozen_adapter", HEALTHY) == ()
+
+
+def test_gradients_that_were_not_counted_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"learning.census": Unknown(reason="could not be looked at")})
+    assert outcome_of("frozen_adapter", blind) == Skipped("could not be looked at")
+
+
+def test_adapters_that_the_optimizer_does_not_know_are_found(findings_of):
+    [finding] = findings_of("frozen_adapter", altered(RUN, {"learning.census.0.moved": 0}))
+    assert finding.evidence == ("attention: 4 adapters have a gradient and none moved",)
+
+
+def test_without_any_label_no_gradient_can_be_seen(outcome_of):
+    unlabelled = altered(SICK, {f"collator.batch.rows.{row}.trained": "0" * 20 for row in (0, 1)})
+    assert outcome_of("frozen_adapter", unlabelled) == Skipped("no label is trained on, so no gradient could be seen")

@@ -1,0 +1,19 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.leaking_image import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_page_that_reaches_another_row_is_reported_with_both_rows(findings_of):
+    [finding] = findings_of("leaking_image", SICK)
+    assert finding.evidence == ("the image of row 0 reaches row 1",)
+
+
+def test_pages_that_stay_in_their_row_are_silent(findings_of):
+    assert findings_of("leaking_image", RUN) == ()
+
+
+def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward.behaviour": Unknown(reason="could not be looked at")})
+    assert outcome_of("leaking_image", blind) == Skipped("could not be looked at")

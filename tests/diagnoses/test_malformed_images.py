@@ -1,0 +1,25 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.malformed_images import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_missing_batch_dimension_is_reported_with_the_form_expected(findings_of):
+    [finding] = findings_of("malformed_images", SICK)
+    assert finding.evidence == ("images[0][0]: float32 tensor [3, 128, 128], expected float32 tensor [1, 3, 128, 128]",)
+
+
+def test_a_page_of_another_size_that_forward_takes_is_silent(findings_of):
+    assert findings_of("malformed_images", HEALTHY) == ()
+
+
+def test_a_model_without_a_reference_batch_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.deltas": Unknown(reason="could not be looked at")})
+    assert outcome_of("malformed_images", blind) == Skipped("could not be looked at")
+
+
+def test_a_blank_page_is_reported_and_a_blank_tile_is_not(findings_of):
+    blank = altered(RUN, {"collator.batch.leaves.4.minimum": 0.0, "collator.batch.leaves.4.maximum": 0.0})
+    [finding] = findings_of("malformed_images", blank)
+    assert finding.evidence == ("images[0][1]: all zero",)

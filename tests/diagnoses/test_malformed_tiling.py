@@ -1,0 +1,24 @@
+from fixtures.specimens import altered
+from fixtures.specimens.malformed_tiling import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_tiling_shorter_than_the_batch_is_reported_with_both_shapes(findings_of):
+    [finding] = findings_of("malformed_tiling", SICK)
+    assert "int64 tensor [1, 2], expected int64 tensor [2, 2]" in finding.summary
+
+
+def test_a_list_that_forward_takes_is_silent(findings_of):
+    assert findings_of("malformed_tiling", HEALTHY) == ()
+
+
+def test_a_model_without_a_reference_batch_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.deltas": Unknown(reason="could not be looked at")})
+    assert outcome_of("malformed_tiling", blind) == Skipped("could not be looked at")
+
+
+def test_other_numbers_are_a_fault_only_where_the_views_are_those_planned(findings_of):
+    counts = altered(SICK, {"collator.deltas.0.kind": "value"})
+    assert len(findings_of("malformed_tiling", counts)) == 1
+    assert findings_of("malformed_tiling", altered(counts, {"collator.planned_tiles": (6, 0)})) == ()

@@ -1,0 +1,26 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.mismatched_prompt import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_another_prompt_is_reported_with_the_one_prediction_uses(findings_of):
+    [finding] = findings_of("mismatched_prompt", SICK)
+    assert "The prompt is 'OCR:'" in finding.summary
+    assert "Free OCR." in finding.fix.snippet
+
+
+def test_several_prompts_of_which_one_is_predictions_are_silent(findings_of):
+    assert findings_of("mismatched_prompt", HEALTHY) == ()
+
+
+def test_an_unknown_prompt_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.expected_prompt": Unknown(reason="could not be looked at")})
+    assert outcome_of("mismatched_prompt", blind) == Skipped("could not be looked at")
+
+
+def test_rows_without_the_bos_token_are_named(findings_of):
+    changes = {"collator.batch.rows.0.roles": "piiiiiiippppttttttte"}
+    [finding] = findings_of("mismatched_prompt", altered(RUN, changes))
+    assert finding.evidence == ("row 0: no BOS",)

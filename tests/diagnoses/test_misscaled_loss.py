@@ -1,0 +1,18 @@
+from fixtures.specimens import altered
+from fixtures.specimens.misscaled_loss import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_loss_off_by_the_accumulation_steps_is_reported_with_the_factor(findings_of):
+    [finding] = findings_of("misscaled_loss", SICK)
+    assert "over 2 steps the loss is 2 times" in finding.summary
+
+
+def test_a_mean_of_means_that_is_a_little_off_is_silent(findings_of):
+    assert findings_of("misscaled_loss", HEALTHY) == ()
+
+
+def test_a_loss_that_was_not_measured_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"learning.accumulation_ratio": Unknown(reason="could not be looked at")})
+    assert outcome_of("misscaled_loss", blind) == Skipped("could not be looked at")

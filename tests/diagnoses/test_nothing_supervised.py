@@ -1,0 +1,30 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.nothing_supervised import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Severity, Skipped
+
+
+def test_rows_without_any_label_are_reported(findings_of):
+    [finding] = findings_of("nothing_supervised", SICK)
+    assert finding.severity is Severity.BLOCKER
+    assert finding.evidence[0] == "row 0: 0 of 20 labels trained on"
+
+
+def test_a_row_with_an_empty_text_is_silent(findings_of):
+    assert findings_of("nothing_supervised", HEALTHY) == ()
+
+
+def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
+    assert outcome_of("nothing_supervised", blind) == Skipped("could not be looked at")
+
+
+def test_one_empty_row_of_two_is_no_blocker(findings_of):
+    [finding] = findings_of("nothing_supervised", altered(RUN, {"collator.batch.rows.1.trained": "0" * 20}))
+    assert finding.severity is Severity.MAJOR
+
+
+def test_a_batch_without_labels_says_so(findings_of):
+    [finding] = findings_of("nothing_supervised", altered(SICK, {"collator.batch.keys": ("input_ids", "images")}))
+    assert finding.summary == "The batch has no `labels`."

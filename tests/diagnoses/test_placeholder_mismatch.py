@@ -1,0 +1,33 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.placeholder_mismatch import HEALTHY, SICK
+from harness.facts import Landing, Unknown
+from harness.findings import Skipped
+
+
+def test_a_row_with_fewer_placeholders_than_features_is_reported_with_both_numbers(findings_of):
+    [finding] = findings_of("placeholder_mismatch", SICK)
+    assert finding.evidence == ("row 0: 7 placeholders for 9 features",)
+
+
+def test_a_smaller_page_with_fewer_features_is_silent(findings_of):
+    assert findings_of("placeholder_mismatch", HEALTHY) == ()
+
+
+def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward.landing": Unknown(reason="could not be looked at")})
+    assert outcome_of("placeholder_mismatch", blind) == Skipped("could not be looked at")
+
+
+def test_surplus_placeholders_are_found_by_where_features_landed(findings_of):
+    uncounted = Landing(
+        row=0, placeholders=7, features=Unknown(reason="2 scatters for 3 rows"), landed="01111100" + "0" * 12
+    )
+    model_without_mask = {"collator.batch.rows.0.marked": "", "forward.landing.0": uncounted}
+    [finding] = findings_of("placeholder_mismatch", altered(RUN, model_without_mask))
+    assert finding.evidence == ("row 0: features landed on 5 of 7 placeholders",)
+
+
+def test_a_row_without_any_placeholder_belongs_to_another_diagnosis(findings_of):
+    bare = altered(RUN, {"collator.batch.rows.0.roles": "b" + "p" * 11 + "ttttttte"})
+    assert findings_of("placeholder_mismatch", bare) == ()

@@ -1,0 +1,24 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.swallowed_inputs import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_dropped_image_argument_is_reported_with_the_wrapper_that_drops_it(findings_of):
+    [finding] = findings_of("swallowed_inputs", SICK)
+    assert finding.summary.startswith("KeywordFilter accepts `images`, `images_seq_mask`, `images_spatial_crop`")
+    assert not any("use_cache" in line for line in finding.evidence)
+
+
+def test_a_wrapper_that_drops_only_what_no_batch_has_is_silent(findings_of):
+    assert findings_of("swallowed_inputs", HEALTHY) == ()
+
+
+def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
+    assert outcome_of("swallowed_inputs", blind) == Skipped("could not be looked at")
+
+
+def test_without_a_wrapper_there_is_no_contract(outcome_of):
+    assert outcome_of("swallowed_inputs", RUN) is None

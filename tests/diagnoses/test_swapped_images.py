@@ -1,0 +1,18 @@
+from fixtures.specimens import altered
+from fixtures.specimens.swapped_images import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_swapped_pages_are_reported_with_both_rows(findings_of):
+    [finding] = findings_of("swapped_images", SICK)
+    assert finding.evidence[0] == "row 0: images[0][1] shows the page of row 1"
+
+
+def test_rows_that_were_sorted_as_a_whole_are_silent(findings_of):
+    assert findings_of("swapped_images", HEALTHY) == ()
+
+
+def test_pages_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.views": Unknown(reason="could not be looked at")})
+    assert outcome_of("swapped_images", blind) == Skipped("could not be looked at")

@@ -1,0 +1,22 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.unaccepted_batch_key import SICK
+from harness.facts import Parameter, Unknown
+from harness.findings import Skipped
+
+
+def test_a_key_forward_does_not_take_is_reported_with_the_names_it_does_take(findings_of):
+    [finding] = findings_of("unaccepted_batch_key", SICK)
+    assert "`pixel_values`" in finding.summary
+    assert "images, images_seq_mask, images_spatial_crop" in finding.summary
+    assert finding.evidence[0] == "batch: input_ids, attention_mask, labels, pixel_values"
+
+
+def test_a_forward_with_var_keyword_takes_any_key(findings_of):
+    open_ended = (*RUN.forward.signature.parameters, Parameter(name="loss_kwargs", kind="var_keyword"))
+    assert findings_of("unaccepted_batch_key", altered(SICK, {"forward.signature.parameters": open_ended})) == ()
+
+
+def test_an_unreadable_forward_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward.signature": Unknown(reason="could not be looked at")})
+    assert outcome_of("unaccepted_batch_key", blind) == Skipped("could not be looked at")

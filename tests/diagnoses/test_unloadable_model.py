@@ -1,0 +1,20 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.unloadable_model import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_loader_that_raises_is_quoted_with_its_line(findings_of):
+    [finding] = findings_of("unloadable_model", SICK)
+    assert "does not have a file named model.safetensors" in finding.summary
+    assert finding.evidence == ("train.py:12: model = AutoModel.from_pretrained(path)",)
+
+
+def test_a_model_that_loads_is_silent(findings_of):
+    assert findings_of("unloadable_model", RUN) == ()
+
+
+def test_a_model_that_was_not_tried_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
+    assert outcome_of("unloadable_model", blind) == Skipped("could not be looked at")

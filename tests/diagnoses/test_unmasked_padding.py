@@ -1,0 +1,23 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.unmasked_padding import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_padding_with_labels_is_counted(findings_of):
+    [finding] = findings_of("unmasked_padding", SICK)
+    assert finding.evidence == ("row 1: 4 padding tokens trained on",)
+
+
+def test_a_pad_that_is_the_eos_of_its_row_is_silent(findings_of):
+    changes = {
+        "collator.batch.rows.0.roles": "biiiiiiippppttttttt.",
+        "collator.batch.rows.0.trained": "0" * 12 + "1" * 8,
+    }
+    assert findings_of("unmasked_padding", altered(RUN, changes)) == ()
+
+
+def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
+    assert outcome_of("unmasked_padding", blind) == Skipped("could not be looked at")

@@ -1,0 +1,27 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.unmasked_prompt import SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_a_prompt_with_labels_is_reported_with_their_number(findings_of):
+    [finding] = findings_of("unmasked_prompt", SICK)
+    assert finding.evidence == ("row 0: 4 prompt tokens trained on",)
+
+
+def test_a_row_whose_target_was_not_found_is_silent(findings_of):
+    assert (
+        findings_of("unmasked_prompt", altered(SICK, {"collator.batch.rows.0.roles": "biiiiiii" + "p" * 11 + "e"}))
+        == ()
+    )
+
+
+def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
+    assert outcome_of("unmasked_prompt", blind) == Skipped("could not be looked at")
+
+
+def test_labels_one_token_early_belong_to_another_diagnosis(findings_of):
+    early = altered(RUN, {"collator.batch.rows.0.trained": "00000000000111111110"})
+    assert findings_of("unmasked_prompt", early) == ()

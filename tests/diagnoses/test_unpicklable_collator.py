@@ -1,0 +1,27 @@
+from fixtures.specimens import HEALTHY as RUN
+from fixtures.specimens import altered
+from fixtures.specimens.unpicklable_collator import SICK
+from harness.facts import Unknown
+from harness.findings import Severity, Skipped
+
+
+def test_a_local_function_is_reported_with_the_pickling_error(findings_of):
+    [finding] = findings_of("unpicklable_collator", SICK)
+    assert finding.severity is Severity.MAJOR
+    assert "Can't pickle local object" in finding.evidence[0]
+
+
+def test_a_collator_that_pickles_is_silent(findings_of):
+    assert findings_of("unpicklable_collator", RUN) == ()
+
+
+def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"collator.pickles": Unknown(reason="could not be looked at")})
+    assert outcome_of("unpicklable_collator", blind) == Skipped("could not be looked at")
+
+
+def test_it_stops_training_where_workers_are_spawned_and_nothing_without_workers(findings_of):
+    [spawned] = findings_of("unpicklable_collator", altered(SICK, {"environment.platform": "Windows-11"}))
+    assert spawned.severity is Severity.BLOCKER
+    [alone] = findings_of("unpicklable_collator", altered(SICK, {"configuration.dataloader_workers": 0}))
+    assert alone.severity is Severity.MINOR

@@ -1,0 +1,19 @@
+from fixtures.specimens import altered
+from fixtures.specimens.untrainable_vision_adapters import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_adapters_without_a_gradient_are_reported_with_the_name_that_put_them_there(findings_of):
+    [finding] = findings_of("untrainable_vision_adapters", SICK)
+    assert finding.evidence[0] == "qkv: 6 in vision"
+    assert finding.fix.snippet == "lora: {target_modules: [q_proj]}"
+
+
+def test_a_tower_that_gets_gradients_is_silent(findings_of):
+    assert findings_of("untrainable_vision_adapters", HEALTHY) == ()
+
+
+def test_gradients_that_were_not_counted_are_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"learning.census": Unknown(reason="could not be looked at")})
+    assert outcome_of("untrainable_vision_adapters", blind) == Skipped("could not be looked at")

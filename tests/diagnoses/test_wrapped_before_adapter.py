@@ -1,0 +1,19 @@
+from fixtures.specimens import altered
+from fixtures.specimens.wrapped_before_adapter import HEALTHY, SICK
+from harness.facts import Unknown
+from harness.findings import Skipped
+
+
+def test_an_adapter_around_a_wrapper_is_reported_with_a_key(findings_of):
+    [finding] = findings_of("wrapped_before_adapter", SICK)
+    assert "KeywordFilter" in finding.summary
+    assert finding.evidence == ("key: base_model.model.model.model.layers.0.self_attn.q_proj.lora_A.weight",)
+
+
+def test_a_wrapper_around_the_adapter_is_silent(findings_of):
+    assert findings_of("wrapped_before_adapter", HEALTHY) == ()
+
+
+def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
+    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
+    assert outcome_of("wrapped_before_adapter", blind) == Skipped("could not be looked at")
