@@ -307,7 +307,7 @@ def _find_encoding(source: Source, call: ast.Call) -> str | None:
     """The encoding a text file is opened with, "" for none given, None where no text file is opened (or it is computed)."""
     name = source.full_name(call.func) or ""
     method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-    imported = isinstance(call.func, ast.Attribute) and name.partition(".")[0] in source.aliases.values()
+    imported = (dotted_name(call.func) or "").partition(".")[0] in source.aliases  # Image.open, and no path's open
     if name in ("open", "io.open"):
         place = 3 if _opens_text(call, 1) else None
     elif method == "open" and not imported and _opens_text(call, 0) and (call.args or call.keywords):
