@@ -40,7 +40,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="fp16 training has float32 weights to update",
-    needs=("configuration",),
+    needs=("configuration", "learning"),
     explains=("mixed_model_dtypes", "failing_step"),
 )
 
