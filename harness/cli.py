@@ -419,6 +419,7 @@ def _train(config: Config, clearance: Clearance) -> None:
     except UserError as error:
         raise Refusal(str(error)) from None
     losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
-    click.echo(f"Trained {result.steps} steps{losses}")
+    held_out = "" if result.eval_loss is None else f", {result.eval_loss:.3f} on held-out rows"
+    click.echo(f"Trained {result.steps} steps{losses}{held_out}")
     click.echo(f"Adapter: {result.adapter_dir}")
     click.echo(f"Log: {result.log_file}")

@@ -54,7 +54,7 @@ def prepare(directory: Path) -> Path:
     text = _CONFIG.format(
         name=path.name,
         model=_quote(model),
-        output=_quote(directory / "adapter"),
+        output=_quote(directory / "training"),
         train=_quote(directory / "pages" / "train"),
         val=_quote(directory / "pages" / "val"),
     )

@@ -69,6 +69,7 @@ def trained(monkeypatch):
             steps=8,
             first_loss=6.2,
             last_loss=5.1,
+            eval_loss=5.25,
             adapter_dir=Path("out/adapter"),
             log_file=Path("out/logs/training.log"),
         )
@@ -218,7 +219,7 @@ def test_training_starts_only_after_a_clear_check(run, engine, config, trained, 
     engine.facts = altered(HEALTHY, UNKNOWN_KEY)
     result = run("--config", config, command=cli.run_training)
     assert result.exit_code == 0
-    assert "Trained 8 steps, loss 6.200 -> 5.100" in result.stdout
+    assert "Trained 8 steps, loss 6.200 -> 5.100, 5.250 on held-out rows" in result.stdout
     assert trained[0][1] == engine.facts.digest()
     assert (tmp_path / "out" / "clearance.json").is_file()
 
