@@ -24,9 +24,9 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Facts, Unknown
+from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import show_raised
+from harness.symptoms import is_same_failure, show_raised
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -41,7 +41,7 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    if adapter.raised is None:
+    if adapter.raised is None or _was_met_before(adapter.raised, facts):
         return
     clash = "is not supported" in adapter.raised.message
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
@@ -53,3 +53,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
         snippet="lora: {target_modules: [q_proj, k_proj, v_proj, o_proj]}" if clash else "",
         evidence=show_some(f"{t.name}: {sum(t.hits.values())} modules" for t in targets),
     )
+
+
+def _was_met_before(raised: Raised, facts: Facts) -> bool:
+    """Whether the bare model fails in the same way: then the adapter has no part in it."""
+    if isinstance(facts.forward, Unknown):
+        return False
+    return any(is_same_failure(raised, other) for other in (facts.forward.loading, facts.forward.reference))

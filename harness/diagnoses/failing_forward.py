@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="forward accepts a batch built as the model expects",
     needs=("forward",),
-    explains=("failing_batch", "failing_adapter", "failing_step"),
+    explains=("failing_batch", "failing_step"),
 )
 
 

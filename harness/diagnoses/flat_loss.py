@@ -26,6 +26,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
+from harness.symptoms import is_supervised
 
 LEARNED = 0.01  # a loss below this has nothing left to fall
 FALL = 1e-4  # an adapter outside the graph gives equal losses; float noise stays below this share
@@ -41,6 +42,8 @@ DIAGNOSIS = Diagnosis(
 
 
 def excuse(facts: Facts) -> str:
+    if not is_supervised(facts):
+        return "no label is trained on, so there is nothing to fall"
     return "" if len(known(known(facts.learning).losses)) > 1 else "fewer than two steps were taken"
 
 

@@ -35,7 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every row has labels to learn from",
     needs=("collator.batch.rows",),
-    explains=("flat_loss", "unsupervised_eos"),
+    explains=("worse_than_guessing",),
 )
 
 

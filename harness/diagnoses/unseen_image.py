@@ -36,7 +36,6 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="changing the image changes the row's logits",
     needs=("forward.behaviour",),
-    explains=("untrainable_vision_adapters",),
 )
 
 

@@ -42,7 +42,12 @@ DIAGNOSIS = Diagnosis(
 
 
 def excuse(facts: Facts) -> str:
-    return "" if is_supervised(facts) else "no label is trained on, so no gradient could be seen"
+    if not is_supervised(facts):
+        return "no label is trained on, so no gradient could be seen"
+    # Where the vision part runs under no_grad by its own code, it does so with any image.
+    if _sees_no_image(facts) and not _list_no_grad(facts):
+        return "no image reached the model, so no gradient could be seen"
+    return ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -67,6 +72,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
             ]
         ),
     )
+
+
+def _sees_no_image(facts: Facts) -> bool:
+    if isinstance(facts.forward, Unknown) or isinstance(facts.forward.behaviour, Unknown):
+        return False
+    return True not in facts.forward.behaviour.image_reaches
 
 
 def _list_no_grad(facts: Facts) -> list[str]:
