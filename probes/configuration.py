@@ -182,7 +182,7 @@ def _find_mentions(config: Config) -> frozenset[str]:
     for target in find_parts(config).values():
         sources = read_part(config, target)
         for source in () if isinstance(sources, Unknown) else sources:
-            for node in ast.walk(source.tree):
+            for node, _ in source.nodes:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_OUR_BUILDERS):
                     names.add(_OUR_BUILDERS)
                 if isinstance(node, ast.Attribute):

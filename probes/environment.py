@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import locale
-import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def look_at_environment() -> Environment:
         if name == "torchvision":
             pinned = _TORCH_PIN.search(text)
     return Environment(
-        python=platform.python_version(),
+        python=".".join(str(part) for part in sys.version_info[:3]),
         platform=sys.platform,
         packages=dict(sorted(packages.items())),
         stdout_encoding=getattr(sys.stdout, "encoding", None) or "utf-8",

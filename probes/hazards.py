@@ -45,7 +45,7 @@ _ALWAYS_RUN = ("__init__", "__new__", "forward", "__call__", "from_pretrained")
 
 def find_hazards(source: Source) -> Iterator[Site]:
     """Suspicious calls. Network clients count only where loading the model or its forward would run them."""
-    for call, function in _find_placed_calls(source.tree):
+    for call, function in _find_placed_calls(source):
         name = source.full_name(call.func)
         if name is None:
             continue
@@ -63,7 +63,7 @@ def find_hazards(source: Source) -> Iterator[Site]:
 def find_device_sites(source: Source) -> Iterator[Site]:
     """Hard-coded devices (`cuda`), autocast for one (`autocast`), and gradients switched off (`no_grad`)."""
     sites = []
-    for node in ast.walk(source.tree):
+    for node, _ in source.nodes:
         if isinstance(node, ast.Call):
             kind = _judge_device(source, node)
             if kind is not None:
@@ -109,14 +109,7 @@ def _mode(call: ast.Call, position: int) -> str:
     return get_text_argument(call, position, "mode") or "r"
 
 
-def _find_placed_calls(tree: ast.Module) -> Iterator[tuple[ast.Call, str | None]]:
-    """Every call with the name of the innermost function around it, None at module or class level."""
-    stack: list[tuple[ast.AST, str | None]] = [(tree, None)]
-    found: list[tuple[ast.Call, str | None]] = []
-    while stack:
-        node, function = stack.pop()
-        if isinstance(node, ast.Call):
-            found.append((node, function))
-        inner = node.name if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else function
-        stack += [(child, inner) for child in ast.iter_child_nodes(node)]
-    yield from sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset))
+def _find_placed_calls(source: Source) -> list[tuple[ast.Call, str | None]]:
+    """Every call in the order of the text, with the name of the innermost function around it."""
+    found = [(node, function) for node, function in source.nodes if isinstance(node, ast.Call)]
+    return sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset))

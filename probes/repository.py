@@ -21,7 +21,6 @@ from probes.source import (
     Source,
     dotted_name,
     find_class,
-    find_imports,
     find_method,
     iterate_statements,
     read_signature,
@@ -193,7 +192,7 @@ class _RemoteCode:
                 return None
             if node := find_class(source.tree, name):
                 return module, node
-            for site in find_imports(source.tree):
+            for site in source.imports:
                 if site.level and site.name == name:
                     module = _join(module, site)
                     break
@@ -224,7 +223,7 @@ class _RemoteCode:
             waiting = [b for b in bases if b[1]] + waiting + [b for b in bases if not b[1]]
 
     def _find_neighbours(self, module: str, source: Source) -> Iterator[str]:
-        for site in find_imports(source.tree):
+        for site in source.imports:
             if not site.level:
                 continue
             target = _join(module, site)
@@ -276,7 +275,7 @@ def _resolve_imports(code: _RemoteCode, exports: Exports) -> Iterator[Import]:
                 module=module, name=None, file=file, line=1, conditional=False, status="undecided", detail=source.reason
             )
             continue
-        for site in find_imports(source.tree):
+        for site in source.imports:
             if site.level:
                 continue
             status, detail = exports.resolve(site.module, site.name)

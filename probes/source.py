@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,31 +14,6 @@ from probes.json_files import read_bytes
 
 _LARGEST = 8 * 2**20
 _TRIES = (ast.Try, ast.TryStar)
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One parsed file. `name` is its path relative to its root, for messages; `aliases`: local name -> dotted."""
-
-    path: Path
-    name: str
-    text: str
-    tree: ast.Module
-    lines: tuple[str, ...]
-    aliases: dict[str, str]
-
-    def site(self, node: ast.AST, kind: str = "") -> Site:
-        """Where `node` stands, with its first line."""
-        line = getattr(node, "lineno", 1)
-        code = self.lines[line - 1].strip() if line <= len(self.lines) else ""
-        return Site(file=self.name, line=line, code=code[:200], kind=kind)
-
-    def full_name(self, node: ast.AST) -> str | None:
-        """The dotted name of an expression with import aliases undone: `np.load` -> `numpy.load`."""
-        dotted = dotted_name(node)
-        if dotted is None:
-            return None
-        first, _, rest = dotted.partition(".")
-        return ".".join(part for part in (self.aliases.get(first, first), rest) if part)
 
 
 class ImportSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +30,40 @@ class ImportSite(msgspec.Struct, frozen=True, kw_only=True):
     renamed: bool = False  # import x as y
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One parsed file. `name` is its path relative to its root, for messages; `aliases`: local name -> dotted.
+
+    `nodes` is every node of the tree, with the name of the innermost function around it (None at module or class level),
+    parents before children: the tree is walked once, whoever asks.
+    """
+
+    path: Path
+    name: str
+    tree: ast.Module
+    lines: tuple[str, ...]
+    nodes: tuple[tuple[ast.AST, str | None], ...]
+    imports: tuple[ImportSite, ...]
+    aliases: dict[str, str]
+
+    def find_calls(self) -> Iterator[ast.Call]:
+        """Every call in the file."""
+        return (node for node, _ in self.nodes if isinstance(node, ast.Call))
+
+    def site(self, node: ast.AST, kind: str = "") -> Site:
+        """Where `node` stands, with its first line."""
+        line = getattr(node, "lineno", 1)
+        code = self.lines[line - 1].strip() if line <= len(self.lines) else ""
+        return Site(file=self.name, line=line, code=code[:200], kind=kind)
+
+    def full_name(self, node: ast.AST) -> str | None:
+        """The dotted name of an expression with import aliases undone: `np.load` -> `numpy.load`."""
+        dotted = dotted_name(node)
+        if dotted is None:
+            return None
+        first, _, rest = dotted.partition(".")
+        return ".".join(part for part in (self.aliases.get(first, first), rest) if part)
+
+
 def read_source(path: Path, name: str) -> Source | Unknown:
     """Parse one file. Unknown, with file and line, for anything this Python cannot parse."""
     data = read_bytes(path, _LARGEST)
@@ -64,8 +73,15 @@ def read_source(path: Path, name: str) -> Source | Unknown:
     if isinstance(tree, Unknown):
         return tree
     text = data.decode("utf-8-sig", errors="replace")
+    nodes = _walk(tree)
     return Source(
-        path=path, name=name, text=text, tree=tree, lines=tuple(text.split("\n")), aliases=dict(_find_aliases(tree))
+        path=path,
+        name=name,
+        tree=tree,
+        lines=tuple(text.split("\n")),
+        nodes=nodes,
+        imports=find_imports(tree),
+        aliases=dict(_find_aliases(nodes)),
     )
 
 
@@ -196,8 +212,26 @@ def get_text_argument(call: ast.Call, position: int, keyword: str) -> str | None
     return next((value for value in values if isinstance(value, str)), None)
 
 
-def _find_aliases(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
+def _walk(tree: ast.Module) -> tuple[tuple[ast.AST, str | None], ...]:
+    found: list[tuple[ast.AST, str | None]] = []
+    stack: list[tuple[ast.AST, str | None]] = [(tree, None)]
+    while stack:
+        here = stack.pop()
+        found.append(here)
+        node, function = here
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = node.name
+        for field in reversed(node._fields):
+            value = getattr(node, field, None)
+            if isinstance(value, list):
+                stack += [(item, function) for item in reversed(value) if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                stack.append((value, function))
+    return tuple(found)
+
+
+def _find_aliases(nodes: Iterable[tuple[ast.AST, str | None]]) -> Iterator[tuple[str, str]]:
+    for node, _ in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2

@@ -15,8 +15,6 @@ from probes.exports import Exports
 from probes.source import (
     Source,
     dotted_name,
-    find_calls,
-    find_imports,
     find_method,
     get_text_argument,
     iterate_statements,
@@ -92,8 +90,8 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
     own = frozenset(name for source in sources.values() for name in _find_own_names(source))
     return Subject(
         parts=parts,
-        auto_classes=tuple(use for source in sources.values() for use in _find_auto_classes(source)),
-        absent_names=_unique(use for source in sources.values() for use in _find_absent_names(source, exports, own)),
+        auto_classes=_sort(use for source in sources.values() for use in _find_auto_classes(source)),
+        absent_names=_sort(use for source in sources.values() for use in _find_absent_names(source, exports, own)),
         image_calls_on_processor=tuple(site for source in sources.values() for site in _find_image_calls(source)),
         files_without_utf8=tuple(site for source in sources.values() for site in _find_text_files(source)),
         swallowed_exceptions=tuple(
@@ -146,7 +144,7 @@ def _suggest(name: str, source: Source) -> str:
 def _find_own_modules(module: str, source: Source, finder: Exports, root: Path) -> Iterator[tuple[str, Path]]:
     """The modules below `subject.path` that a file imports; installed packages inside it do not count."""
     package = module if source.path.name == "__init__.py" else module.rpartition(".")[0]
-    for site in find_imports(source.tree):
+    for site in source.imports:
         name = site.module
         if site.level:
             steps = package.split(".")[: len(package.split(".")) - site.level + 1]
@@ -157,13 +155,15 @@ def _find_own_modules(module: str, source: Source, finder: Exports, root: Path) 
                 yield candidate, path
 
 
-def _unique(uses: Iterable[ApiUse]) -> tuple[ApiUse, ...]:
-    return tuple({(use.name, use.site.file, use.site.line): use for use in uses}.values())
+def _sort(uses: Iterable[ApiUse]) -> tuple[ApiUse, ...]:
+    """Each name once per line, in the order of the lines."""
+    once = {(use.site.file, use.site.line, use.name): use for use in uses}
+    return tuple(once[key] for key in sorted(once))
 
 
 def _find_own_names(source: Source) -> Iterator[str]:
     """Functions and attributes that the user defines: calling these is nobody else's business."""
-    for node in ast.walk(source.tree):
+    for node, _ in source.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.name
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -171,7 +171,7 @@ def _find_own_names(source: Source) -> Iterator[str]:
 
 
 def _find_auto_classes(source: Source) -> Iterator[ApiUse]:
-    for call in find_calls(source.tree):
+    for call in source.find_calls():
         if not isinstance(call.func, ast.Attribute) or call.func.attr not in ("from_pretrained", "from_config"):
             continue
         name = (source.full_name(call.func.value) or "").rpartition(".")[2]
@@ -186,7 +186,7 @@ def _find_absent_names(source: Source, exports: Exports, own: frozenset[str]) ->
 
 
 def _check_imports(source: Source, exports: Exports) -> Iterator[ApiUse]:
-    for site in find_imports(source.tree):
+    for site in source.imports:
         if site.level or site.tried or site.guarded or not exports.is_installed(site.module.partition(".")[0]):
             continue
         if exports.resolve(site.module, site.name)[0] in ("missing module", "missing name"):
@@ -196,7 +196,7 @@ def _check_imports(source: Source, exports: Exports) -> Iterator[ApiUse]:
 
 
 def _check_attributes(source: Source, exports: Exports, own: frozenset[str]) -> Iterator[ApiUse]:
-    for node in ast.walk(source.tree):
+    for node, _ in source.nodes:
         if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
             continue
         base = source.full_name(node.value)
@@ -230,7 +230,7 @@ def _check_keywords(source: Source, exports: Exports) -> Iterator[ApiUse]:
     """Keywords that a library's class does not take (any more), given directly or through a dict that is spelt out."""
     derived = dict(_find_plain_subclasses(source))
     dicts = dict(_find_spelt_dicts(source))
-    for call in find_calls(source.tree):
+    for call in source.find_calls():
         name = source.full_name(call.func) or ""
         name = derived.get(name, name)
         module, _, called = name.rpartition(".")
@@ -261,7 +261,7 @@ def _find_given_keywords(call: ast.Call, dicts: Mapping[str, ast.expr]) -> Itera
 
 
 def _find_spelt_dicts(source: Source) -> Iterator[tuple[str, ast.expr]]:
-    for node in ast.walk(source.tree):
+    for node, _ in source.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Call)):
             for target in node.targets:
                 if isinstance(target, ast.Name):
@@ -280,20 +280,20 @@ def _find_plain_subclasses(source: Source) -> Iterator[tuple[str, str]]:
 def _find_image_calls(source: Source) -> Iterator[Site]:
     made = {
         target.id
-        for node in ast.walk(source.tree)
+        for node, _ in source.nodes
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
         if "AutoProcessor" in (source.full_name(node.value.func) or "")
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    for call in find_calls(source.tree):
+    for call in source.find_calls():
         called = (dotted_name(call.func) or "").rpartition(".")[2]
         if any(k.arg == "images" for k in call.keywords) and ("processor" in called.lower() or called in made):
             yield source.site(call, "processor(images=...)")
 
 
 def _find_text_files(source: Source) -> Iterator[Site]:
-    for call in find_calls(source.tree):
+    for call in source.find_calls():
         encoding = _find_encoding(source, call)
         if encoding is None:
             continue
@@ -352,7 +352,7 @@ def _is_mode(call: ast.Call, place: int) -> bool:
 def _find_swallowed(source: Source) -> Iterator[Site]:
     """`for ...: try: ... except Exception: continue`: rows disappear without a word."""
     seen: set[int] = set()
-    for loop in ast.walk(source.tree):
+    for loop, _ in source.nodes:
         if not isinstance(loop, (ast.For, ast.AsyncFor, ast.While)):
             continue
         for node in ast.walk(loop):

@@ -82,7 +82,7 @@ def test_auto_classes_used_for_loading_are_listed_and_other_auto_classes_are_not
         ),
         ("from transformers.gone import x", {"transformers.gone.x": None}),
         (
-            "from transformers import TrainingArguments\nTrainingArguments('o', evaluation_strategy='no', eval_strategy='no')",
+            "from transformers import TrainingArguments as T\nT('o', evaluation_strategy='no', eval_strategy='no')",
             {"TrainingArguments(evaluation_strategy=)": "eval_strategy"},
         ),
         (
