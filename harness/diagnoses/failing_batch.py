@@ -41,6 +41,8 @@ DIAGNOSIS = Diagnosis(
 
 def excuse(facts: Facts) -> str:
     forward = known(facts.forward)
+    if isinstance(forward.given, Unknown):
+        return forward.given.reason
     if isinstance(forward.reference, Raised) and isinstance(forward.given, Raised):
         return "forward fails on any batch, so nothing can be said about this one"
     return ""

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Delta, Facts
+from harness.facts import Delta, Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import list_deltas, list_unaccepted_keys, show_delta
 
@@ -46,7 +46,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     missing = list_deltas(collator, ("pixels", "placement_mask", "tiling", "grid"), ("missing", "none"))
     if _is_another_interface(facts, missing):
         missing = tuple(d for d in missing if d.kind == "none")
-    if not missing:
+    if not missing or _is_translated(facts):
         return
     names = ", ".join(f"`{d.argument}`" for d in missing)
     unexpected = [d for d in known(collator.deltas) if d.kind == "unexpected"]
@@ -58,6 +58,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
             [*(show_delta(d) for d in missing), *(f"forward swallows an unknown `{d.argument}`" for d in unexpected)]
         ),
     )
+
+
+def _is_translated(facts: Facts) -> bool:
+    """Whether a wrapper takes the batch under other names and hands everything on."""
+    if isinstance(facts.forward, Unknown) or facts.forward.wrapper is None:
+        return False
+    return facts.forward.given == "ok" and bool(list_unaccepted_keys(facts)) and not facts.forward.wrapper.dropped
 
 
 def _is_another_interface(facts: Facts, missing: tuple[Delta, ...]) -> bool:

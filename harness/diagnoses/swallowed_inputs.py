@@ -38,7 +38,6 @@ DIAGNOSIS = Diagnosis(
     needs=("forward", "collator"),
     # The wrapper goes away with this finding's fix, and what it does to the adapter's keys goes with it.
     explains=(
-        "failing_forward",
         "failing_batch",
         "unseen_image",
         "unheard_text",
@@ -59,6 +58,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     needed = set(collator.roles)
     for batch in (collator.batch, collator.reference):
         needed |= set(batch.keys) if isinstance(batch, Batch) else set()
+    if known(facts.forward).given == "ok":
+        needed.discard("labels")  # a wrapper may compute the loss itself
     lost = [name for name in wrapper.dropped if name in needed]
     if not lost:
         return

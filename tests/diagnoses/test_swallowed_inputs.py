@@ -22,3 +22,8 @@ def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
 
 def test_without_a_wrapper_there_is_no_contract(outcome_of):
     assert outcome_of("swallowed_inputs", RUN) is None
+
+
+def test_a_wrapper_that_computes_the_loss_itself_may_keep_the_labels(findings_of):
+    own_loss = altered(SICK, {"forward.wrapper.dropped": ("labels",), "forward.given": "ok"})
+    assert findings_of("swallowed_inputs", own_loss) == ()

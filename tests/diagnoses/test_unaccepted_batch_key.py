@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY as RUN
 from fixtures.specimens import altered
 from fixtures.specimens.unaccepted_batch_key import SICK
-from harness.facts import Parameter, Unknown
+from harness.facts import Parameter, Unknown, Wrapper
 from harness.findings import Skipped
 
 
@@ -20,3 +20,10 @@ def test_a_forward_with_var_keyword_takes_any_key(findings_of):
 def test_an_unreadable_forward_is_skipped_not_passed(outcome_of):
     blind = altered(SICK, {"forward.signature": Unknown(reason="could not be looked at")})
     assert outcome_of("unaccepted_batch_key", blind) == Skipped("could not be looked at")
+
+
+def test_a_wrapper_that_translates_the_names_is_silent(findings_of):
+    wrapper = Wrapper(class_name="Renamed", inner_class="DeepseekOCRForCausalLM")
+    translated = altered(SICK, {"forward.given": "ok", "forward.wrapper": wrapper})
+    assert findings_of("unaccepted_batch_key", translated) == ()
+    assert findings_of("missing_required_input", translated) == ()
