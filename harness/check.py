@@ -50,7 +50,7 @@ PRELOAD = (
     "probes.learning",
     "probes.processor",
 )
-SECONDS = 300.0  # for one child; the miniature needs a few
+SECONDS = 600.0  # for one child; a miniature needs a few, a cut 3 B model a minute or two
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
 NOT_ASKED = "not run: --level read reads and runs nothing"
 NOT_NEEDED = "not run: no chosen contract needs it"

@@ -135,6 +135,9 @@ class _Stub(nn.Module):
         self.arrived = set(given)
         raise _Arrived
 
+    def _prepare_encoder_decoder_kwargs_for_generation(self) -> None:
+        """PEFT's sequence-to-sequence wrapper keeps a reference to this one."""
+
     def prepare_inputs_for_generation(self, input_ids: Any, **given: Any) -> Any:
         return {"input_ids": input_ids, **given}
 

@@ -15,11 +15,12 @@ from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from probes.adapter import look_at_adapter
 from probes.assembly import Assembly
+from probes.calls import read_logits
 from probes.device import redirect_cuda
-from probes.forward import read_logits, repair
 from probes.landing import trace_landing
 from probes.memory import measure_need
 from probes.parts import unwrap
+from probes.repair import repair
 from probes.tracing import attempt
 from probes.trainer import measure_accumulation
 
@@ -87,9 +88,9 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
 def _choose_batch(parts: Assembly) -> dict[str, Any]:
     if parts.reference is not None:
         return dict(parts.seeded(parts.reference, parts.sample))
-    batch, _, raised = repair(parts, parts.seeded(parts.collate, parts.sample), None)
-    if raised is not None:
-        raise ValueError(f"forward raised {raised.type}: {raised.message}")
+    batch, _, seen = repair(parts, parts.seeded(parts.collate, parts.sample), None)
+    if isinstance(seen, Raised):
+        raise ValueError(f"forward raised {seen.type}: {seen.message}")
     return batch
 
 

@@ -125,7 +125,7 @@ def _count_layers_again(model_config: Any, model: nn.Module) -> None:
 
 def _materialise(model: nn.Module, dtype: torch.dtype) -> None:
     """Give every meta parameter seeded random values: norms stay ones, biases zeros, matrices scaled by their fan-in."""
-    generator = torch.Generator().manual_seed(SEED)
+    pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(SEED))
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is None or not parameter.is_meta:
@@ -137,11 +137,21 @@ def _materialise(model: nn.Module, dtype: torch.dtype) -> None:
                 values = torch.zeros(parameter.shape, dtype=kind)
             else:
                 scale = max(parameter[0].numel() if parameter.dim() > 1 else parameter.numel(), 1) ** -0.5
-                values = (torch.randn(parameter.shape, generator=generator) * scale).to(kind)
+                values = _draw(pool * scale, parameter.shape).to(kind)
             module._parameters[name] = nn.Parameter(values, requires_grad=parameter.requires_grad)
         for name, buffer in list(module._buffers.items()):
             if buffer is not None and buffer.is_floating_point() and dtype != torch.float32 and buffer.dim() > 1:
                 module._buffers[name] = buffer.to(dtype)
+
+
+# Drawing half a billion numbers takes seconds, repeating a million takes none. The length is prime, so that the rows of a
+# matrix are not the same numbers over and over.
+_POOL = 1_000_003
+
+
+def _draw(pool: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    times = -(-shape.numel() // len(pool))
+    return pool.repeat(times)[: shape.numel()].reshape(shape)
 
 
 def read_config_json(directory: Path) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Going on after an exception: replace what stops forward, one argument at a time, and write down each replacement.
+
+A plain run stops at the first exception and hides whatever lies behind it. Here the reference's value takes the place of
+the argument that stops forward, so that everything wrong with a batch is seen in one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from harness.facts import Raised, Repair
+from probes.assembly import Assembly
+from probes.batches import compare
+from probes.calls import Batch, Seen, read_signature, watch
+
+
+def repair(
+    parts: Assembly, batch: Batch, reference: Batch | None
+) -> tuple[dict[str, Any], tuple[Repair, ...], Seen | Raised]:
+    """(a batch that the bare model runs, what had to be replaced, how its forward ended).
+
+    Keys that forward does not take are left out; one that is missing is taken from the reference when forward needs it.
+    """
+    signature = read_signature(parts.bare)
+    here = {k: v for k, v in batch.items() if signature.accepts(k)}
+    repairs: list[Repair] = []
+    seen = watch(parts, here)
+    while isinstance(seen, Raised):
+        chosen = _choose(parts, here, reference, seen, [r.argument for r in repairs])
+        if chosen is None:
+            break
+        argument, value, after = chosen
+        here[argument] = value
+        repairs.append(Repair(argument=argument, raised=seen))
+        seen = after
+    return here, tuple(repairs), seen
+
+
+def _choose(
+    parts: Assembly, here: Batch, reference: Batch | None, raised: Raised, done: Sequence[str]
+) -> tuple[str, Any, Seen | Raised] | None:
+    """The argument whose replacement ends the exception, else one that changes it, else the first suspicious one."""
+    if reference is None:
+        return None
+    roles = dict(parts.family.roles) if parts.family else {}
+    suspicious = [d.argument for d in compare(here, reference, roles=roles, accepted=parts.forward_names)]
+    candidates = [a for a in dict.fromkeys([*suspicious, *roles]) if a in reference and a not in done]
+    changed = fallback = None
+    for argument in candidates:
+        value = substitute(parts, argument, here, reference)
+        after = watch(parts, {**here, argument: value})
+        if isinstance(after, Seen):
+            return argument, value, after
+        if changed is None and (after.type, after.message) != (raised.type, raised.message):
+            changed = (argument, value, after)
+        if fallback is None and argument in suspicious:
+            fallback = (argument, value, after)
+    return changed or fallback
+
+
+def substitute(parts: Assembly, argument: str, batch: Batch, reference: Batch) -> Any:
+    """The reference's value; for a placement mask, the mask that belongs to the batch's own tokens."""
+    is_mask = parts.family is not None and parts.family.roles.get(argument) == "placement_mask"
+    ids = batch.get("input_ids")
+    if is_mask and isinstance(ids, torch.Tensor):
+        return ids == getattr(parts.reference, "image_token_id", None)
+    return reference[argument]
