@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import tempfile
 import time
@@ -361,14 +362,13 @@ def _write(
     report: Report, *, json_path: Path | None = None, html_path: Path | None = None, junit_path: Path | None = None
 ) -> None:
     """After the verdict is on the terminal, so that a folder that cannot be written costs nobody the result."""
-    from reports import html, json_writer, junit
-
-    for kind, write, path in (
-        ("JSON", json_writer.write, json_path),
-        ("HTML", html.write, html_path),
-        ("JUnit", junit.write, junit_path),
+    for kind, module, path in (
+        ("JSON", "reports.json_writer", json_path),
+        ("HTML", "reports.html", html_path),
+        ("JUnit", "reports.junit", junit_path),
     ):
         if path is not None:
+            write = importlib.import_module(module).write
             _save(functools.partial(write, report, path), path)
             click.echo(f"{kind}: {path}")
 

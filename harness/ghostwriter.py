@@ -78,7 +78,7 @@ def write_source(facts: Facts, config: Config) -> str:
 
 
 def save_batch(config: str, trust: bool, names: list[str], dtype: str, directory: str) -> list[str]:
-    """In a child: our own collator on the first two rows, as tensors and a layout. Returns the files written."""
+    """In a child: our own collator on the first two rows, as tensors and a layout. Returns the names of the files."""
     import json
 
     import msgspec
@@ -120,7 +120,7 @@ def save_batch(config: str, trust: bool, names: list[str], dtype: str, directory
     target = Path(directory)
     atomic.write_bytes(target / "batch.safetensors", save(tensors))
     atomic.write_text(target / "batch.json", json.dumps(layout, indent=2) + "\n")
-    return [str(target / "batch.safetensors"), str(target / "batch.json")]
+    return ["batch.safetensors", "batch.json"]
 
 
 def _save_batch(facts: Facts, config: Config, directory: Path) -> list[Path]:
@@ -135,7 +135,7 @@ def _save_batch(facts: Facts, config: Config, directory: Path) -> list[Path]:
     with Sandbox(preload=("torch", "transformers")) as sandbox:
         ending = sandbox.run("harness.ghostwriter:save_batch", arguments)
     if isinstance(ending, Returned):
-        return [Path(path) for path in ending.value]
+        return [directory / name for name in ending.value]
     raise NotEnoughFacts(
         f"no batch could be saved beside the tests ({ending}); name your own collator in subject.collator"
     )

@@ -21,6 +21,8 @@ from reports.report import Report
 
 _COLOURS = {Severity.BLOCKER: "red", Severity.MAJOR: "yellow", Severity.MINOR: "cyan", Severity.NOTE: "blue"}
 
+_NAMED = 12  # skipped contracts of one reason that are shown by name; more are shown by code
+
 
 class Progress:
     """Says on stderr what is being done: one line that is rewritten on a terminal, plain lines anywhere else."""
