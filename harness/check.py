@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.config import Config
-from harness.contracts import derive, judge_all
+from harness.contracts import choose, derive, judge_all
 from harness.facts import (
     Adapter,
     Collator,
@@ -30,6 +30,7 @@ from harness.facts import (
     Tokenizer,
     Unknown,
 )
+from harness.findings import Basis
 from harness.gate import Waiver
 from harness.isolation import Died, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
 from reports.report import Report
@@ -54,6 +55,7 @@ SECONDS = 600.0  # for one child; a miniature needs a few, a cut 3 B model a min
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
 NOT_ASKED = "not run: --level read reads and runs nothing"
 NOT_NEEDED = "not run: no chosen contract needs it"
+CHILDREN = ("learning", "forward", "collator", "processor")  # the longest first
 RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 
@@ -71,10 +73,9 @@ def check(
 
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
     """
-    needed = (
-        {path.partition(".")[0] for c in derive(Facts(), only=only) for path in c.diagnosis.needs} if only else None
-    )
-    facts, timings = look(config, level=level, trust=trust, progress=progress, needed=needed, sandbox=sandbox)
+    # What is only read needs no child; anything else may look at whatever was run.
+    reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
+    facts, timings = look(config, level=level, trust=trust, progress=progress, reading=reading, sandbox=sandbox)
     progress("judging")
     with _timed(timings, "judge"):
         judgements = judge_all(derive(facts, only=only), facts)
@@ -87,19 +88,19 @@ def look(
     level: Level = "ran",
     trust: bool = False,
     progress: Progress = lambda message: None,
-    needed: set[str] | None = None,
+    reading: bool = False,
     sandbox: Sandbox | None = None,
 ) -> tuple[Facts, dict[str, float]]:
-    """The facts, and how many seconds each probe took. `needed` names the sections to be read; None means all."""
+    """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level."""
     timings: dict[str, float] = {}
-    if level == "read":
+    if level == "read" or reading:
         facts = read(config, progress=progress, timings=timings)
-        return _without_runs(facts, Unknown(reason=NOT_ASKED)), timings
+        return _without_runs(facts, Unknown(reason=NOT_ASKED if level == "read" else NOT_NEEDED)), timings
     with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _use(sandbox) as opened:
         facts = read(config, progress=progress, timings=timings)
         if (reason := _forbid(config, facts, trust)) is not None:
             return _without_runs(facts, reason), timings
-        facts = run(config, facts, opened, Path(folder), trust=trust, progress=progress, timings=timings, needed=needed)
+        facts = run(config, facts, opened, Path(folder), trust=trust, progress=progress, timings=timings)
     return _look_at_device(facts, level), timings
 
 
@@ -147,7 +148,6 @@ def run(
     trust: bool,
     progress: Progress,
     timings: dict[str, float],
-    needed: set[str] | None = None,
 ) -> Facts:
     """Run the probes that execute code, each in a child of its own, as many at a time as there are cores."""
 
@@ -156,22 +156,9 @@ def run(
         place.mkdir(exist_ok=True)
         return sandbox.submit(target, {"config_path": str(config.source), "trust": trust, "folder": str(place)})
 
-    def wanted(*names: str) -> bool:
-        return needed is None or bool(needed & {*names})
-
-    plan = [
-        name
-        for name, sections in {
-            "learning": ("learning", "adapter", "memory"),
-            "forward": ("forward", "learning", "adapter"),
-            "collator": ("collator", "processor"),
-            "processor": ("processor",),
-        }.items()
-        if wanted(*sections)
-    ]
     endings: dict[str, Any] = {}
-    waiting, running = list(plan), dict[str, Job]()
-    cores = max(1, min(os.cpu_count() or 1, len(plan)))
+    waiting, running = list(CHILDREN), dict[str, Job]()
+    cores = max(1, min(os.cpu_count() or 1, len(CHILDREN)))
     while waiting or running:
         while waiting and len(running) < cores:
             name = waiting.pop(0)
@@ -192,15 +179,13 @@ def run(
             )
             running["reload"] = job
             progress("running: reload")
-    return _gather(facts, endings, Unknown(reason=NOT_NEEDED))
+    return _gather(facts, endings)
 
 
-def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], unasked: Unknown) -> Facts:
+def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
     """Put what the children returned into the facts; a child that returned nothing leaves its reason."""
 
     def section(name: str, kind: Any, key: str | None = None) -> Any:
-        if name not in endings:
-            return unasked
         value = endings[name][0]
         if isinstance(value, Unknown):
             return value

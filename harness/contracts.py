@@ -37,22 +37,32 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def derive(facts: Facts, *, only: Iterable[str] = ()) -> tuple[Contract, ...]:
-    """The contracts that make sense for these facts; `only` keeps the given codes, names or code families."""
+def choose(only: Iterable[str]) -> tuple[Diagnosis, ...]:
+    """The diagnoses with the given codes, names or code families, in any case; all of them where none is given."""
     wanted = {o.lower() for o in only}
+    known = (m.DIAGNOSIS for m in catalogue())
+    return tuple(d for d in known if not wanted or wanted & {d.code.lower(), d.name, d.family.lower()})
 
-    def chosen(d: Diagnosis) -> bool:
-        return not wanted or bool(wanted & {d.code.lower(), d.name, d.family.lower()})
 
-    def applies(module: DiagnosisModule) -> bool:
-        asks = getattr(module, "applies", None)
+def derive(facts: Facts, *, only: Iterable[str] = ()) -> tuple[Contract, ...]:
+    """The contracts that make sense for these facts, of the diagnoses that `choose(only)` gives."""
+    chosen = choose(only)
+    return tuple(Contract(m) for m in catalogue() if m.DIAGNOSIS in chosen and _applies(m, facts) is not False)
+
+
+def _applies(module: DiagnosisModule, facts: Facts) -> bool | Crashed:
+    """Whether the contract makes sense for these facts. The same door as judging: what raises here must not be lost."""
+    asks = getattr(module, "applies", None)
+    try:
         return asks is None or bool(asks(facts))
-
-    return tuple(Contract(m) for m in catalogue() if chosen(m.DIAGNOSIS) and applies(m))
+    except Exception as error:  # noqa: BLE001
+        return Crashed(f"{type(error).__name__}: {error}")
 
 
 def judge(contract: Contract, facts: Facts) -> Outcome:
     """Kept only when every needed fact is known and `examine` found nothing."""
+    if isinstance(applies := _applies(contract.module, facts), Crashed):
+        return applies
     for path in contract.diagnosis.needs:
         if unknown := facts.unknown_on(path):
             return Skipped(unknown.reason)
@@ -62,7 +72,7 @@ def judge(contract: Contract, facts: Facts) -> Outcome:
         if excuse is not None and (reason := excuse(facts)):
             return Skipped(reason)
         findings = tuple(contract.module.examine(facts))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return Crashed(f"{type(error).__name__}: {error}")
     return Broken(findings) if findings else Kept()
 

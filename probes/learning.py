@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,9 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
     checkpointed = _try_checkpointing(parts, inner, step, reached)
-    losses = _repeat(adapted, step)
+    losses: Any = attempt(lambda: _repeat(adapted, step))
+    if isinstance(losses, Raised):
+        training, losses = losses, Unknown(reason=losses.message)
     moved = {n for n, p in inner.named_parameters() if n in before and not torch.equal(before[n], p)}
     census = tuple(msgspec.structs.replace(c, moved=_count_moved(parts, inner, c.part, moved)) for c in census)
     extra = checkpointed if isinstance(checkpointed, tuple) else ()
@@ -194,13 +197,16 @@ def _repeat(adapted: Any, step: Any) -> tuple[float, ...]:
     """The losses of one batch repeated STEPS times with AdamW."""
     weights = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=RATE)
-    losses = []
+    losses: list[float] = []
     for _ in range(STEPS):
         loss = step()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(round(float(loss), 5))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {len(losses) + 1} of one batch repeated")
+        losses.append(round(value, 5))
     return tuple(losses)
 
 
@@ -240,12 +246,18 @@ def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None
     def write() -> None:
         adapted.save_pretrained(str(folder / "adapter"))
         with_adapter = _logits(inner, batch)
-        _switch(inner, on=False)
-        without = _logits(inner, batch)
-        _switch(inner, on=True)
+        _require_finite(with_adapter)
+        without = _logits_without_adapter(inner, batch)
         torch.save({"adapted": with_adapter, "base": without}, folder / "logits.pt")
 
     return attempt(write)
+
+
+def _logits_without_adapter(inner: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+    _switch(inner, on=False)
+    logits = _logits(inner, batch)
+    _switch(inner, on=True)
+    return logits
 
 
 def _switch(inner: nn.Module, *, on: bool) -> None:
@@ -257,17 +269,33 @@ def _merge(adapted: Any, batch: Mapping[str, Any]) -> bool | Unknown:
     """Whether merging the adapter into the weights leaves the logits as they are. Last, because it consumes the adapter."""
 
     def compare() -> bool:
-        before = _logits(unwrap(adapted)[0], batch)
-        merged = adapted.merge_and_unload()
-        return _alike(before, _logits(unwrap(merged)[0], batch))
+        inner = unwrap(adapted)[0]
+        before = _logits(inner, batch)
+        _require_finite(before)
+        moved = float((before - _logits_without_adapter(inner, batch)).abs().max())
+        # Half-precision weights are rounded when the adapter is added to them. That moves the logits by less than the
+        # adapter did; an adapter that was lost, or added twice, moves them as far.
+        rounding = 0.0 if _adapted_dtype(inner) == torch.float32 else 0.5 * moved
+        return _alike(before, _logits(unwrap(adapted.merge_and_unload())[0], batch), rounding)
 
     same = attempt(compare)
     return Unknown(reason=f"merging raised {same.type}: {same.message}") if isinstance(same, Raised) else same
 
 
-def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
-    scale = max(1.0, float(left.abs().max()))
-    return left.shape == right.shape and float((left - right).abs().max()) <= TOLERANCE * scale
+def _alike(left: torch.Tensor, right: torch.Tensor, rounding: float = 0.0) -> bool:
+    allowed = max(TOLERANCE * max(1.0, float(left.abs().max())), rounding)
+    return left.shape == right.shape and float((left - right).abs().max()) <= allowed
+
+
+def _require_finite(logits: torch.Tensor) -> None:
+    if not bool(logits.isfinite().all()):
+        raise ArithmeticError("after the repeated steps the logits are not finite, so comparing them proves nothing")
+
+
+def _adapted_dtype(inner: nn.Module) -> torch.dtype:
+    """The dtype of the weights that adapters sit on; float32 where there is none."""
+    bases = (module.base_layer.weight.dtype for module in list_adapters(inner).values())  # type: ignore[union-attr]
+    return next(bases, torch.float32)  # type: ignore[return-value]
 
 
 def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
