@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,12 @@ Kind = Literal[
 Trouble = tuple[Kind, str]
 
 _ORIENTATION = 0x0112
+# What Pillow's many format readers raise for broken files; all of it means the same to training.
+_BROKEN_IMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+    MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+_NEEDS_A_PROGRAM = ("EPS", "WMF")  # decoding these would start Ghostscript, or needs Windows
 _LARGEST_DECODED = 4_000_000  # pixels; larger pictures in rare formats are judged by their header alone
 _TAIL = 4096
 
@@ -145,8 +152,7 @@ def _look_at_image(path: Path) -> Iterator[Trouble]:
     except UnidentifiedImageError:
         size = path.stat().st_size
         yield "unreadable image", "the file is empty" if not size else f"{size:,} bytes that are no image Pillow knows"
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError) as error:
-        # What Pillow's format readers raise for broken files; all of it means the same to training.
+    except _BROKEN_IMAGE as error:
         yield "unreadable image", f"{type(error).__name__}: {error}"
 
 
@@ -188,7 +194,7 @@ def _judge_ending(path: Path, image: Image.Image) -> Iterator[Trouble]:
             size = int.from_bytes(file.read(8)[4:], "little") + 8
         if size > path.stat().st_size:
             yield "truncated image", f"{path.stat().st_size:,} bytes, the header says {size:,}"
-    elif image.width * image.height <= _LARGEST_DECODED:
+    elif image.format not in _NEEDS_A_PROGRAM and image.width * image.height <= _LARGEST_DECODED:
         try:
             image.load()
         except OSError as error:

@@ -570,6 +570,6 @@ def _read_cache(path: Path | None) -> _Kept:
         return empty
     try:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
-    except (OSError, msgspec.DecodeError, RecursionError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return empty
     return kept if kept.form == _FORM else empty

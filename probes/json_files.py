@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any | Unknown:
         return data
     try:
         return msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _read_slowly(path, data)
     except RecursionError:
         return Unknown(reason=f"{path}: the brackets are nested too deep to be read; this is not a real JSON file")

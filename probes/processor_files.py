@@ -52,8 +52,12 @@ def _read_channels(documents: list[dict[str, Any]], key: str) -> tuple[float, ..
     """One number per channel; a single number stands for all of them."""
     for values in documents:
         given = values.get(key)
-        if isinstance(given, (int, float)) and not isinstance(given, bool):
-            return (float(given),)
-        if isinstance(given, list) and given and all(isinstance(item, (int, float)) for item in given):
-            return tuple(float(item) for item in given)
+        channels = given if isinstance(given, list) else [given]
+        if channels and all(_is_number(item) for item in channels):
+            return tuple(float(item) for item in channels)
     return None
+
+
+def _is_number(value: object) -> bool:
+    """A finite number that JSON can carry back; NaN and infinity cannot be written into facts."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9

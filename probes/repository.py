@@ -411,7 +411,7 @@ def _sum_shards(shards: list[Path]) -> int | Unknown:
                 return Unknown(
                     reason=f"{path}: cut short: {size:,} bytes, expected {8 + length + data:,}; fetch it again"
                 )
-        except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError) as error:
             return Unknown(reason=f"{path}: the safetensors header cannot be read: {error}")
         total += data
     return total

@@ -94,7 +94,7 @@ def _read_vocabulary(directory: Path) -> _Vocabulary | Unknown | None:
     try:
         document = msgspec.json.decode(data, type=_TokenizerJson)
         ids = _read_model(document.model)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         checked = read_object(path)  # says the line, when it is the JSON itself that is broken
         return checked if isinstance(checked, Unknown) else Unknown(reason=f"{path}: not a tokenizer file: {error}")
     added = {token.content: token.id for token in document.added_tokens}

@@ -77,6 +77,7 @@ def with_orientation() -> bytes:
         ("a.png", picture(mode="P", transparency=0), "transparency"),
         ("a.png", picture(mode="P"), "palette"),
         ("a.jpg", picture("JPEG", mode="CMYK"), "cmyk"),
+        ("a.dds", picture("DDS")[:76] + b"\x20\0\0\0\x1b\0\0\0" + picture("DDS")[84:], "unreadable image"),
         ("a.png", b"", "unreadable image"),
         ("a.png", b"not an image at all", "unreadable image"),
         ("a.png", picture()[:60] + b"\0\0\0\0" + picture()[64:], "unreadable image"),

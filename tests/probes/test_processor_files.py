@@ -57,3 +57,8 @@ def test_a_broken_processor_file_is_unknown_and_named(plant, exports, junk):
 def test_strange_values_are_passed_over(plant, exports):
     strange = {"image_mean": "half", "image_std": [], "image_token": 3, "processor_class": 5, "auto_map": []}
     assert look(plant, exports, processor_config__json=strange) == ProcessorFiles()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_that_facts_cannot_carry_is_passed_over(plant, exports, number):
+    assert look(plant, exports, processor_config__json=f'{{"image_mean": [0.5, {number}]}}') == ProcessorFiles()

@@ -250,6 +250,7 @@ def test_a_folder_without_weights_says_so(plant, exports):
     [
         ('{\n "a": 1,\n "b" 2\n}', ":3:"),
         (b"\xff\xfe\x00\x01 binary", ":1:"),
+        (b'{"a": "\xf8"}', ":1:"),
         ("[1, 2]", "expected an object"),
         (b"[" * 1_000_000, "config.json"),
         (b'{"a":' * 200_000, "config.json"),
