@@ -85,12 +85,18 @@ def _shrink(view: torch.Tensor) -> torch.Tensor:
     return adaptive_avg_pool2d(view[None], (SIDE, SIDE))[0]
 
 
-def _as_tensor(page: Image.Image) -> torch.Tensor:
-    small = page.convert("RGB").resize((SIDE * 4, SIDE * 4), Image.Resampling.BOX)
-    return _shrink(
-        torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(SIDE * 4, SIDE * 4, 3).permute(2, 0, 1)
-        / 255
-    )
+def _as_tensor(page: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+    """The page stretched to `size`. At the size of the view it is held against, both are shrunk over the same windows:
+    other windows blur differently, and blur reads as another std."""
+    width, height = size
+    stretched = page.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    pixels = torch.frombuffer(bytearray(stretched.tobytes()), dtype=torch.uint8).view(height, width, 3)
+    return _shrink(pixels.permute(2, 0, 1) / 255)
+
+
+def _size_of(view: torch.Tensor) -> tuple[int, int]:
+    """Width and height of a view [3, H, W]."""
+    return view.shape[2], view.shape[1]
 
 
 def _fit(view: torch.Tensor, candidate: torch.Tensor) -> tuple[float, torch.Tensor, torch.Tensor]:
@@ -108,8 +114,9 @@ def _fit(view: torch.Tensor, candidate: torch.Tensor) -> tuple[float, torch.Tens
 
 def _shows(view: torch.Tensor, page: Image.Image, mean: Sequence[float], std: Sequence[float]) -> bool:
     """Whether this reference view is the whole page, padded or not."""
-    padded = ImageOps.pad(page.convert("RGB"), (SIDE * 4, SIDE * 4), color=(127, 127, 127))
-    return _fit(_shrink(view), _as_tensor(padded))[0] > SURE
+    size = _size_of(view)
+    padded = ImageOps.pad(page.convert("RGB"), size, color=(127, 127, 127))
+    return _fit(_shrink(view), _as_tensor(padded, size))[0] > SURE
 
 
 def _explain(
@@ -138,8 +145,9 @@ def _explain(
     page = pages[row].convert("RGB")
     elongated = max(page.size) > 1.05 * min(page.size)
     if elongated:
-        candidates.append(("squashed", row, _as_tensor(page)))
-        candidates.append(("cropped", row, _as_tensor(ImageOps.fit(page, (SIDE * 4, SIDE * 4)))))
+        size = _size_of(view)
+        candidates.append(("squashed", row, _as_tensor(page, size)))
+        candidates.append(("cropped", row, _as_tensor(ImageOps.fit(page, size), size)))
     if row in whole:
         upright = undo(whole[row])
         candidates += [("mirrored", row, upright.flip(2)), ("mirrored", row, upright.flip(1))]

@@ -41,7 +41,8 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="fp16 training has float32 weights to update",
     needs=("configuration", "learning"),
-    explains=("mixed_model_dtypes", "failing_step"),
+    # AdamW's epsilon is zero in float16, so a repeated batch ends in NaN.
+    explains=("mixed_model_dtypes", "failing_step", "flat_loss"),
 )
 
 
