@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness.facts import ProcessorFiles, Unknown
 from probes.exports import Exports
@@ -53,11 +53,12 @@ def _read_channels(documents: list[dict[str, Any]], key: str) -> tuple[float, ..
     for values in documents:
         given = values.get(key)
         channels = given if isinstance(given, list) else [given]
-        if channels and all(_is_number(item) for item in channels):
-            return tuple(float(item) for item in channels)
+        numbers = tuple(float(item) for item in channels if _is_number(item))
+        if numbers and len(numbers) == len(channels):
+            return numbers
     return None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """A finite number that JSON can carry back; NaN and infinity cannot be written into facts."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9
