@@ -80,6 +80,10 @@ class Collator:
         del batch["labels"]
         return batch
 
+    def smallest_length(self, row: Mapping[str, Any]) -> int:
+        """The tokens that the row's image and prompt, one token of text and the EOS need."""
+        return len(self._sequence(row, with_target=False).tokens) + 2
+
     def _sequence(self, row: Mapping[str, Any], *, with_target: bool) -> Sequenced:
         prepared = self.family.prepare(self._open(row), self.geometry, self.image_dtype)
         before, after = self._prompt if prepared.tokens else ("", "".join(self._prompt).lstrip("\n"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -83,7 +84,7 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
     if clearance is not None and not clearance.still_holds(config):
         changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
         raise TrainingError(f"the clearance of {clearance.issued} no longer holds ({changed}); run the check again")
-    output_dir = config.training.output_dir
+    output_dir, started = config.training.output_dir, time.monotonic()
     with write_log(output_dir / "logs" / "training.log") as log_file, run_anywhere() as redirects:
         transformers.set_seed(config.training.seed)
         parts = load_parts(config)
@@ -91,25 +92,28 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         resumed_from = checkpoints.choose(config)
         LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
         with compat.allow_rng_state():
-            outcome = trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+            # A trainer of the user's need not know how to resume until it is asked to.
+            trainer.train(resume_from_checkpoint=str(resumed_from)) if resumed_from else trainer.train()
         adapter_dir = save(config, parts, output_dir / "adapter", clearance=clearance)
-        LOG.info("saved %s after %d steps", adapter_dir, outcome.global_step)
+        LOG.info("saved %s", adapter_dir)
         test_score = score_test_rows(config, parts)
-    history = trainer.state.log_history
+    state = getattr(trainer, "state", None)
+    history = getattr(state, "log_history", [])
     losses = [entry["loss"] for entry in history if "loss" in entry]
     eval_losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    steps = getattr(state, "global_step", 0)
     return TrainingResult(
         output_dir=output_dir,
         adapter_dir=adapter_dir,
         log_file=log_file,
-        steps=outcome.global_step,
+        steps=steps,
         first_loss=losses[0] if losses else None,
         last_loss=losses[-1] if losses else None,
         eval_loss=eval_losses[-1] if eval_losses else None,
         test_score=test_score,
-        stopped_early=outcome.global_step < trainer.state.max_steps,
+        stopped_early=steps < getattr(state, "max_steps", 0),
         resumed_from=resumed_from,
-        seconds=outcome.metrics["train_runtime"],
+        seconds=time.monotonic() - started,
         unused_arguments=unused,
         redirects=tuple(redirects),
     )
@@ -172,9 +176,15 @@ def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
     for name in unused:
         LOG.warning("the installed transformers has no TrainingArguments field %s; it has no effect", name)
     early = config.early_stopping
+    try:
+        settings = transformers.TrainingArguments(**arguments)
+    except ValueError as error:
+        raise TrainingError(
+            f"transformers refuses the training section: {error}; correct it in {config.source}"
+        ) from None
     keywords = {
         "model": parts.model,
-        "args": transformers.TrainingArguments(**arguments),
+        "args": settings,
         "data_collator": parts.collator,
         "train_dataset": parts.train_rows,
         "eval_dataset": parts.val_rows,
@@ -214,7 +224,12 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     if config.early_stopping is not None and strategy == "no" and "eval_strategy" not in arguments:
         strategy = "steps"
         defaults |= {"eval_strategy": strategy, "eval_steps": training.save_steps}
-    if training.load_best_model_at_end:
+    same_rhythm = strategy == training.save_strategy and strategy != "no"
+    eval_steps = training.eval_steps or training.save_steps
+    if config.early_stopping is not None and same_rhythm and training.save_steps % eval_steps == 0:
+        # What is saved is then the best adapter, not the one of the last, fruitless evaluations.
+        defaults["load_best_model_at_end"] = True
+    if training.load_best_model_at_end or "load_best_model_at_end" in defaults:
         defaults |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
     given = {compat.modern_name(name) for name in arguments}
     return {**{name: value for name, value in defaults.items() if name not in given}, **arguments}

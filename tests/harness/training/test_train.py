@@ -79,6 +79,7 @@ def test_training_stops_early_when_nothing_improves(configure):
     result = train(config)
     assert result.stopped_early
     assert result.steps == 3
+    assert choose_arguments(config)["load_best_model_at_end"] is True
 
 
 def test_the_loss_falls_on_a_repeated_handful_of_rows(configure):
@@ -178,6 +179,25 @@ def test_metadata_of_another_shape_is_refused(tmp_path, content):
 def test_early_stopping_without_rows_to_evaluate_is_refused(configure):
     with pytest.raises(TrainingError, match=r"data\.val_path"):
         choose_arguments(configure(data={"val_path": None}, early_stopping={"patience": 1}))
+
+
+def test_arguments_that_transformers_refuses_are_an_error_of_the_configuration(configure):
+    config = configure(training={"max_steps": 1, "report_to": "none", "eval_strategy": "sometimes"})
+    with pytest.raises(TrainingError, match="sometimes"):
+        train(config)
+
+
+def test_a_trainer_of_the_users_needs_only_to_train(configure, tmp_path):
+    source = (
+        "class Script:\n"
+        "    def train(self): self.trained = True\n"
+        "def make(config, processor, model, collator, train_rows, val_rows):\n"
+        "    assert set(collator([train_rows[0]])) >= {'input_ids', 'labels'}\n"
+        "    return Script()\n"
+    )
+    (tmp_path / "script.py").write_text(source, encoding="utf-8")
+    result = train(configure(subject={"trainer": "script:make"}))
+    assert result.steps == 0 and result.adapter_dir.is_dir()
 
 
 def test_every_documented_argument_has_a_place_in_the_installed_transformers(configure):
