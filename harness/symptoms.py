@@ -50,9 +50,11 @@ def list_malformed_images(facts: Facts) -> tuple[Delta, ...]:
     """Differences on the pixels that do harm: not another container or size that forward takes as well."""
     if isinstance(facts.collator, Unknown):
         return ()
-    repaired = list_repaired(facts)
+    repaired, batch = list_repaired(facts), facts.collator.batch
 
     def is_harmful(delta: Delta) -> bool:
+        if delta.kind == "length" and delta.path == delta.argument and isinstance(batch, Batch):
+            return batch.rows_in == batch.rows_out  # a lost row shortens every argument alike
         if delta.kind in ("rank", "length") or delta.argument in repaired:
             return True
         return delta.kind == "container" and not _takes_images(facts)

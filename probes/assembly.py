@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 
 from harness.config import Config, load_config
+from harness.facts import Raised
 from harness.families import Family, find_family
 from harness.training.model import find_directory, find_image_dtype, load_processor
 from harness.training.subject import load_part
-from probes.model import Built, build, read_config_json
+from probes.model import Built, read_config_json
 from probes.parts import Anatomy, read_anatomy, unwrap
+from probes.rescue import load
+from probes.tracing import attempt
+
+if TYPE_CHECKING:
+    from harness.training.collate import Collator
 
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
@@ -41,8 +48,17 @@ class Assembly:
 
     @cached_property
     def built(self) -> Built:
-        """The model as loaded, by the user's loader or ours."""
-        return build(self.config)
+        """The model as loaded, by the user's loader or ours; where that failed, as it could be loaded at all."""
+        return self._loaded[0]
+
+    @property
+    def loading(self) -> Raised | None:
+        """What loading as configured raised, although the model could then be loaded in another way."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Built, Raised | None]:
+        return load(self.config, self.directory)
 
     @property
     def model(self) -> Any:
@@ -79,7 +95,10 @@ class Assembly:
     @cached_property
     def processor(self) -> Any:
         """What AutoProcessor gives, or the tokenizer where it gives nothing."""
-        return load_processor(self.config).processor
+        if isinstance(loaded := attempt(lambda: load_processor(self.config)), Raised):
+            _ = self.built  # a tokenizer may need the model's configuration, and with it what the rescue stands in for
+            return load_processor(self.config).processor
+        return loaded.processor
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -92,9 +111,15 @@ class Assembly:
         return find_image_dtype(self.bare)
 
     @cached_property
-    def reference(self) -> Collate | None:
-        """Our own collator: a batch that the family's declaration says the model accepts."""
-        return self._build_ours()
+    def reference(self) -> Collator | None:
+        """Our own collator: a batch that the family's declaration says the model accepts.
+
+        A max_seq_length that leaves no room behind the image is a fault to be found, so it does not bind the yardstick.
+        """
+        ours, limit = self._build_ours(), self.config.data.max_seq_length
+        if ours is not None and limit is not None and any(ours.smallest_length(row) > limit for row in self.sample):
+            ours.max_length = None
+        return ours
 
     @cached_property
     def collate(self) -> Collate:
@@ -103,11 +128,12 @@ class Assembly:
         if make is not None:
             made: Collate = make(self.config, self.processor, self.model)
             return made
-        if self.reference is None:
+        ours = self._build_ours()
+        if ours is None:
             raise LookupError("no family declares this model; name your collator under subject.collator in the YAML")
-        return self.reference
+        return ours
 
-    def _build_ours(self) -> Collate | None:
+    def _build_ours(self) -> Collator | None:
         if self.family is None:
             return None
         from harness.training.collate import build_collator
@@ -175,10 +201,12 @@ def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tu
     for index, row in enumerate(rows[:looked_at]):
         try:
             with Image.open(row["image_path"]) as image:
+                if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                    continue
                 image.load()
                 sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
-        except (KeyError, OSError, SyntaxError):  # the dataset probe reports each of them with its row
-            continue
+        except (KeyError, OSError, SyntaxError, Image.DecompressionBombError):
+            continue  # the dataset probe reports each of them with its row
     if not sized:
         raise ValueError("no row has an image that can be opened")
     wishes = (

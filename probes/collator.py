@@ -18,6 +18,7 @@ from probes.pixels import compare_views, count_views
 from probes.processor import record_image_calls
 from probes.tracing import attempt
 
+MEASURED_ROWS = 200  # every page is opened for this
 UNDECLARED = "no family declares this model, so there is no reference batch"
 
 
@@ -84,7 +85,9 @@ def look_at_collator(parts: Assembly) -> Collator:
         else Unknown(reason=UNDECLARED),
         mixed_rows=mixed,
         mixed_swaps=swapped,
-        safe_length=_measure_safe_length(parts),
+        safe_length=_measure_safe_length(parts)
+        if _loses_placeholders(batch, expected)
+        else Unknown(reason="no row loses image tokens"),
     )
 
 
@@ -159,17 +162,24 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     return "ok", swapped
 
 
+def _loses_placeholders(batch: Batch, expected: Batch | Unknown) -> bool:
+    if isinstance(batch.rows, Unknown) or isinstance(expected, Unknown) or isinstance(expected.rows, Unknown):
+        return False
+    pairs = zip(batch.rows, expected.rows, strict=False)
+    return any(mine.count("i") < theirs.count("i") for mine, theirs in pairs)
+
+
 def _measure_safe_length(parts: Assembly) -> int | Unknown:
-    """The length that the longest image, prompt and one target token need, over all rows the reference can open."""
+    """The length that the longest image, prompt and one target token need, over the rows the reference can open."""
     longest = getattr(parts.reference, "smallest_length", None)
     if longest is None:
         return Unknown(reason=UNDECLARED if parts.reference is None else "not measured for a foreign collator")
-    lengths = [n for row in parts.rows if (n := _length_of(longest, row)) is not None]
+    lengths = [n for row in parts.rows[:MEASURED_ROWS] if (n := _length_of(longest, row)) is not None]
     return max(lengths) if lengths else Unknown(reason="no row could be opened")
 
 
 def _length_of(measure: Any, row: Mapping[str, Any]) -> int | None:
     try:
         return int(measure(row))
-    except (OSError, SyntaxError, ValueError, KeyError):  # the dataset probe reports each such row
-        return None
+    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError):
+        return None  # the dataset probe reports each such row

@@ -21,6 +21,7 @@ from probes.device import Redirect, redirect_cuda
 from probes.landing import read_landing
 from probes.repair import repair
 from probes.tracing import attempt
+from probes.trainer import LOSS_KEYWORD, adds_loss_keyword
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -49,6 +50,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     facts = Forward(
         signature=read_signature(bare),
         model_class=type(bare).__name__,
+        loading=parts.loading,
         weights="real" if parts.built.weights == "real" else "random",
         wrapper=_look_at_wrapper(model, bare, reference if isinstance(reference, Mapping) else given),
         dtypes=_count_dtypes(parts),
@@ -149,7 +151,21 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
         dropped=dropped,
         shared_names=shared,
         same_outputs=_compare_outputs(model, bare, batch) if not dropped else False,
+        loss_keyword=_find_loss_keyword(model, bare, batch),
     )
+
+
+def _find_loss_keyword(model: nn.Module, bare: nn.Module, batch: Any) -> str | None:
+    """The keyword with which Trainer scales the loss, if this wrapper invites it and hands it on to a model without it.
+
+    Trainer adds it to the calls of a model whose forward takes `**kwargs`, and a wrapper's often does.
+    """
+    if not read_signature(model).accepts_any_keyword or read_signature(bare).accepts(LOSS_KEYWORD):
+        return None
+    if not isinstance(batch, Mapping) or not adds_loss_keyword(model):
+        return None
+    arrived = record_keywords(bare, lambda: model(**batch, **{LOSS_KEYWORD: torch.tensor(1)}))
+    return LOSS_KEYWORD if arrived is not None and LOSS_KEYWORD in arrived else None
 
 
 class _Recorded(Exception):

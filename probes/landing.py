@@ -26,7 +26,9 @@ class Trace:
         self.embedded: torch.Tensor | None = None  # [B, S, H], copied before anything can write into it
         self.entered: torch.Tensor | None = None  # [B, S, H], input of the first decoder block
         self.scatters: list[int] = []  # features offered by each scatter, in order
-        self.reached_experts: set[str] = set()  # experts that at least one token was routed to
+        # Experts that at least one token was routed to. In the last block most tokens have no label, and an expert that
+        # saw only those gets a gradient of exact zeros: backward takes it out again.
+        self.reached_experts: set[str] = set()
 
 
 @contextmanager
@@ -48,9 +50,16 @@ def trace_landing(model: nn.Module, anatomy: Anatomy) -> Iterator[Trace]:
             trace.entered = hidden.detach().clone()
 
     def note_expert(name: str) -> Callable[..., None]:
-        def note(module: nn.Module, args: tuple[Any, ...]) -> None:
-            if args and isinstance(args[0], torch.Tensor) and args[0].numel():
-                trace.reached_experts.add(name)
+        def note_gradient(gradient: torch.Tensor) -> None:
+            if not bool(gradient.any()):
+                trace.reached_experts.discard(name)
+
+        def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if not args or not isinstance(args[0], torch.Tensor) or not args[0].numel():
+                return
+            trace.reached_experts.add(name)
+            if isinstance(output, torch.Tensor) and output.requires_grad:
+                output.register_hook(note_gradient)
 
         return note
 
@@ -58,7 +67,7 @@ def trace_landing(model: nn.Module, anatomy: Anatomy) -> Iterator[Trace]:
         modules[anatomy.embedding].register_forward_hook(note_embedding),
         block.register_forward_pre_hook(note_entry, with_kwargs=True),
         *(
-            module.register_forward_pre_hook(note_expert(name))
+            module.register_forward_hook(note_expert(name))
             for name, module in modules.items()
             if name.rpartition(".")[0].endswith("experts") and name.rpartition(".")[2].isdigit()
         ),

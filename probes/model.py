@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from harness.config import Config
+from harness.facts import Unknown
 from harness.training.model import find_dtype, load_model
+from probes.repository import find_model_directory
 
 FULL_LOAD_BYTES = 1 << 30  # weights up to this size are loaded as they are
 KEPT_BLOCKS = 2  # of each kind of block in a cut list
@@ -34,7 +36,8 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 def build(config: Config) -> Built:
     """The user's loader's model, or the one `model.base_model` names, in evaluation mode on the CPU."""
     torch.manual_seed(SEED)
-    weights = _weigh(config.model.directory) if config.model.directory else 0
+    directory = find_model_directory(config)
+    weights = 0 if isinstance(directory, Unknown) else _weigh(directory)
     if config.subject.model is not None:
         return Built(model=load_model(config).eval(), weights="real" if weights else "random")
     if 0 < weights <= FULL_LOAD_BYTES:
@@ -48,7 +51,9 @@ def build_small(config: Config) -> Built:
     from transformers import AutoConfig, AutoModel
 
     source, trust = config.model.base_model, config.model.trust_remote_code
-    model_config = AutoConfig.from_pretrained(source, trust_remote_code=trust, revision=config.model.revision)
+    model_config = AutoConfig.from_pretrained(
+        source, trust_remote_code=trust, revision=config.model.revision, cache_dir=config.model.cache_dir
+    )
     if config.model.attn_implementation:
         model_config._attn_implementation = config.model.attn_implementation
     auto_class = _choose_auto_class(model_config, AutoModel)

@@ -15,6 +15,18 @@ from harness.training.subject import load_part
 from probes.assembly import Assembly
 from probes.tracing import attempt
 
+LOSS_KEYWORD = "num_items_in_batch"
+
+
+def adds_loss_keyword(model: Any) -> bool:
+    """Whether the installed Trainer would add LOSS_KEYWORD to this model's calls: it is asked, since its rule changed."""
+    from transformers import Trainer, TrainingArguments
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(output_dir=folder, report_to="none", use_cpu=True)
+        made = attempt(lambda: Trainer(model=model, args=arguments))
+    return not isinstance(made, Raised) and bool(getattr(made, "model_accepts_loss_kwargs", False))
+
 
 class _Same(torch.utils.data.Dataset[dict[str, Any]]):
     """One row, several times over, so that every micro-batch has the same loss and the same number of tokens."""
@@ -31,7 +43,9 @@ class _Same(torch.utils.data.Dataset[dict[str, Any]]):
 
 def measure_accumulation(parts: Assembly, adapted: Any) -> float | Unknown:
     """Logged loss of a step accumulated over two rows, divided by that of a step without accumulation: 1.0 is right."""
-    factory = load_part(parts.config, "trainer")
+    factory = attempt(lambda: load_part(parts.config, "trainer"))
+    if isinstance(factory, Raised):
+        return Unknown(reason=f"the user's trainer could not be imported: {factory.type}: {factory.message}")
     if factory is None:
         return Unknown(reason="no subject.trainer: our own Trainer is Hugging Face's, unchanged")
     losses = attempt(lambda: [_log_one_step(parts, factory, adapted, accumulation) for accumulation in (1, 2)])
