@@ -93,7 +93,7 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
         with compat.allow_rng_state():
             # A trainer of the user's need not know how to resume until it is asked to.
-            trainer.train(resume_from_checkpoint=str(resumed_from)) if resumed_from else trainer.train()
+            trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
         adapter_dir = save(config, parts, output_dir / "adapter", clearance=clearance)
         LOG.info("saved %s", adapter_dir)
         test_score = score_test_rows(config, parts)
