@@ -109,7 +109,7 @@ def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Fa
     from probes.configuration import look_at_configuration
     from probes.dataset import look_at_dataset
     from probes.environment import look_at_environment
-    from probes.exports import Exports
+    from probes.exports import open_exports
     from probes.processor_files import look_at_processor_files
     from probes.repository import find_model_directory, look_at_repository
     from probes.subject import look_at_subject
@@ -122,7 +122,7 @@ def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Fa
         with _timed(timings, f"read {name}"):
             sections[name] = _guard(probe)
 
-    exports = Exports()
+    exports = open_exports()
     directory = find_model_directory(config)
     note("environment", look_at_environment)
     note("configuration", lambda: look_at_configuration(config, exports))
@@ -136,6 +136,7 @@ def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Fa
     tokenizer = sections["tokenizer"]
     image = tokenizer.image.content if isinstance(tokenizer, Tokenizer) and tokenizer.image else None
     note("dataset", lambda: look_at_dataset(config, image))
+    exports.save()  # what was indexed of the installed packages is there for the next check
     return Facts(**sections)
 
 

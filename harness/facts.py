@@ -433,6 +433,7 @@ class Wrapper(Fact):
     dropped: tuple[str, ...] = ()
     same_outputs: bool | Unknown = True
     shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
+    loss_keyword: str | None = None  # what Trainer will add to every call, the wrapper passes on and the model refuses
 
 
 class Forward(Fact):

@@ -20,6 +20,7 @@ from probes.collator import UNDECLARED
 from probes.device import Redirect, redirect_cuda
 from probes.landing import read_landing
 from probes.repair import repair
+from probes.rescue import make_runnable
 from probes.tracing import attempt
 from probes.trainer import LOSS_KEYWORD, adds_loss_keyword
 
@@ -71,6 +72,10 @@ def look_at_forward(parts: Assembly) -> Forward:
         repairs=repairs,
         highest_token_id=_highest_id(start),
     )
+    if isinstance(seen, Raised) and make_runnable(parts, start):
+        remade = parts.seeded(collate, parts.sample)
+        batch, repairs, seen = repair(parts, remade, parts.seeded(parts.reference, parts.sample) if parts.reference else None)
+        facts = msgspec.structs.replace(facts, repairs=repairs)
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
         return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason)
@@ -78,7 +83,9 @@ def look_at_forward(parts: Assembly) -> Forward:
     loss = getattr(seen.output, "loss", None)
     return msgspec.structs.replace(
         facts,
-        landing=read_landing(seen.trace, batch["input_ids"], getattr(parts.reference, "image_token_id", None)),
+        landing=read_landing(
+            bare, parts.anatomy, batch, seen.trace, image_token_id=getattr(parts.reference, "image_token_id", None)
+        ),
         loss=_read_loss(loss),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         behaviour=no_logits

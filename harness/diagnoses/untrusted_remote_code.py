@@ -1,7 +1,8 @@
-"""A model that comes with its own Python code, and no permission to run it.
+"""A model that comes with its own Python code, or parts of the user's own, and no permission to run them.
 
 ## What it does
-Sees that the model directory's `auto_map` points at Python files and that nobody said they are trusted.
+Sees that the model directory's `auto_map` points at Python files, or that `subject` names parts of the user's own, and
+that nobody said they are trusted.
 
 ## Why it matters
 Such a model can only be loaded by running the repository's code, which can do anything your account can. Preflight
@@ -46,14 +47,19 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     configuration, repository = known(facts.configuration), known(facts.repository)
-    if not repository.has_remote_code or configuration.trust_remote_code:
+    foreign = repository.has_remote_code or configuration.replaced_parts
+    if not foreign or configuration.trust_remote_code:
         return
     if not all(isinstance(section, Unknown) for section in (facts.processor, facts.collator, facts.forward)):
         return  # it was run, so somebody trusted it on the command line
     code = [name for name in repository.files if name.endswith(".py")]
+    seen = (
+        f"{configuration.base_model} can only be loaded by running its own Python code"
+        if repository.has_remote_code
+        else f"subject names your own {', '.join(configuration.replaced_parts)}"
+    )
     yield DIAGNOSIS.finding(
-        f"{configuration.base_model} can only be loaded by running its own Python code, and trust_remote_code is "
-        "not set: nothing that runs the model could be checked, and training would stop at loading.",
+        f"{seen}, and trust_remote_code is not set: nothing that runs it could be checked, and nothing may be trained.",
         evidence=(f"code in {repository.path}: {', '.join(code[:5])}",) if code else (),
         fix="Read the code. If you trust it, say so in the YAML file, or once with --trust on the command line.",
         snippet="model:\n  trust_remote_code: true",

@@ -1,0 +1,58 @@
+"""A wrapper invites Trainer's loss keyword and hands it on to a model that refuses it.
+
+## What it does
+Asks the installed Trainer whether it would add `num_items_in_batch` to the calls of the user's wrapper, calls the wrapper
+with it, and sees whether it arrives at a forward that does not take it.
+
+## Why it matters
+Trainer adds the keyword to every model whose forward takes `**kwargs`, expecting it to scale its own loss. A wrapper with
+`**batch` looks like such a model. Training stops at the first step; a quick test without Trainer passes.
+
+## Example
+```python
+class Wrapped(nn.Module):
+    def forward(self, **batch):
+        return self.model(**batch)
+```
+
+## Use instead
+Give the wrapper the parameters of the model it holds, or leave it out: PEFT and Trainer need none.
+
+## References
+- transformers documentation, Trainer: `model_accepts_loss_kwargs` and `num_items_in_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD011",
+    severity=Severity.BLOCKER,
+    basis=Basis.RAN,
+    contract="Trainer adds no keyword that a wrapper hands on to a model without it",
+    needs=("forward",),
+    explains=("failing_step",),
+)
+
+
+def applies(facts: Facts) -> bool:
+    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    wrapper = known(facts.forward).wrapper
+    if wrapper is None or wrapper.loss_keyword is None:
+        return
+    yield DIAGNOSIS.finding(
+        f"Trainer will call {wrapper.class_name} with `{wrapper.loss_keyword}`, which it hands on to "
+        f"{wrapper.inner_class}; that forward does not take it.",
+        evidence=(f"{wrapper.class_name}.forward takes **kwargs, so Trainer adds `{wrapper.loss_keyword}`",),
+        fix=f"Leave {wrapper.class_name} out, or name its parameters in place of **kwargs.",
+    )

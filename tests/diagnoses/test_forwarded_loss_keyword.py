@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from fixtures.specimens import altered
+from fixtures.specimens.forwarded_loss_keyword import HEALTHY, SICK
+from harness.contracts import derive
+
+
+def test_the_wrapper_the_keyword_and_the_model_that_refuses_it_are_named(findings_of):
+    (finding,) = findings_of("forwarded_loss_keyword", SICK)
+    for name in ("Wrapped", "num_items_in_batch", "DeepseekOCRForCausalLM"):
+        assert name in finding.summary
+
+
+def test_a_wrapper_that_keeps_the_keyword_to_itself_is_no_fault(findings_of):
+    assert not findings_of("forwarded_loss_keyword", HEALTHY)
+
+
+def test_without_a_wrapper_there_is_no_contract():
+    bare = altered(HEALTHY, {"forward.wrapper": None})
+    assert "FWD011-forwarded_loss_keyword" not in {contract.id for contract in derive(bare)}
