@@ -2,6 +2,7 @@
 
 `docs/diagnoses.md` comes from the diagnoses' docstrings; in README.md every block between `<!-- generated: NAME -->` and
 `<!-- end generated -->` is replaced, for each NAME in `BLOCKS`. `--check` writes nothing and fails where something is old.
+What takes a run to know (`MEASURED`) is replaced only with `--measure`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -62,18 +64,60 @@ def render_table(page: str = "docs/diagnoses.md") -> str:
 
 
 def render_faults() -> str:
-    """The replay corpus: what is planted, what the user sees today, and the root cause that is found."""
+    """The replay corpus: what is planted, the root cause that is found, and what the user sees without Preflight."""
     # Importing the corpus imports torch, which nothing else here needs.
     from fixtures.corpus import find_faults
 
-    lines = _start_table("fault", "planted", "seen without Preflight", "found as", "basis")
+    lines = _start_table("fault", "planted", "found as", "basis", "without Preflight")
     for fault in find_faults():
         diagnoses = [module.DIAGNOSIS for name in fault.expects if (module := find(name)) is not None]
-        found = ", ".join(f"{d.code} {d.name}" for d in diagnoses) or "-"
-        basis = ", ".join(sorted({d.basis.value for d in diagnoses})) or "-"
+        found = ", ".join(f"{d.code} {d.name}" for d in diagnoses)
+        basis = ", ".join(sorted({d.basis.value for d in diagnoses}))
         if fault.unplantable:
-            basis = f"{basis}; on facts only: {fault.unplantable}"
-        lines.append(_join_cells(fault.id, fault.plant, fault.symptom, found, basis))
+            basis = f"{basis}; found in facts, not planted: {fault.unplantable}"
+        lines.append(_join_cells(fault.id, fault.plant, found, basis, fault.symptom))
+    return "\n".join(lines)
+
+
+def render_silent_run() -> str:
+    """What the terminal shows for five silent faults planted together. Takes a real check of the miniature."""
+    from fixtures.corpus.plant import write_project
+    from harness.check import check
+    from harness.config import load_config
+    from reports import terminal
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(write_project(Path(folder) / "project", SILENT_FAULTS))
+        report = check(config, level="ran", trust=True)
+        text = terminal.render(report).replace(str(Path(folder) / "project"), "project")
+    return f"```text\n{text}\n```"
+
+
+def render_corpus() -> str:
+    """What the last `python -m fixtures.corpus.table` measured: found or not, by what, and what a dry run says."""
+    from fixtures.corpus.table import read_results
+
+    results = read_results()
+    rows = results.faults
+    planted = [row for row in rows if row.unplantable is None]
+    found = sum(not (row.missed or row.extra) for row in planted)
+    silent = sum(row.dry_run is not None and row.dry_run.outcome == "silent" for row in planted)
+    lines = [
+        f"{found} of {len(planted)} planted faults are found by exactly their root causes; one step of Trainer on the CPU "
+        f"raises nothing for {silent} of them. Run with {', '.join(f'{k} {v}' for k, v in results.versions.items())}.",
+        "",
+        *_start_table("fault", "planted", "found as", "basis", "seconds", "one-step dry run"),
+    ]
+    for row in rows:
+        named = ", ".join(f"{one.code} {one.name}" for one in row.found)
+        wrong = [
+            f"{word}: {', '.join(names)}" for word, names in (("missed", row.missed), ("extra", row.extra)) if names
+        ]
+        causes = "; ".join(filter(None, [named, *wrong])) or f"not planted: {row.unplantable}"
+        basis = ", ".join(sorted({one.basis for one in row.found})) or "-"
+        seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
+        said = "-" if row.dry_run is None else row.dry_run.message or row.dry_run.outcome
+        lines.append(_join_cells(row.id, row.plant, causes, basis, seconds, said))
     return "\n".join(lines)
 
 
@@ -92,51 +136,61 @@ def render_keys() -> str:
     return "\n".join([*_start_table("key", "what it does"), *rows])
 
 
+SILENT_FAULTS = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "diagnoses": render_table,
-    "faults": render_faults,
+    "corpus": render_faults,
     "exit-codes": render_exit_codes,
     "keys": render_keys,
 }
 
+MEASURED: Mapping[str, Callable[[], str] | None] = {
+    "finding": render_silent_run,
+    "learning": None,  # minutes of training: written by whoever measured it, with the command
+}
 
-def fill_blocks(text: str) -> str:
+
+def fill_blocks(text: str, *, measure: bool = False) -> str:
     """`text` with every generated block replaced. Raises ValueError for a block nobody generates."""
 
     def fill(match: re.Match[str]) -> str:
         name = match[2]
-        if name not in BLOCKS:
-            raise ValueError(f"nothing generates the block {name!r}; known are {', '.join(BLOCKS)}")
-        return f"{match[1]}{BLOCKS[name]()}\n{match[3]}"
+        if name not in {*BLOCKS, *MEASURED}:
+            raise ValueError(f"nothing generates the block {name!r}; known are {', '.join([*BLOCKS, *MEASURED])}")
+        render = BLOCKS.get(name) or (MEASURED[name] if measure else None)
+        return f"{match[1]}{render()}\n{match[3]}" if render else match[0]
 
     return _BLOCK.sub(fill, text)
 
 
-def generate(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
+def generate(root: Path = ROOT, *, measure: bool = False) -> Iterator[tuple[Path, str]]:
     """Each generated file and what it should hold."""
     yield root / "docs" / "diagnoses.md", render_catalogue()
     readme = root / "README.md"
     if readme.is_file():
-        yield readme, fill_blocks(readme.read_text(encoding="utf-8"))
+        yield readme, fill_blocks(readme.read_text(encoding="utf-8"), measure=measure)
 
 
-def find_outdated(root: Path = ROOT) -> tuple[Path, ...]:
-    """The generated files that do not hold what they should."""
-    return tuple(p for p, text in generate(root) if not p.is_file() or p.read_text(encoding="utf-8") != text)
+def find_outdated(root: Path = ROOT, *, measure: bool = False) -> dict[Path, str]:
+    """The generated files that do not hold what they should, and what that is."""
+    return {
+        path: text
+        for path, text in generate(root, measure=measure)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
 
 
-def main(words: Iterable[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Write what is old, or with `--check` only name it. Returns the exit code."""
-    outdated = find_outdated()
-    if "--check" in tuple(words):
-        for path in outdated:
+    outdated = find_outdated(measure="--measure" in words)
+    for path, text in outdated.items():
+        if "--check" in words:
             sys.stdout.write(f"{path} is old: run python -m reports.catalogue_docs\n")
-        return 1 if outdated else 0
-    for path, text in generate():
-        if path in outdated:
+        else:
             atomic.write_text(path, text)
             sys.stdout.write(f"written: {path}\n")
-    return 0
+    return 1 if outdated and "--check" in words else 0
 
 
 def _render_diagnosis(module: DiagnosisModule) -> Iterator[str]:
