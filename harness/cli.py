@@ -29,7 +29,7 @@ Exit codes:
   11  the worst finding is MAJOR
   12  the worst finding is BLOCKER
    2  usage or configuration error
-   3  nothing could be judged
+   3  nothing could be judged, or nothing that was to be run could be run
    1  Preflight itself failed
 """
 
@@ -294,7 +294,9 @@ def _choose(only: str) -> tuple[str, ...]:
     chosen = tuple(word.strip() for word in only.split(",") if word.strip())
     for word in chosen:
         if find(word) is None and word.upper() not in FAMILIES:
-            raise Refusal(f"--only: there is no diagnosis or family {word!r}{nearest(word)}")
+            raise Refusal(
+                f"--only: there is no diagnosis or family {word!r}{nearest(word)}\nType `preflight list` to see all."
+            )
     return chosen
 
 

@@ -74,9 +74,16 @@ def read_waivers(path: Path) -> tuple[Waiver, ...]:
 
 
 def decide(
-    judgements: Iterable[Judgement], waivers: Iterable[Waiver] = (), *, today: datetime.date | None = None
+    judgements: Iterable[Judgement],
+    waivers: Iterable[Waiver] = (),
+    *,
+    blind: str = "",
+    today: datetime.date | None = None,
 ) -> Decision:
-    """Refused when an unwaived BLOCKER stands, or when nothing at all could be judged: that is never a pass."""
+    """Refused when an unwaived BLOCKER stands, and when what was asked for could not be looked at: never a pass.
+
+    `blind` says why the model could not be read, or why nothing of it could be run; empty when neither is so.
+    """
     judgements, today = tuple(judgements), today or datetime.date.today()
     roots = root_causes(judgements)
     looked_at = {j.contract.diagnosis.code for j in judgements if isinstance(j.outcome, Kept | Broken)}
@@ -94,7 +101,7 @@ def decide(
             waived.append(msgspec.structs.replace(waiver, code=code))
         elif code in looked_at:
             problems.append(f"waiver {code} waives nothing: the contract holds by itself; delete the waiver")
-    refused = not looked_at or any(f.severity is Severity.BLOCKER for f in standing)
+    refused = bool(blind) or not looked_at or any(f.severity is Severity.BLOCKER for f in standing)
     return Decision(
         verdict="refused" if refused else "clear",
         findings=tuple(standing),

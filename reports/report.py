@@ -11,7 +11,7 @@ import msgspec
 
 from harness.contracts import Judgement
 from harness.facts import Facts, Unknown
-from harness.findings import Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
+from harness.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
 from harness.gate import Verdict, Waiver, decide
 
 Level = Literal["read", "ran", "gpu"]
@@ -20,7 +20,7 @@ EXIT_CODES: Mapping[int, str] = {
     0: "clear: no finding, or only MINOR and NOTE",
     1: "Preflight itself failed",
     2: "usage or configuration error",
-    3: "nothing could be judged",
+    3: "nothing could be judged, or nothing that was to be run could be run",
     11: "the worst finding is MAJOR",
     12: "the worst finding is BLOCKER",
 }
@@ -35,7 +35,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict and everything behind it.
 
     `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
-    `environment` is name -> version; `timings` is phase -> seconds.
+    `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
+    nothing of it could be run although that was asked for; it is empty when neither is so.
     """
 
     verdict: Verdict
@@ -46,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     environment: dict[str, str] = {}
     timings: dict[str, float] = {}
+    blind: str = ""
     waived: tuple[Waiver, ...] = ()
     waiver_problems: tuple[str, ...] = ()
 
@@ -63,7 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
-        decision = decide(judgements, waivers, today=today)
+        blind = _explain_blindness(facts, judgements, level)
+        decision = decide(judgements, waivers, blind=blind, today=today)
         return cls(
             verdict=decision.verdict,
             findings=decision.findings,
@@ -73,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             config=str(config),
             environment=_describe_environment(facts),
             timings=dict(timings or {}),
+            blind=blind,
             waived=decision.waived,
             waiver_problems=decision.problems,
         )
@@ -96,12 +100,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """As in `EXIT_CODES`. What a finding says comes before what went wrong with us."""
         if self.worst is Severity.BLOCKER:
             return 12
+        if self.blind or not (self.judged or self.count(Crashed)):
+            return 3
         if self.worst is Severity.MAJOR:
             return 11
         if self.count(Crashed):
             return 1
-        if not self.judged:
-            return 3
         return 2 if self.waiver_problems else 0
 
     @property
@@ -133,6 +137,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
                     return f"waived until {waiver.until}: {waiver.reason} ({waiver.link})"
                 return findings[0].summary
         return ""
+
+
+def _explain_blindness(facts: Facts, judgements: Iterable[Judgement], level: Level) -> str:
+    if isinstance(facts.repository, Unknown):
+        return f"the model could not be read: {facts.repository.reason}"
+    ran = [j.outcome for j in judgements if j.contract.diagnosis.basis is Basis.RAN]
+    if level == "read" or not ran or any(isinstance(outcome, Kept | Broken) for outcome in ran):
+        return ""
+    reasons = [
+        s.reason for s in (facts.processor, facts.collator, facts.forward, facts.learning) if isinstance(s, Unknown)
+    ]
+    return f"nothing could be run: {reasons[0]}" if len(reasons) == 4 else ""
 
 
 def _describe_environment(facts: Facts) -> dict[str, str]:

@@ -87,6 +87,8 @@ def explain_broken(broken: Broken) -> str:
 def render(report: Report, *, colour: bool = False, width: int = 100) -> str:
     """The whole report, without a newline at its end."""
     blocks = [_headline(report, colour)]
+    if report.blind:
+        blocks.append("\n".join(_wrap(report.blind, width, "  ", first="BLIND: ")))
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
     blocks += [block for block in (_waivers(report, width), _crashed(report, width), _skipped(report, width)) if block]
     blocks.append(f"Kept: {report.count(Kept)} of {len(report.judgements)} contracts.")

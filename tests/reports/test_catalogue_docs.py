@@ -41,6 +41,11 @@ def test_blocks_are_filled_and_the_rest_is_left_alone():
     assert catalogue_docs.fill_blocks(filled) == filled
 
 
+def test_a_measured_block_keeps_what_was_measured():
+    text = "<!-- generated: learning -->\nCER 0.9 -> 0.4\n<!-- end generated -->\n"
+    assert catalogue_docs.fill_blocks(text) == text
+
+
 def test_a_block_nobody_generates_is_an_error():
     with pytest.raises(ValueError, match="known are diagnoses"):
         catalogue_docs.fill_blocks("<!-- generated: nonsense -->\n<!-- end generated -->")

@@ -8,6 +8,7 @@ from fixtures.specimens import HEALTHY, altered
 from harness.facts import Unknown
 from harness.findings import Broken, Crashed, Kept, Severity, Skipped
 from harness.gate import Waiver
+from reports import terminal
 
 
 def test_findings_are_root_causes_only_worst_first(report):
@@ -57,3 +58,27 @@ def test_the_environment_is_that_of_the_facts(make_report, report):
     assert report.environment["transformers"] == HEALTHY.environment.packages["transformers"]
     blind = altered(HEALTHY, {"environment": Unknown(reason="not run")})
     assert make_report((), facts=blind).environment == {}
+
+
+def test_a_model_that_cannot_be_read_is_refused_whatever_else_is_well(make_report, judge):
+    facts = altered(HEALTHY, {"repository": Unknown(reason="config.json is not JSON")})
+    report = make_report((judge("CFG001", "unknown_key", Kept()),), facts=facts)
+    assert (report.verdict, report.exit_code) == ("refused", 3)
+    assert report.blind == "the model could not be read: config.json is not JSON"
+    assert report.blind in terminal.render(report)
+
+
+def test_a_run_that_was_asked_for_and_did_not_happen_is_refused(make_report, judge):
+    unknown = Unknown(reason="data.train_path is not set")
+    facts = altered(HEALTHY, dict.fromkeys(("processor", "collator", "forward", "learning"), unknown))
+    skipped = judge("COL001", "broadcast_mask", Skipped(unknown.reason))
+    report = make_report((skipped,), facts=facts)
+    assert (report.verdict, report.exit_code) == ("refused", 3)
+    assert report.blind == "nothing could be run: data.train_path is not set"
+
+
+def test_one_skipped_contract_blinds_nobody(make_report, judge):
+    report = make_report(
+        (judge("COL014", "mixed_batch", Skipped("no such row")), judge("CFG001", "unknown_key", Kept()))
+    )
+    assert (report.verdict, report.exit_code, report.blind) == ("clear", 0, "")
