@@ -46,6 +46,15 @@ def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]
     ), adapted
 
 
+def attach_plain(parts: Assembly) -> Any:
+    """LoRA on the language model's attention, as a stand-in where the configured adapter is refused."""
+    from peft import LoraConfig, get_peft_model
+
+    modules = parts.bare.named_modules()
+    names = [n for n, m in modules if isinstance(m, nn.Linear) and parts.anatomy.part_of(n) == "attention"]
+    return get_peft_model(parts.bare, LoraConfig(target_modules=names))
+
+
 def _takes_anything(model: nn.Module) -> bool:
     import inspect
 

@@ -44,6 +44,7 @@ class Assembly:
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
+        self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
         self.config: Config = load_trusted(Path(config_path), trust=trust)
 
     @cached_property
@@ -163,7 +164,14 @@ class Assembly:
 
         random.seed(0)
         torch.manual_seed(0)
-        return collate([dict(row) for row in rows])
+        batch = collate([dict(row) for row in rows])
+        return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
+
+
+def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """The batch with every id and label at or above `rows` replaced by the last one that has an embedding."""
+    named = ("input_ids", "labels")
+    return {k: v.clamp(max=rows - 1) if k in named and isinstance(v, torch.Tensor) else v for k, v in batch.items()}
 
 
 def load_trusted(path: Path, *, trust: bool) -> Config:

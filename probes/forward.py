@@ -73,8 +73,8 @@ def look_at_forward(parts: Assembly) -> Forward:
         highest_token_id=_highest_id(start),
     )
     if isinstance(seen, Raised) and make_runnable(parts, start):
-        remade = parts.seeded(collate, parts.sample)
-        batch, repairs, seen = repair(parts, remade, parts.seeded(parts.reference, parts.sample) if parts.reference else None)
+        yardstick = parts.seeded(parts.reference, parts.sample) if parts.reference else None
+        batch, repairs, seen = repair(parts, parts.seeded(collate, parts.sample), yardstick)
         facts = msgspec.structs.replace(facts, repairs=repairs)
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")

@@ -14,7 +14,7 @@ from torch import nn
 
 from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
-from probes.adapter import look_at_adapter
+from probes.adapter import attach_plain, look_at_adapter
 from probes.assembly import Assembly
 from probes.calls import read_logits
 from probes.device import redirect_cuda
@@ -22,6 +22,7 @@ from probes.landing import trace_landing
 from probes.memory import measure_need
 from probes.parts import unwrap
 from probes.repair import repair
+from probes.rescue import make_runnable
 from probes.tracing import attempt
 from probes.trainer import measure_accumulation
 
@@ -45,9 +46,12 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
-        return {"adapter": adapter, "learning": reason, "memory": reason}
+        return {"adapter": adapter, "learning": _look_without_adapter(parts, batch, adapter, reason), "memory": reason}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
+    if step is None and make_runnable(parts, batch):
+        batch = _choose_batch(parts)
+        step, _ = _find_step(adapted, inner, adapter, batch)
     if step is None:
         reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
         empty = Learning(
@@ -86,6 +90,31 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         merged_equals_unmerged=_merge(adapted, batch),
     )
     return {"adapter": adapter, "learning": learning, "memory": memory}
+
+
+def _look_without_adapter(
+    parts: Assembly, batch: Mapping[str, Any], adapter: Adapter, reason: Unknown
+) -> Learning | Unknown:
+    """What depends on the model and the Trainer only, with a plain adapter in place of the one that was refused."""
+    plain = attempt(lambda: attach_plain(parts))
+    if isinstance(plain, Raised) or adapter.raised is None:
+        return reason
+    inner = unwrap(plain)[0]
+    step, _ = _find_step(plain, inner, adapter, batch)
+    if step is None:
+        return reason
+    _, reached = _count_gradients(parts, inner, step, checkpointing=False)
+    checkpointed = _try_checkpointing(parts, inner, step, reached)
+    return Learning(
+        training=adapter.raised,
+        census=reason,
+        losses=reason,
+        checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
+        mixed_precision=_try_mixed_precision(parts, plain, step),
+        round_trip=reason,
+        merged_equals_unmerged=reason,
+        accumulation_ratio=measure_accumulation(parts, plain),
+    )
 
 
 def _choose_batch(parts: Assembly) -> dict[str, Any]:
@@ -306,6 +335,8 @@ def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         batch = _choose_batch(parts)
+        if isinstance(attempt(lambda: _logits(parts.bare, batch)), Raised) and make_runnable(parts, batch):
+            batch = _choose_batch(parts)
         saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
         loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
         logits = _logits(loaded, batch)

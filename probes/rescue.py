@@ -1,4 +1,4 @@
-"""Loading a model that does not load as configured, so that one defect does not hide all the others.
+"""Going on with a model that does not load or run as configured, so that one defect does not hide all the others.
 
 The first exception is kept and reported. The model is then loaded with what is missing stood in for, with plain
 attention, or by our loader in place of the user's, and everything else can be looked at in the same run.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import torch
 from torch import nn
 
 from harness.config import Config
@@ -22,6 +24,9 @@ from probes.exports import Exports
 from probes.model import Built, build
 from probes.repository import look_at_repository
 from probes.tracing import describe_error
+
+if TYPE_CHECKING:
+    from probes.assembly import Assembly
 
 
 def load(config: Config, directory: Path) -> tuple[Built, Raised | None]:
@@ -104,3 +109,26 @@ def make_stand_in(name: str) -> Any:
         raise ImportError(f"{name} is not there; it is only stood in for while Preflight looks at the rest")
 
     return type(name, (nn.Module,), {"__init__": refuse})
+
+
+def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
+    """After forward raised on a good batch: bring the weights into one dtype and ids below the embeddings' rows.
+
+    True where anything was changed, so that another try makes sense. What was raised before is reported all the same.
+    """
+    rows = int(parts.bare.get_input_embeddings().weight.shape[0])
+    ids = batch.get("input_ids")
+    has_stray_ids = isinstance(ids, torch.Tensor) and bool((ids >= rows).any())
+    if has_stray_ids:
+        parts.ids_below = rows
+    return _unify_dtypes(parts.bare, parts.image_dtype) or has_stray_ids
+
+
+def _unify_dtypes(model: nn.Module, dtype: torch.dtype) -> bool:
+    """Cast every weight of the model itself to `dtype`; adapters keep theirs. Whether there was anything to cast."""
+    others = [
+        p for name, p in model.named_parameters() if p.is_floating_point() and p.dtype != dtype and "lora_" not in name
+    ]
+    for parameter in others:
+        parameter.data = parameter.data.to(dtype)
+    return bool(others)

@@ -35,7 +35,14 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every row has its own page",
     needs=("collator.batch", "collator.views"),
-    explains=("leaking_image", "unseen_image", "worse_than_guessing"),
+    explains=(
+        "malformed_tiling",  # the tiling that came along with the pages, or stayed behind
+        "placeholder_mismatch",
+        "failing_batch",
+        "leaking_image",
+        "unseen_image",
+        "worse_than_guessing",
+    ),
 )
 
 
