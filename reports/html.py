@@ -96,13 +96,15 @@ def draw_strips(facts: Facts) -> Iterator[Strip]:
     if isinstance(rows, Unknown):
         return
     landings: Mapping[int, Landing] = {}
+    repaired: tuple[str, ...] = ()
     if not isinstance(facts.forward, Unknown) and not isinstance(facts.forward.landing, Unknown):
         landings = {landing.row: landing for landing in facts.forward.landing}
+        repaired = tuple(dict.fromkeys(repair.argument for repair in facts.forward.repairs))
     for index, row in enumerate(rows):
-        yield _draw_strip(row, landings.get(index))
+        yield _draw_strip(row, landings.get(index), repaired)
 
 
-def _draw_strip(row: Row, landing: Landing | None) -> Strip:
+def _draw_strip(row: Row, landing: Landing | None, repaired: tuple[str, ...]) -> Strip:
     length = len(row.roles)
     landed = landing.landed.ljust(length, "0") if landing else "0" * length
     trained = row.trained.ljust(length, "0")
@@ -113,8 +115,10 @@ def _draw_strip(row: Row, landing: Landing | None) -> Strip:
     notes = []
     if landing is None:
         notes.append("Where image features land in this row was not seen.")
+    elif repaired:
+        notes.append(f"forward raised on this batch; the lane was seen after {', '.join(repaired)} had been replaced.")
     if row.marked and len(row.marked) != length:
-        notes.append(f"The placement mask has {len(row.marked)} entries for {length} tokens.")
+        notes.append(f"The placement mask has length {len(row.marked)}, the row {length}.")
     if row.truncated:
         notes.append("This row was cut to max_seq_length.")
     tokens = zip(row.roles, trained, landed, strict=False)

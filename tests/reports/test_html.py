@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fixtures.specimens import HEALTHY, altered, write_row
-from harness.facts import Landing, Unknown
+from harness.facts import Landing, Raised, Repair, Unknown
 from harness.findings import Broken, Crashed, Kept, Severity, Skipped
 from reports import html
 
@@ -102,6 +102,14 @@ def test_a_row_whose_landing_nobody_saw_says_so():
     facts = altered(HEALTHY, {"forward.landing": Unknown(reason="no scatter was seen")})
     assert all("not seen" in strip.notes[0] for strip in html.draw_strips(facts))
     assert not any(run.wrong for strip in html.draw_strips(facts) for run in strip.runs)
+
+
+def test_a_landing_that_was_seen_on_a_repaired_batch_says_so():
+    repair = Repair(argument="images_seq_mask", raised=Raised(type="RuntimeError", message="x"))
+    facts = altered(HEALTHY, {"forward.repairs": (repair,), "collator.batch.rows.0.marked": "1"})
+    strip = next(html.draw_strips(facts))
+    assert "after images_seq_mask had been replaced" in strip.notes[0]
+    assert strip.notes[1] == "The placement mask has length 1, the row 20."
 
 
 @pytest.mark.parametrize("section", ["collator", "forward", "configuration", "environment"])
