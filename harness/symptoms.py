@@ -74,11 +74,19 @@ def list_malformed_tiling(facts: Facts) -> tuple[Delta, ...]:
         if delta.kind in ("shape", "length"):
             return batch.rows_in == batch.rows_out  # a lost row shortens every argument alike
         if delta.kind == "value" and delta.argument not in repaired:
+            if list_moved_rows(collator):
+                return False  # a page that came into another row brought its tiling along
             return collator.seen_tiles == collator.planned_tiles and not isinstance(collator.seen_tiles, Unknown)
         return delta.argument in repaired or not _takes_images(facts)
 
     kinds = ("container", "rank", "shape", "length", "value", "dtype")
     return tuple(d for d in list_deltas(collator, ("tiling", "grid"), kinds) if is_harmful(d))
+
+
+def list_moved_rows(collator: Collator) -> frozenset[int]:
+    """The rows that show another row's page."""
+    views = () if isinstance(collator.views, Unknown) else collator.views
+    return frozenset(v.row for v in views if v.source_row not in (None, v.row))
 
 
 def _takes_images(facts: Facts) -> bool:

@@ -24,9 +24,9 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Collator, Facts, Row, Unknown
+from harness.facts import Facts, Row
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import count_trained, get_rows, is_ahead, squeeze
+from harness.symptoms import count_trained, get_rows, is_ahead, list_moved_rows, squeeze
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -42,7 +42,7 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     batch, rows = known(collator.batch), get_rows(collator.batch)
-    moved = _list_moved(collator)
+    moved = list_moved_rows(collator)
     wrong = []
     for number, row in enumerate(rows):
         # Rows that were lost or sorted carry another row's text by right; whether the page came along is COL013's matter.
@@ -58,11 +58,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
             snippet="labels = [-100] * len(prompt_ids) + target_ids + [eos_id]",
             evidence=show_some(wrong),
         )
-
-
-def _list_moved(collator: Collator) -> frozenset[int]:
-    views = () if isinstance(collator.views, Unknown) else collator.views
-    return frozenset(v.row for v in views if v.source_row not in (None, v.row))
 
 
 def _compare(row: Row, texts: set[str]) -> str:

@@ -22,3 +22,8 @@ def test_other_numbers_are_a_fault_only_where_the_views_are_those_planned(findin
     counts = altered(SICK, {"collator.deltas.0.kind": "value"})
     assert len(findings_of("malformed_tiling", counts)) == 1
     assert findings_of("malformed_tiling", altered(counts, {"collator.planned_tiles": (6, 0)})) == ()
+
+
+def test_a_tiling_that_came_along_with_another_rows_page_is_silent(findings_of):
+    swapped = {"collator.deltas.0.kind": "value", "collator.views.0.source_row": 1}
+    assert findings_of("malformed_tiling", altered(SICK, swapped)) == ()
