@@ -135,9 +135,12 @@ class _Stub(nn.Module):
     """A stand-in for the model: notes the keywords that a task wrapper hands to it."""
 
     def __init__(self) -> None:
+        from transformers import PretrainedConfig
+
         super().__init__()
         self.layer = nn.Linear(2, 2)
-        self.config = {"model_type": "stub", "hidden_size": 2}
+        self.config = PretrainedConfig()  # some wrappers ask it whether outputs are to be tuples
+        self.config.hidden_size = 2
         self.arrived: set[str] = set()
 
     def forward(self, **given: Any) -> Any:
