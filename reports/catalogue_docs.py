@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
+
 from harness import atomic
 from harness.config import EFFECTS, INERT
 from harness.diagnoses import catalogue, find
@@ -60,22 +62,6 @@ def render_table(page: str = "docs/diagnoses.md") -> str:
     for family, modules in groupby(catalogue(), key=lambda module: module.DIAGNOSIS.family):
         lines.append(f"| **{family}** | *{FAMILIES[family]}* | | | |")
         lines += [_render_row(module.DIAGNOSIS, page) for module in modules]
-    return "\n".join(lines)
-
-
-def render_faults() -> str:
-    """The replay corpus: what is planted, the root cause that is found, and what the user sees without Preflight."""
-    # Importing the corpus imports torch, which nothing else here needs.
-    from fixtures.corpus import find_faults
-
-    lines = _start_table("fault", "planted", "found as", "basis", "without Preflight")
-    for fault in find_faults():
-        diagnoses = [module.DIAGNOSIS for name in fault.expects if (module := find(name)) is not None]
-        found = ", ".join(f"{d.code} {d.name}" for d in diagnoses)
-        basis = ", ".join(sorted({d.basis.value for d in diagnoses}))
-        if fault.unplantable:
-            basis = f"{basis}; found in facts, not planted: {fault.unplantable}"
-        lines.append(_join_cells(fault.id, fault.plant, found, basis, fault.symptom))
     return "\n".join(lines)
 
 
@@ -140,7 +126,7 @@ SILENT_FAULTS = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "diagnoses": render_table,
-    "corpus": render_faults,
+    "corpus": render_corpus,
     "exit-codes": render_exit_codes,
     "keys": render_keys,
 }
@@ -226,6 +212,11 @@ def _start_table(*titles: str) -> list[str]:
 
 def _join_cells(*cells: str) -> str:
     return f"| {' | '.join(_escape(cell) for cell in cells)} |"
+
+
+def _shorten(text: str, limit: int = 120) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
 
 
 def _escape(cell: str) -> str:
