@@ -220,7 +220,9 @@ def _shorten(text: str, limit: int = 120) -> str:
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """Nothing in a cell ends it, opens a tag or, outside code, turns bold."""
+    plain = cell if "`" in cell else cell.replace("*", "\\*").replace("<", "&lt;")
+    return plain.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":

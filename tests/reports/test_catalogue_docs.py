@@ -53,3 +53,4 @@ def test_a_block_nobody_generates_is_an_error():
 
 def test_a_cell_cannot_break_its_table():
     assert catalogue_docs._join_cells("a|b", "c\nd") == r"| a\|b | c d |"
+    assert catalogue_docs._join_cells("**kwargs <b>", "`training.*`") == r"| \*\*kwargs &lt;b> | `training.*` |"
