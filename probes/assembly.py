@@ -162,7 +162,10 @@ class Assembly:
         """Collate under a fixed seed, so that two batches differ only where their rows do."""
         import random
 
+        import numpy
+
         random.seed(0)
+        numpy.random.seed(0)
         torch.manual_seed(0)
         batch = collate([dict(row) for row in rows])
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
