@@ -68,14 +68,18 @@ def check(
     waivers: tuple[Waiver, ...] = (),
     progress: Progress = lambda message: None,
     sandbox: Sandbox | None = None,
+    seconds: float | None = None,
 ) -> Report:
     """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
 
+    `seconds` is how long one child may take, SECONDS where it is None.
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
-    facts, timings = look(config, level=level, trust=trust, progress=progress, reading=reading, sandbox=sandbox)
+    facts, timings = look(
+        config, level=level, trust=trust, progress=progress, reading=reading, sandbox=sandbox, seconds=seconds
+    )
     progress("judging")
     with _timed(timings, "judge"):
         judgements = judge_all(derive(facts, only=only), facts)
@@ -90,6 +94,7 @@ def look(
     progress: Progress = lambda message: None,
     reading: bool = False,
     sandbox: Sandbox | None = None,
+    seconds: float | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level."""
     timings: dict[str, float] = {}
@@ -100,7 +105,9 @@ def look(
         facts = read(config, progress=progress, timings=timings)
         if (reason := _forbid(config, facts, trust)) is not None:
             return _without_runs(facts, reason), timings
-        facts = run(config, facts, opened, Path(folder), trust=trust, progress=progress, timings=timings)
+        limits = limit(SECONDS if seconds is None else seconds)
+        place = Path(folder)
+        facts = run(config, facts, opened, place, trust=trust, limits=limits, progress=progress, timings=timings)
     return _look_at_device(facts, level), timings
 
 
@@ -147,15 +154,18 @@ def run(
     folder: Path,
     *,
     trust: bool,
+    limits: Limits,
     progress: Progress,
     timings: dict[str, float],
 ) -> Facts:
     """Run the probes that execute code, each in a child of its own, as many at a time as there are cores."""
 
-    def submit(name: str, target: str) -> Job:
+    def submit(name: str, function: str = "observe") -> Job:
         place = folder / name
         place.mkdir(exist_ok=True)
-        return sandbox.submit(target, {"config_path": str(config.source), "trust": trust, "folder": str(place)})
+        arguments = {"config_path": str(config.source), "trust": trust, "folder": str(place)}
+        progress(f"running: {name if function == 'observe' else function}")
+        return sandbox.submit(f"probes.{name}:{function}", arguments, limits=limits)
 
     endings: dict[str, Any] = {}
     waiting, running = list(CHILDREN), dict[str, Job]()
@@ -163,24 +173,24 @@ def run(
     while waiting or running:
         while waiting and len(running) < cores:
             name = waiting.pop(0)
-            progress(f"running: {name}")
-            running[name] = submit(name, f"probes.{name}:observe")
-        name, job = next(iter(running.items()))
-        for other, candidate in running.items():
-            if candidate.is_done:
-                name, job = other, candidate
-        endings[name] = _collect(job)
+            running[name] = submit(name)
+        name = _await_one(running)
+        endings[name] = _collect(running[name])
         timings[f"run {name}"] = round(endings[name][1], 3)
         del running[name]
         if name == "learning" and isinstance(endings[name][0], dict):
             # The same folder: the adapter that was saved there is loaded again by another process.
-            job = sandbox.submit(
-                "probes.learning:reload",
-                {"config_path": str(config.source), "trust": trust, "folder": str(folder / "learning")},
-            )
-            running["reload"] = job
-            progress("running: reload")
+            running["reload"] = submit("learning", "reload")
     return _gather(facts, endings)
+
+
+def _await_one(running: Mapping[str, Job]) -> str:
+    """The first job that has ended, so that its core is free for another."""
+    while True:
+        for name, job in running.items():
+            if job.is_done:
+                return name
+        time.sleep(0.01)
 
 
 def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
@@ -214,8 +224,8 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
 
 
 def _says_why(round_trip: RoundTrip | Unknown) -> bool:
-    """Whether the first process already knows that the adapter could not be saved."""
-    return isinstance(round_trip, Unknown) and "could not be saved" in round_trip.reason
+    """Whether the first process already knows why no adapter was saved."""
+    return isinstance(round_trip, Unknown) and "was not loaded again" not in round_trip.reason
 
 
 def _collect(job: Job) -> tuple[Any, float]:
@@ -278,13 +288,18 @@ def open_sandbox() -> Sandbox:
     """A sandbox with what the probes need: no accelerator, quiet libraries, most of the machine's memory."""
     return Sandbox(
         preload=PRELOAD,
-        limits=Limits(seconds=SECONDS, memory_bytes=int(0.6 * _physical_memory())),
+        limits=limit(SECONDS),
         environment={
             "CUDA_VISIBLE_DEVICES": "",
             "TRANSFORMERS_VERBOSITY": "error",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         },
     )
+
+
+def limit(seconds: float) -> Limits:
+    """What one child may use: this long, and most of the machine's memory."""
+    return Limits(seconds=seconds, memory_bytes=int(0.6 * _physical_memory()))
 
 
 def _physical_memory() -> int:

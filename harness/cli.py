@@ -71,6 +71,11 @@ def preflight() -> None:
 @click.option("--junit", "junit_path", type=FILE, help="Write the report as JUnit XML.")
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help="How long each child that runs foreign code may take. [default: 600]",
+)
 @click.pass_context
 def check(
     context: click.Context,
@@ -82,10 +87,11 @@ def check(
     junit_path: Path | None,
     only: str,
     waivers: Path | None,
+    seconds: float | None,
 ) -> None:
     """Check the setup in the YAML file CONFIG and print the verdict."""
     config = _load(config_path, trust=trust)
-    report = _check(config, level=level, only=_choose(only), waivers=_read_waivers(waivers))
+    report = _check(config, level=level, only=_choose(only), waivers=_read_waivers(waivers), seconds=seconds)
     _print(report)
     _write(report, json_path=json_path, html_path=html_path, junit_path=junit_path)
     context.exit(report.exit_code)
@@ -312,7 +318,12 @@ def _read_waivers(path: Path | None) -> tuple[Waiver, ...]:
 
 
 def _check(
-    config: Config, *, level: Level = "ran", only: tuple[str, ...] = (), waivers: tuple[Waiver, ...] = ()
+    config: Config,
+    *,
+    level: Level = "ran",
+    only: tuple[str, ...] = (),
+    waivers: tuple[Waiver, ...] = (),
+    seconds: float | None = None,
 ) -> Report:
     from harness.check import check as check_config
     from harness.config import ConfigError
@@ -328,6 +339,7 @@ def _check(
             only=only,
             waivers=waivers,
             progress=progress,
+            seconds=seconds,
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None

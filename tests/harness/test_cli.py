@@ -37,8 +37,8 @@ class Engine(types.ModuleType):
         self.facts = HEALTHY
         self.asked: list[dict] = []
 
-    def check(self, config, *, level, trust, progress, only=(), waivers=()):
-        self.asked.append({"config": config, "level": level, "trust": trust, "only": only})
+    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None):
+        self.asked.append({"config": config, "level": level, "trust": trust, "only": only, "seconds": seconds})
         progress("looking")
         judgements = judge_all(derive(self.facts, only=only), self.facts)
         return Report.build(
@@ -132,6 +132,12 @@ def test_a_report_that_cannot_be_written_still_shows_the_verdict(run, engine, co
     assert result.exit_code == 2
     assert "CLEAR" in result.stdout
     assert "cannot be written" in result.stderr
+
+
+def test_the_time_limit_reaches_the_engine(run, engine, config):
+    run("check", config, "--seconds", "7")
+    run("check", config)
+    assert [asked["seconds"] for asked in engine.asked] == [7, None]
 
 
 def test_level_trust_and_only_reach_the_engine(run, engine, config):
