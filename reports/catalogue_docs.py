@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-import msgspec
-
 from harness import atomic
 from harness.config import EFFECTS, INERT
 from harness.diagnoses import catalogue, find
@@ -212,11 +210,6 @@ def _start_table(*titles: str) -> list[str]:
 
 def _join_cells(*cells: str) -> str:
     return f"| {' | '.join(_escape(cell) for cell in cells)} |"
-
-
-def _shorten(text: str, limit: int = 120) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 4]} ..."
 
 
 def _escape(cell: str) -> str:
