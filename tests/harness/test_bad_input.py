@@ -1,0 +1,161 @@
+"""What nobody should have to hand in: the whole command in a process of its own, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fixtures.corpus.plant import MODELS, write_project
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "from harness.cli import preflight; preflight()"
+REMOTE = "modeling_deepseekocr.py"
+IN_FORWARD = "        if inputs_embeds is None:\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A healthy project with a model directory of its own."""
+    path = write_project(tmp_path, [])
+    shutil.copytree(MODELS / "deepseek_ocr", tmp_path / "model", ignore=shutil.ignore_patterns("__pycache__"))
+    _change(path, lambda document: document["model"].update(base_model="model"))
+    return path
+
+
+def _change(path: Path, change: Callable[[dict], None]) -> None:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+def _spoil(project: Path, *, at_import: str = "", in_forward: str = "") -> None:
+    file = project.parent / "model" / REMOTE
+    source = file.read_text(encoding="utf-8")
+    assert IN_FORWARD in source
+    in_forward = "".join(f"        {line}\n" for line in in_forward.splitlines())
+    file.write_text(at_import + "\n" + source.replace(IN_FORWARD, in_forward + IN_FORWARD, 1), encoding="utf-8")
+
+
+def run(project: Path, *words: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    """`preflight check` with both reports, which must be whole or not there, and no traceback whatever happened."""
+    reports = project.parent / "reports"
+    words = ("check", str(project), "--json", str(reports / "r.json"), "--html", str(reports / "r.html"), *words)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words, "--seconds", str(seconds)],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+        cwd=project.parent,
+        timeout=300,
+        check=False,
+    )
+    said = ended.stdout + ended.stderr
+    assert "Traceback" not in said, said
+    assert len(said) < 50_000
+    assert not (project.parent / "logs").exists()
+    left = {file.name for file in reports.iterdir()} if reports.exists() else set()
+    assert left == (set() if ended.returncode == 2 else {"r.json", "r.html"}), said
+    return ended
+
+
+def codes(project: Path) -> set[str]:
+    report = json.loads((project.parent / "reports" / "r.json").read_text(encoding="utf-8"))
+    return {finding["code"] for finding in report["findings"]}
+
+
+def test_a_missing_file_is_named(tmp_path):
+    ended = run(tmp_path / "nowhere.yaml")
+    assert ended.returncode == 2
+    assert "nowhere.yaml" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: [",
+        "- a\n- b\n",
+        "\x00",
+        "model: {base_model: 3}",
+        "a: &a [*a]\n",
+        "",
+        "!!python/object/apply:os.abort []",
+    ],
+)
+def test_broken_yaml_is_an_error_that_names_the_file(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text, encoding="utf-8")
+    ended = run(path)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "broken.yaml" in ended.stderr
+
+
+def test_an_unknown_model_says_what_was_looked_for(project):
+    _change(project, lambda document: document["model"].update(base_model="nobody/has-this-model"))
+    ended = run(project)
+    assert ended.returncode in (3, 11, 12)
+    assert "nobody/has-this-model" in ended.stdout
+
+
+def test_a_corrupt_image_is_a_finding_with_its_row(project):
+    rows = json.loads((project.parent / "train" / "metadata.json").read_text(encoding="utf-8"))
+    (project.parent / "train" / rows[2]["image_path"]).write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    ended = run(project, "--only", "DAT")
+    assert ended.returncode == 12
+    assert codes(project) == {"DAT002"}
+    assert "2" in ended.stdout and Path(rows[2]["image_path"]).name in ended.stdout
+
+
+def test_code_that_crashes_at_import_is_a_finding(project):
+    _spoil(project, at_import="import ctypes\nctypes.string_at(0)")
+    ended = run(project)
+    assert ended.returncode == 12
+    assert "SEC003" in codes(project)
+    assert "SIGSEGV" in ended.stdout
+
+
+def test_code_that_exits_in_forward_is_a_finding(project):
+    _spoil(project, in_forward="import os\nos._exit(0)")
+    ended = run(project)
+    assert ended.returncode == 12
+    assert "SEC003" in codes(project)
+
+
+def test_code_that_never_returns_is_stopped_after_the_time_that_was_given(project):
+    _spoil(project, in_forward="while True: pass")
+    ended = run(project, seconds=8)
+    assert ended.returncode == 12
+    assert "SEC003" in codes(project)
+    assert "8" in ended.stdout
+
+
+def test_code_that_wants_all_memory_is_a_finding(project):
+    _spoil(project, in_forward="hoard = [bytearray(1 << 30) for _ in range(30)]")
+    ended = run(project)
+    assert ended.returncode == 12
+    assert codes(project) & {"SEC003", "FWD006"}
+
+
+def test_code_that_prints_a_gigabyte_fills_neither_memory_nor_terminal(project):
+    _spoil(project, at_import="import sys\nfor _ in range(1024): sys.stdout.write('spam ' * 200_000)")
+    ended = run(project, "--only", "SEC003,FWD006", seconds=60)
+    assert "spam spam spam spam" not in ended.stdout + ended.stderr
+    assert ended.returncode in (0, 12)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_remote_code_runs_with_trust_only(project, trust):
+    marker = project.parent / "marker"
+    _spoil(project, at_import=f"import pathlib\npathlib.Path({str(marker)!r}).touch()")
+    _change(project, lambda document: document["model"].update(trust_remote_code=False))
+    ended = run(project, *(["--trust"] if trust else []))
+    assert marker.exists() is trust
+    assert ended.returncode in ((0,) if trust else (3, 11, 12))
