@@ -22,13 +22,13 @@ lora:
   target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]
 training:
   output_dir: {output}
-  max_steps: 8
-  per_device_train_batch_size: 2
+  max_steps: 60
+  per_device_train_batch_size: 4
   gradient_accumulation_steps: 1
   learning_rate: 3.0e-3
-  logging_steps: 1
-  save_steps: 4
-  eval_steps: 4
+  logging_steps: 10
+  save_steps: 30
+  eval_steps: 30
   eval_strategy: steps
   remove_unused_columns: false
   report_to: tensorboard
@@ -37,7 +37,8 @@ training:
 data:
   train_path: {train}
   val_path: {val}
-  max_seq_length: 1024
+  max_seq_length: 512
+  preprocessing: {{base_size: 256}}   # the real model's 1024 would only make a miniature slow
 """
 
 
@@ -48,8 +49,8 @@ def prepare(directory: Path) -> Path:
 
     directory = directory.absolute()
     model = Path(fixtures.__file__).parent / "models" / "deepseek_ocr"
-    render_pages(directory / "pages" / "train", count=16, seed=1, kind="lines")
-    render_pages(directory / "pages" / "val", count=4, seed=2, kind="lines")
+    render_pages(directory / "pages" / "train", count=120, seed=1, kind="words")
+    render_pages(directory / "pages" / "val", count=16, seed=2, kind="words")
     path = directory / "preflight.yaml"
     text = _CONFIG.format(
         name=path.name,
