@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +78,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     extra = checkpointed if isinstance(checkpointed, tuple) else ()
     mixed = _try_mixed_precision(parts, adapted, step)
     round_trip_ready = _save(adapted, batch, folder)
+    with _set_back(inner, before):  # the repeated steps may have driven half-precision weights to infinity
+        accumulation = measure_accumulation(parts, adapted)
     learning = Learning(
         training=training,
         census=(*census, *extra),
@@ -86,7 +89,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         round_trip=Unknown(reason="the saved adapter was not loaded again")
         if round_trip_ready is None
         else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
-        accumulation_ratio=measure_accumulation(parts, adapted),
+        accumulation_ratio=accumulation,
         merged_equals_unmerged=_merge(adapted, batch),
     )
     return {"adapter": adapter, "learning": learning, "memory": memory}
@@ -239,6 +242,21 @@ def _repeat(adapted: Any, step: Any) -> tuple[float, ...]:
     return tuple(losses)
 
 
+@contextmanager
+def _set_back(inner: nn.Module, before: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """The trained weights as they were `before`, inside the block."""
+    trained = {name: p.detach().clone() for name, p in inner.named_parameters() if name in before}
+    _fill(inner, before)
+    yield
+    _fill(inner, trained)
+
+
+def _fill(inner: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    for name, parameter in inner.named_parameters():
+        if name in values:
+            parameter.data.copy_(values[name])
+
+
 def _try_mixed_precision(parts: Assembly, adapted: Any, step: Any) -> Any:
     """One step as fp16/bf16 ask for it: autocast, and for fp16 a gradient scaler. Only the exception matters here."""
     training = parts.config.training
@@ -339,7 +357,8 @@ def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
             batch = _choose_batch(parts)
         saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
         loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
-        logits = _logits(loaded, batch)
+        # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
+        logits = _logits(unwrap(loaded)[0], batch)
     expected = set(get_peft_model_state_dict(loaded))
     with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
         written = set(file.keys())
