@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     # The wrapper goes away with this finding's fix, and what it does to the adapter's keys goes with it.
     explains=(
         "failing_batch",
+        "failing_step",
         "unseen_image",
         "unheard_text",
         "wrapped_before_adapter",
