@@ -25,12 +25,16 @@ class Unknown(Fact):
 
 
 class Site(Fact):
-    """A place in somebody's source: `file` relative to its root, 1-based `line`, the stripped `code`, and what it is."""
+    """A place in somebody's source: `file` relative to its root, 1-based `line`, the stripped `code`, and what it is.
+
+    `runs` says whether importing, loading or calling the model gets there; None where nobody asked.
+    """
 
     file: str
     line: int
     code: str
     kind: str = ""
+    runs: bool | None = None
 
 
 class Raised(Fact):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from harness.facts import Site
 from probes.source import Source, get_text_argument
 
@@ -44,7 +46,7 @@ _ALWAYS_RUN = ("__init__", "__new__", "forward", "__call__", "from_pretrained")
 
 
 def find_hazards(source: Source) -> Iterator[Site]:
-    """Suspicious calls. Network clients count only where loading the model or its forward would run them."""
+    """Suspicious calls, each with whether loading the model or its forward gets there. Network clients count only then."""
     for call, function in _find_placed_calls(source):
         name = source.full_name(call.func)
         if name is None:
@@ -57,7 +59,8 @@ def find_hazards(source: Source) -> Iterator[Site]:
         if kind is None and name in ("open", "io.open") and set(_mode(call, 1)) & set("wax+"):
             kind = "writes a file"
         if kind is not None:
-            yield source.site(call, kind)
+            reached = function is None or function in _ALWAYS_RUN
+            yield msgspec.structs.replace(source.site(call, kind), runs=reached)
 
 
 def find_device_sites(source: Source) -> Iterator[Site]:

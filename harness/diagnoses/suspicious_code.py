@@ -45,8 +45,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not sites:
         return
     deeds = ", ".join(dict.fromkeys(site.kind or "does something unusual" for site in sites))
+    runs = any(site.runs is not False for site in sites)
+    when = "" if runs else " Neither loading nor forward gets there; the model's helper methods do."
     yield DIAGNOSIS.finding(
-        f"The model's own code has {len(sites)} place(s) that a model should not need: it {deeds}.",
+        f"The model's own code has {len(sites)} place(s) that a model should not need: it {deeds}.{when}",
+        severity=None if runs else Severity.NOTE,
         evidence=show_some(f"{site.kind}: {show_site(site)}" for site in sites),
         fix="Read these lines before you trust the repository; if they are harmless, waive this finding and say why.",
     )
