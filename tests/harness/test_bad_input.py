@@ -138,7 +138,7 @@ def test_code_that_never_returns_is_stopped_after_the_time_that_was_given(projec
 
 
 def test_code_that_wants_all_memory_is_a_finding(project):
-    _spoil(project, in_forward="hoard = [bytearray(1 << 30) for _ in range(30)]")
+    _spoil(project, in_forward="hoard = bytearray(30 << 30)")
     ended = run(project)
     assert ended.returncode == 12
     assert codes(project) & {"SEC003", "FWD006"}

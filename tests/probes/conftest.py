@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from fixtures.corpus.plant import write_project
 from harness.config import Config, build_config
+from probes.assembly import Assembly
 from probes.exports import Exports
 
 
@@ -48,3 +50,21 @@ def configure(tmp_path: Path) -> Callable[..., Config]:
         return build_config(complete, source=tmp_path / "config.yaml")
 
     return build
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The YAML file of a healthy project on the miniature; nobody may write into it."""
+    return write_project(tmp_path_factory.mktemp("project"), [])
+
+
+@pytest.fixture(scope="session")
+def assemble(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Assembly]:
+    """A new Assembly of the healthy project, in this process, for a test that changes its parts."""
+    return lambda: Assembly(project, trust=True, folder=tmp_path_factory.mktemp("assembly"))
+
+
+@pytest.fixture(scope="session")
+def healthy(assemble: Callable[[], Assembly]) -> Assembly:
+    """One Assembly for all tests that only look."""
+    return assemble()
