@@ -394,6 +394,7 @@ class Collator(Fact):
     starts_with_bos: bool | Unknown = True  # what the reference does
     mixed_rows: Raised | Literal["ok"] | Unknown = "ok"  # a batch in which one row has no image
     mixed_swaps: tuple[int, ...] = ()  # rows of that batch that got another row's page
+    swallowed_rows: int | Unknown = 0  # rows that vanished, without an exception, because their page does not exist
     safe_length: int | Unknown = 0  # the smallest max_seq_length that cuts no image token, over all rows
 
 

@@ -17,7 +17,7 @@ def describe(batch: Mapping[str, Any], *, rows: Sequence[Mapping[str, Any]], rea
     ids = batch.get("input_ids")
     return Batch(
         rows_in=len(rows),
-        rows_out=_count_rows(batch),
+        rows_out=count_rows(batch),
         keys=tuple(batch),
         leaves=tuple(leaf for key, value in batch.items() for leaf in describe_leaves(key, value)),
         rows=read.read(batch, rows) if isinstance(ids, torch.Tensor) and ids.dim() == 2 else _no_rows(ids),
@@ -29,7 +29,8 @@ def _no_rows(ids: object) -> Unknown:
     return Unknown(reason=f"the batch has {seen}; rows can be read from a [B, S] tensor only")
 
 
-def _count_rows(batch: Mapping[str, Any]) -> int:
+def count_rows(batch: Mapping[str, Any]) -> int:
+    """The rows of a batch: those of `input_ids`, else of its longest entry."""
     ids = batch.get("input_ids")
     if isinstance(ids, torch.Tensor | list | tuple):
         return len(ids)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from harness.facts import Batch, Collator, PixelView, Raised, Unknown
 from harness.families import Family
 from probes.assembly import Assembly
-from probes.batches import RowReader, compare, describe
+from probes.batches import RowReader, compare, count_rows, describe
 from probes.pixels import compare_views, count_views
 from probes.processor import record_image_calls
 from probes.tracing import attempt
@@ -59,6 +59,7 @@ def look_at_collator(parts: Assembly) -> Collator:
             expected_prompt=reason,
             starts_with_bos=reason,
             mixed_rows=reason,
+            swallowed_rows=reason,
             safe_length=reason,
         )
     pickles, pickle_error = _try_pickling(parts.collate)
@@ -85,6 +86,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         else Unknown(reason=UNDECLARED),
         mixed_rows=mixed,
         mixed_swaps=swapped,
+        swallowed_rows=_count_swallowed(parts, rows),
         safe_length=_measure_safe_length(parts)
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
@@ -160,6 +162,13 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     if isinstance(marked, torch.Tensor) and marked.dim() == 2 and len(marked) != len(mixed):
         swapped = (0, 1)
     return "ok", swapped
+
+
+def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Rows missing from a batch in which one page does not exist; 0 where the collator raises, as it should."""
+    lost = {**rows[0], "image_path": str(Path(str(rows[0]["image_path"])).with_name("no such page.png"))}
+    ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [rows[0], lost])))
+    return 0 if isinstance(ended, Raised) else max(2 - ended, 0)
 
 
 def _loses_placeholders(batch: Batch, expected: Batch | Unknown) -> bool:

@@ -1,7 +1,8 @@
 """The collator returns fewer rows than it was given.
 
 ## What it does
-Counts rows in and rows out. Rows packed into one long sequence are not dropped: their tokens are all there.
+Counts rows in and rows out, also of a batch in which one page does not exist: there an exception is right. Rows packed
+into one long sequence are not dropped: their tokens are all there.
 
 ## Why it matters
 A collator that catches exceptions and goes on loses the very rows that are hard: large pages, long texts, odd
@@ -42,17 +43,22 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     batch = known(collator.batch)
-    if batch.rows_out == batch.rows_in or _is_packed(collator, batch):
+    if _is_packed(collator, batch):
+        return
+    if batch.rows_out != batch.rows_in:
+        seen = f"The collator was given {batch.rows_in} rows and returned {batch.rows_out}."
+        counted = f"rows in: {batch.rows_in}, rows out: {batch.rows_out}"
+    elif not isinstance(collator.swallowed_rows, Unknown) and collator.swallowed_rows:
+        seen = "The collator leaves a row out, without a word, when its page cannot be opened; expected an exception."
+        counted = f"rows in: 2, one of them without its page, rows out: {2 - collator.swallowed_rows}"
+    else:
         return
     swallowed = () if isinstance(facts.subject, Unknown) else facts.subject.swallowed_exceptions
     yield DIAGNOSIS.finding(
-        f"The collator was given {batch.rows_in} rows and returned {batch.rows_out}.",
+        seen,
         fix="Let the exception through instead of going on to the next row.",
         evidence=show_some(
-            [
-                f"rows in: {batch.rows_in}, rows out: {batch.rows_out}",
-                *(f"an exception is swallowed at {s.file}:{s.line}: {s.code}" for s in swallowed),
-            ]
+            [counted, *(f"an exception is swallowed at {s.file}:{s.line}: {s.code}" for s in swallowed)]
         ),
     )
 

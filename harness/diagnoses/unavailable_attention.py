@@ -48,7 +48,9 @@ _PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn
 def applies(facts: Facts) -> bool:
     if isinstance(facts.configuration, Unknown):
         return True
-    return bool(facts.configuration.attn_implementation) and "model" not in facts.configuration.replaced_parts
+    # A loader of the user's own may choose by itself; then the key is one that changes nothing.
+    ignored = any(key.path == "model.attn_implementation" for key in facts.configuration.ineffective_keys)
+    return bool(facts.configuration.attn_implementation) and not ignored
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

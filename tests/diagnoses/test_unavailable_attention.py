@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY, altered
 from fixtures.specimens.unavailable_attention import HEALTHY as FLASH
 from fixtures.specimens.unavailable_attention import SICK
-from harness.facts import Card
+from harness.facts import Card, KeyFact
 
 
 def test_sdpa_is_reported_where_the_code_declares_only_others(findings_of):
@@ -26,3 +26,10 @@ def test_an_old_card_is_reported_with_its_capability(findings_of):
 
 def test_a_machine_without_cards_says_nothing_against_flash_attention(findings_of):
     assert findings_of("unavailable_attention", altered(FLASH, {"environment.cards": ()})) == ()
+
+
+def test_a_loader_of_ones_own_is_held_to_the_key_that_it_reads(findings_of):
+    own = {"configuration.replaced_parts": ("model",)}
+    assert len(findings_of("unavailable_attention", altered(SICK, own))) == 1
+    ignored = {**own, "configuration.ineffective_keys": (KeyFact(path="model.attn_implementation"),)}
+    assert findings_of("unavailable_attention", altered(SICK, ignored)) == ()
