@@ -71,6 +71,16 @@ def test_a_planted_fault_is_found_as_exactly_its_root_causes(fault, tmp_path, sa
     assert {finding.basis for finding in findings} <= known_by
 
 
+def test_an_auto_class_that_exists_is_as_unregistered_as_one_that_does_not(tmp_path):
+    project = write_project(tmp_path, ["chain-01"])
+    loader = tmp_path / "chain_01.py"
+    source = loader.read_text(encoding="utf-8")
+    loader.write_text(source.replace("AutoModelForVision2Seq", "AutoModelForCausalLM"), encoding="utf-8")
+    findings = check(load_config(project), level="read", trust=True).findings
+    assert [finding.name for finding in findings] == ["unregistered_auto_class"]
+    assert "AutoModelForCausalLM" in findings[0].summary
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [f for f in PLANTABLE if f.level == "read"], ids=get_id)
 def test_running_adds_no_second_cause_to_what_reading_found(fault, tmp_path, sandbox):
