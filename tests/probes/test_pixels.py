@@ -152,3 +152,12 @@ def test_views_that_are_not_blank_are_counted_by_row():
     pixels = [(torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)), (torch.ones(2, 3, 4, 4), torch.ones(1, 3, 4, 4))]
     assert count_views({"pixels": pixels}, roles=ROLES, rows=2) == (1, 3)
     assert count_views({}, roles=ROLES, rows=2) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["NEAREST", "BILINEAR", "BICUBIC", "LANCZOS"])
+def test_a_squashed_page_does_not_read_as_another_normalisation(name):
+    side = 250  # not a multiple of the size at which views are compared
+    squashed = prepare(PAGES[0].resize((side, side), Image.Resampling[name]))
+    (view,) = explain(squashed)
+    assert view.geometry == "squashed"
+    assert view.mean == pytest.approx(HALF, abs=0.02) and view.std == pytest.approx(HALF, abs=0.02)
