@@ -13,12 +13,15 @@ from harness.config import Config
 from harness.facts import Adapter, Raised, Target, Unknown
 from harness.training.adapter import attach
 from probes.assembly import Assembly
+from probes.calls import Batch, read_signature, record_keywords
 from probes.parts import Anatomy, unwrap
 from probes.tracing import attempt
+from probes.trainer import LOSS_KEYWORD, adds_loss_keyword
 
 
-def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]:
-    """The Adapter facts, and the adapted model or None. `keys` are the batch's."""
+def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
+    """The Adapter facts, and the adapted model or None."""
+    keys = tuple(batch)
     model, bare, anatomy = parts.model, parts.bare, parts.anatomy
     names_before = tuple(name for name, module in bare.named_modules() if _can_carry(module))
     accepted = set(parts.forward_names) if not _takes_anything(bare) else None
@@ -26,8 +29,17 @@ def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]
     adapted: Any = attempt(lambda: attach(model, parts.config))
     if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
-        task = parts.config.lora.task_type
-        return Adapter(raised=adapted, task_type=task, targets=targets, fitting_task_types=fitting), None
+        task = parts.config.lora.task_type if parts.config.subject.peft is None else None
+        added: Any = attempt(lambda: inject(task, keys))
+        given = () if isinstance(added, Raised) else added
+        return Adapter(
+            raised=adapted,
+            task_type=task,
+            injected=given,
+            rejected=tuple(k for k in given if accepted is not None and k not in accepted),
+            targets=targets,
+            fitting_task_types=fitting,
+        ), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))
     injected = inject(task_type, keys)
@@ -43,7 +55,22 @@ def look_at_adapter(parts: Assembly, keys: Sequence[str]) -> tuple[Adapter, Any]
         key_example=next((n for n, _ in adapted.named_parameters() if "lora_" in n), ""),
         inside_wrapper=_wraps_a_wrapper(adapted),
         on_tied_weights=_find_tied(inner),
+        loss_keyword=_find_loss_keyword(adapted, inner, batch),
     ), adapted
+
+
+def _find_loss_keyword(adapted: Any, inner: nn.Module, batch: Batch) -> str | None:
+    """The keyword with which Trainer scales the loss, if a wrapper invites it and hands it on to a forward without it.
+
+    Trainer adds it to the calls of a model whose forward takes `**kwargs`, and a wrapper's often does.
+    """
+    wrapper = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
+    if not read_signature(wrapper).accepts_any_keyword or read_signature(inner).accepts(LOSS_KEYWORD):
+        return None
+    if not adds_loss_keyword(adapted):
+        return None
+    arrived = record_keywords(inner, lambda: adapted(**batch, **{LOSS_KEYWORD: torch.tensor(1)}))
+    return LOSS_KEYWORD if arrived is not None and LOSS_KEYWORD in arrived else None
 
 
 def attach_plain(parts: Assembly) -> Any:
@@ -90,6 +117,10 @@ def count_targets(asked: Any, names: Sequence[str], anatomy: Anatomy) -> tuple[T
     if asked is None:
         return Unknown(reason="target_modules is not given; PEFT chooses by model type")
     if isinstance(asked, str):
+        try:
+            re.compile(asked)
+        except re.error as error:
+            return Unknown(reason=f"target_modules {asked!r} is not a regular expression: {error}")
         return (Target(name=asked, hits=_tally((n for n in names if _matches_pattern(asked, n)), anatomy)),)
     return tuple(
         Target(name=name, hits=_tally((n for n in names if n == name or n.endswith("." + name)), anatomy))

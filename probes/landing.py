@@ -46,12 +46,10 @@ class Trace:
 
 @contextmanager
 def trace_landing(model: nn.Module, anatomy: Anatomy) -> Iterator[Trace]:
-    """Hook one forward of `model`. Raises LookupError where the decoder blocks cannot be told."""
-    if anatomy.layers is None:
-        raise LookupError("the model's decoder blocks could not be found beside its embeddings")
+    """Hook one forward of `model`. Where its decoder blocks cannot be told, nothing is seen to enter."""
     trace = Trace()
     modules = dict(model.named_modules())
-    block = modules[anatomy.layers + ".0"]
+    first = [modules[anatomy.layers + ".0"]] if anatomy.layers is not None else []
 
     def note_embedding(module: nn.Module, args: Any, output: torch.Tensor) -> None:
         if trace.entered is None:
@@ -77,7 +75,7 @@ def trace_landing(model: nn.Module, anatomy: Anatomy) -> Iterator[Trace]:
 
     handles = [
         modules[anatomy.embedding].register_forward_hook(note_embedding),
-        block.register_forward_pre_hook(note_entry, with_kwargs=True),
+        *(block.register_forward_pre_hook(note_entry, with_kwargs=True) for block in first),
         *(
             module.register_forward_hook(note_expert(name))
             for name, module in modules.items()
@@ -127,6 +125,8 @@ def read_landing(
     scatter of its own. Unknown where the model changes the sequence's length, or mixes positions before its first block.
     """
     ids: torch.Tensor = batch["input_ids"]
+    if anatomy.layers is None:
+        return Unknown(reason="the model's decoder blocks could not be found beside its embeddings")
     if trace.embedded is None or trace.entered is None:
         return Unknown(reason="the model never embedded its input_ids, or stopped before its first decoder block")
     if trace.embedded.shape != trace.entered.shape:

@@ -20,16 +20,22 @@ _OUR_PACKAGES = ("harness", "probes", "reports")
 
 
 def attempt(run: Callable[[], T]) -> T | Raised:
-    """Run foreign code; what it raises is a fact. The one door at which probes catch everything."""
+    """Run foreign code; what it raises is a fact. The one door at which probes catch everything.
+
+    `sys.exit` too: a script that parses its command line when it is imported ends like that.
+    """
     try:
         return run()
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return describe_error(error)
 
 
 def describe_error(error: BaseException) -> Raised:
     """The fact of an exception. Its message is cut at 600 characters: some quote a whole module tree."""
-    message = str(error)
+    try:
+        message = str(error)
+    except Exception as second:  # noqa: BLE001 (the text of an exception is foreign code as well)
+        message = f"(its text could not be made: {type(second).__name__})"
     return Raised(
         type=type(error).__name__,
         message=message if len(message) <= 600 else message[:600] + " ...",
