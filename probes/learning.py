@@ -43,7 +43,7 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
 def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
     batch = _choose_batch(parts)
-    adapter, adapted = look_at_adapter(parts, tuple(batch))
+    adapter, adapted = look_at_adapter(parts, batch)
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
@@ -79,7 +79,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     mixed = _try_mixed_precision(parts, adapted, step)
     round_trip_ready = _save(adapted, batch, folder)
     with _set_back(inner, before):  # the repeated steps may have driven half-precision weights to infinity
-        accumulation = measure_accumulation(parts, adapted)
+        accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
     learning = Learning(
         training=training,
         census=(*census, *extra),

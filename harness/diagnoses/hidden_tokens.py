@@ -59,7 +59,7 @@ def _describe(row: Row, pads_with_eos: bool) -> str:
     if not row.attended:
         return ""
     hidden = {role: row.count(role) - row.count(role, row.attended) for role in NAMES}
-    if pads_with_eos and not row.count("e", row.trained):
+    if pads_with_eos and row.count("t", row.trained) and not row.count("e", row.trained):
         hidden["e"] = 0  # pad and EOS share an id, and labels lose the EOS as well: that is one cause, and PRC004
     front = len(row.roles) - len(row.roles.lstrip("."))
     shown = row.attended[:front].count("1") if front < len(row.roles) else 0
