@@ -233,10 +233,23 @@ def _collect(job: Job) -> tuple[Any, float]:
     match job.result():
         case Returned(value=value, seconds=seconds):
             return value, seconds
-        case Raised(type=kind, message=message, seconds=seconds):
-            return Unknown(reason=f"{kind.rpartition('.')[2]}: {message}"), seconds
+        case Raised(seconds=seconds) as raised:
+            reason = f"{raised.type.rpartition('.')[2]}: {raised.message}"
+            return Unknown(reason=reason, failed=_is_ours(raised)), seconds
         case Died(reason=reason, seconds=seconds):
             return Unknown(reason=f"foreign code died: the process {reason}"), seconds
+
+
+_ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not
+_HERE = Path(__file__).resolve().parents[1]
+
+
+def _is_ours(raised: Raised) -> bool:
+    """Whether an exception comes from a line of Preflight's own that did not mean to raise it."""
+    if raised.type in _ON_PURPOSE or raised.type.startswith("harness.") or not raised.frames:
+        return False
+    last = Path(raised.frames[-1].file)
+    return any(last.is_relative_to(_HERE / package) for package in ("harness", "probes"))
 
 
 def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
@@ -271,7 +284,7 @@ def _guard(probe: Callable[[], Fact]) -> Fact:
     try:
         return probe()
     except Exception as error:  # noqa: BLE001
-        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}")
+        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}", failed=True)
 
 
 @contextmanager

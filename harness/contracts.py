@@ -65,7 +65,7 @@ def judge(contract: Contract, facts: Facts) -> Outcome:
         return applies
     for path in contract.diagnosis.needs:
         if unknown := facts.unknown_on(path):
-            return Skipped(unknown.reason)
+            return Crashed(unknown.reason) if unknown.failed else Skipped(unknown.reason)
     # One of the two doors: whatever our own judging does, it must end as an outcome and never as a pass.
     try:
         excuse = getattr(contract.module, "excuse", None)

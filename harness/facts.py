@@ -19,9 +19,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
 
 
 class Unknown(Fact):
-    """What could not be found out, and why. The reason is shown to the user word for word."""
+    """What could not be found out, and why. The reason is shown to the user word for word.
+
+    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip.
+    """
 
     reason: str
+    failed: bool = False
 
 
 class Site(Fact):
@@ -438,7 +442,6 @@ class Wrapper(Fact):
     dropped: tuple[str, ...] = ()
     same_outputs: bool | Unknown = True
     shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
-    loss_keyword: str | None = None  # what Trainer will add to every call, the wrapper passes on and the model refuses
 
 
 class Forward(Fact):
@@ -489,6 +492,7 @@ class Adapter(Fact):
     key_example: str = ""
     inside_wrapper: bool = False  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
     on_tied_weights: tuple[str, ...] = ()
+    loss_keyword: str | None = None  # what Trainer will add to every call, a wrapper hands on and forward does not take
 
 
 class Census(Fact):

@@ -67,3 +67,31 @@ def read_signature(model: nn.Module) -> Signature:
             if p.name != "self"
         ),
     )
+
+
+class _Recorded(Exception):
+    """Leaves a forward as soon as its keywords are known."""
+
+
+def record_keywords(model: nn.Module, run: Any) -> set[str] | None:
+    """The keywords that reach `model.forward` while `run()` runs, None if it is never reached. Nothing is computed."""
+    seen: set[str] | None = None
+    names = [p for p in inspect.signature(type(model).forward).parameters if p != "self"]
+
+    def recorder(*args: Any, **kwargs: Any) -> Any:
+        nonlocal seen
+        given = {name for name, value in kwargs.items() if value is not None}
+        seen = {*names[: len(args)], *given}
+        raise _Recorded
+
+    original = model.__dict__.get("forward")
+    model.forward = recorder
+    try:
+        with torch.no_grad():
+            attempt(run)  # what lies around forward is foreign and may also raise before it gets there
+    finally:
+        if original is None:
+            del model.forward
+        else:
+            model.forward = original
+    return seen

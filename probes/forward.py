@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +14,13 @@ from torch import nn
 from harness.facts import Forward, Raised, Site, Unknown, Wrapper
 from probes.assembly import Assembly
 from probes.behaviour import TOLERANCE, look_at_behaviour
-from probes.calls import Batch, Seen, call, read_logits, read_signature
+from probes.calls import Batch, Seen, call, read_logits, read_signature, record_keywords
 from probes.collator import UNDECLARED
 from probes.device import Redirect, redirect_cuda
 from probes.landing import read_landing
 from probes.repair import repair
 from probes.rescue import make_runnable
 from probes.tracing import attempt
-from probes.trainer import LOSS_KEYWORD, adds_loss_keyword
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -158,49 +156,7 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
         dropped=dropped,
         shared_names=shared,
         same_outputs=_compare_outputs(model, bare, batch) if not dropped else False,
-        loss_keyword=_find_loss_keyword(model, bare, batch),
     )
-
-
-def _find_loss_keyword(model: nn.Module, bare: nn.Module, batch: Any) -> str | None:
-    """The keyword with which Trainer scales the loss, if this wrapper invites it and hands it on to a model without it.
-
-    Trainer adds it to the calls of a model whose forward takes `**kwargs`, and a wrapper's often does.
-    """
-    if not read_signature(model).accepts_any_keyword or read_signature(bare).accepts(LOSS_KEYWORD):
-        return None
-    if not isinstance(batch, Mapping) or not adds_loss_keyword(model):
-        return None
-    arrived = record_keywords(bare, lambda: model(**batch, **{LOSS_KEYWORD: torch.tensor(1)}))
-    return LOSS_KEYWORD if arrived is not None and LOSS_KEYWORD in arrived else None
-
-
-class _Recorded(Exception):
-    """Leaves a forward as soon as its keywords are known."""
-
-
-def record_keywords(model: nn.Module, run: Any) -> set[str] | None:
-    """The keywords that reach `model.forward` while `run()` runs, None if it is never reached. Nothing is computed."""
-    seen: set[str] | None = None
-    names = [p for p in inspect.signature(type(model).forward).parameters if p != "self"]
-
-    def recorder(*args: Any, **kwargs: Any) -> Any:
-        nonlocal seen
-        given = {name for name, value in kwargs.items() if value is not None}
-        seen = {*names[: len(args)], *given}
-        raise _Recorded
-
-    original = model.__dict__.get("forward")
-    model.forward = recorder
-    try:
-        with torch.no_grad():
-            attempt(run)  # what lies around forward is foreign and may also raise before it gets there
-    finally:
-        if original is None:
-            del model.forward
-        else:
-            model.forward = original
-    return seen
 
 
 def _find_shared(model: nn.Module) -> tuple[tuple[str, str], ...]:

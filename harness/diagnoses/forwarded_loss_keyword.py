@@ -37,7 +37,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="Trainer adds no keyword that a wrapper hands on to a model without it",
-    needs=("forward",),
+    needs=("forward", "adapter"),
     explains=("failing_step",),
 )
 
@@ -47,12 +47,12 @@ def applies(facts: Facts) -> bool:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper = known(facts.forward).wrapper
-    if wrapper is None or wrapper.loss_keyword is None:
+    wrapper, keyword = known(facts.forward).wrapper, known(facts.adapter).loss_keyword
+    if wrapper is None or keyword is None:
         return
     yield DIAGNOSIS.finding(
-        f"Trainer will call {wrapper.class_name} with `{wrapper.loss_keyword}`, which it hands on to "
-        f"{wrapper.inner_class}; that forward does not take it.",
-        evidence=(f"{wrapper.class_name}.forward takes **kwargs, so Trainer adds `{wrapper.loss_keyword}`",),
+        f"Trainer will call {wrapper.class_name} with `{keyword}`, which it hands on to {wrapper.inner_class}; that "
+        "forward does not take it.",
+        evidence=(f"{wrapper.class_name}.forward takes **kwargs, so Trainer adds `{keyword}`",),
         fix=f"Leave {wrapper.class_name} out, or name its parameters in place of **kwargs.",
     )
