@@ -121,9 +121,11 @@ def _look_without_adapter(
 
 
 def _choose_batch(parts: Assembly) -> dict[str, Any]:
+    """The sampled rows; of a model that had to be cut, one row, because a step of it takes many seconds."""
+    rows = parts.sample[:1] if parts.built.cut else parts.sample
     if parts.reference is not None:
-        return dict(parts.seeded(parts.reference, parts.sample))
-    batch, _, seen = repair(parts, parts.seeded(parts.collate, parts.sample), None)
+        return dict(parts.seeded(parts.reference, rows))
+    batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
     if isinstance(seen, Raised):
         raise ValueError(f"forward raised {seen.type}: {seen.message}")
     return batch
