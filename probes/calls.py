@@ -56,6 +56,14 @@ def read_logits(output: Any) -> torch.Tensor | None:
     return found if isinstance(found, torch.Tensor) else None
 
 
+def read_loss(output: Any) -> Any:
+    """The loss of any output a model returns: key, attribute, or a tuple's first item if it is a number; None without."""
+    if isinstance(output, Mapping):
+        return output.get("loss")
+    first = output[0] if isinstance(output, tuple) and output else None
+    return getattr(output, "loss", first if isinstance(first, torch.Tensor) and first.dim() == 0 else None)
+
+
 def read_signature(model: nn.Module) -> Signature:
     """Forward's parameters as `inspect` sees them."""
     kinds = {kind: kind.name.lower() for kind in inspect._ParameterKind}

@@ -14,7 +14,7 @@ from torch import nn
 from harness.facts import Forward, Raised, Site, Unknown, Wrapper
 from probes.assembly import Assembly
 from probes.behaviour import TOLERANCE, look_at_behaviour
-from probes.calls import Batch, Seen, call, read_logits, read_signature, record_keywords
+from probes.calls import Batch, Seen, call, read_logits, read_loss, read_signature, record_keywords
 from probes.collator import UNDECLARED
 from probes.device import Redirect, redirect_cuda
 from probes.landing import read_landing
@@ -78,13 +78,12 @@ def look_at_forward(parts: Assembly) -> Forward:
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
         return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason)
     no_logits = Unknown(reason="forward returned no logits")
-    loss = getattr(seen.output, "loss", None)
     return msgspec.structs.replace(
         facts,
         landing=read_landing(
             bare, parts.anatomy, batch, seen.trace, image_token_id=getattr(parts.reference, "image_token_id", None)
         ),
-        loss=_read_loss(loss),
+        loss=_describe_loss(read_loss(seen.output)),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         behaviour=no_logits
         if seen.logits is None
@@ -102,7 +101,7 @@ def _end(model: nn.Module, bare: nn.Module, batch: Any, seen: Seen | Raised | No
     return seen if isinstance(seen, Raised) else "ok"
 
 
-def _read_loss(loss: Any) -> float | Unknown:
+def _describe_loss(loss: Any) -> float | Unknown:
     if not isinstance(loss, torch.Tensor):
         return Unknown(reason="forward returned no loss")
     value = float(loss)

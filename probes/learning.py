@@ -17,7 +17,7 @@ from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from probes.adapter import attach_plain, look_at_adapter
 from probes.assembly import Assembly
-from probes.calls import read_logits
+from probes.calls import read_logits, read_loss
 from probes.device import redirect_cuda
 from probes.landing import trace_landing
 from probes.memory import measure_need
@@ -144,8 +144,7 @@ def _find_step(
     for target in dict.fromkeys((adapted, getattr(adapted, "base_model", adapted), inner)):
 
         def step(target: Any = target) -> torch.Tensor:
-            output = target(**batch)
-            loss = output["loss"] if isinstance(output, Mapping) else getattr(output, "loss", output[0])
+            loss = read_loss(target(**batch))
             if not isinstance(loss, torch.Tensor):
                 raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
             return loss

@@ -7,7 +7,7 @@ from torch import nn
 
 from fixtures.toys import Toy, make_batch
 from harness.facts import Raised, Unknown
-from probes.calls import Seen, call, read_logits, read_signature, watch
+from probes.calls import Seen, call, read_logits, read_loss, read_signature, watch
 from probes.landing import read_landing
 from probes.parts import read_anatomy
 
@@ -24,6 +24,15 @@ def test_logits_are_found_as_attribute_key_or_first_tensor_of_that_rank():
     assert read_logits((torch.tensor(1.0),)) is None
     assert read_logits(None) is None
     assert read_logits({"logits": "many"}) is None
+
+
+def test_the_loss_is_found_as_key_attribute_or_first_item():
+    loss = torch.tensor(2.0)
+    outputs = [{"loss": loss, "logits": LOGITS}, types.SimpleNamespace(loss=loss), (loss, LOGITS)]
+    assert all(read_loss(output) is loss for output in outputs)
+    assert read_loss({"logits": LOGITS}) is None
+    assert read_loss((LOGITS,)) is None
+    assert read_loss(types.SimpleNamespace(logits=LOGITS)) is None
 
 
 def test_a_signature_says_what_forward_names():
