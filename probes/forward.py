@@ -22,6 +22,8 @@ from probes.repair import repair
 from probes.rescue import make_runnable
 from probes.tracing import attempt
 
+TOKENIZED_ROWS = 1000  # about a second
+
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Forward facts as builtins."""
@@ -68,7 +70,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         given=_end(model, bare, given, seen if untouched and start is given else None),
         reference=_end(bare, bare, reference, seen if untouched and start is reference else None),
         repairs=repairs,
-        highest_token_id=_highest_id(start),
+        highest_token_id=_find_highest_id(parts, start, reference),
     )
     if isinstance(seen, Raised) and make_runnable(parts, start):
         yardstick = parts.seeded(parts.reference, parts.sample) if parts.reference else None
@@ -194,6 +196,13 @@ def _count_dtypes(parts: Assembly) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _highest_id(batch: Batch) -> int | Unknown:
-    ids = batch.get("input_ids")
-    return int(ids.max()) if isinstance(ids, torch.Tensor) and ids.numel() else Unknown(reason="no input_ids tensor")
+def _find_highest_id(parts: Assembly, *batches: Any) -> int | Unknown:
+    """The highest token id in these batches and in the texts of the rows, most of which are in no batch."""
+    tensors = [batch.get("input_ids") for batch in batches if isinstance(batch, Mapping)]
+    found = [int(ids.max()) for ids in tensors if isinstance(ids, torch.Tensor) and ids.numel()]
+    if not found:
+        return Unknown(reason="no input_ids tensor")
+    texts = [str(row.get("text", "")) for row in parts.rows[:TOKENIZED_ROWS]]
+    encoded = attempt(lambda: [parts.tokenizer.encode(text, add_special_tokens=False) for text in texts])
+    written = [] if isinstance(encoded, Raised) else [int(token) for ids in encoded for token in ids]
+    return max(found + written)
