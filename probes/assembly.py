@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -187,10 +188,13 @@ def keep_modules_in(directory: Path) -> None:
     """Let transformers copy remote code into a directory of this process's own.
 
     The copies in the user's cache are shared: two children that start together would read each other's half-written files.
+    The directory comes first on the path: where the process that started us has loaded remote code itself, its cache is
+    there already, and the package of the copies would be found in it.
     """
     from transformers import dynamic_module_utils
 
     dynamic_module_utils.HF_MODULES_CACHE = str(directory)
+    sys.path.insert(0, str(directory))
 
 
 def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:

@@ -5,6 +5,8 @@ import json
 import pytest
 from PIL import Image
 
+from harness.check import open_sandbox
+from harness.isolation import Returned
 from probes.assembly import SAMPLED_ROWS, choose_sample, load_trusted, read_rows
 
 
@@ -79,6 +81,18 @@ def test_the_healthy_project_is_recognised_without_a_processor(healthy):
     assert healthy.tokenizer is healthy.processor
     assert len(healthy.sample) == SAMPLED_ROWS
     assert "images_seq_mask" in healthy.forward_names
+
+
+def test_remote_code_is_found_where_the_starting_process_has_loaded_remote_code_too(project, tmp_path, monkeypatch):
+    """transformers leaves its own copies of remote code on the path, and children inherit the path."""
+    (tmp_path / "cache" / "transformers_modules").mkdir(parents=True)
+    (tmp_path / "cache" / "transformers_modules" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "cache")
+    with open_sandbox() as sandbox:
+        arguments = {"config_path": str(project), "trust": True, "folder": str(tmp_path)}
+        ended = sandbox.run("probes.forward:observe", arguments)
+    assert isinstance(ended, Returned), ended
+    assert (ended.value["loading"], ended.value["given"]) == (None, "ok")
 
 
 def test_two_seeded_batches_of_the_same_rows_are_the_same(healthy):
