@@ -119,6 +119,33 @@ def probe(source: Path, json_path: Path | None) -> None:
 
 
 @preflight.command()
+@click.argument("source", metavar="CONFIG|MODEL_DIR", type=click.Path(path_type=Path))
+@click.option("--json", "json_path", type=FILE, help="Write the window as JSON as well.")
+def window(source: Path, json_path: Path | None) -> None:
+    """Print which releases of transformers, peft and accelerate the code can work with, by reading it.
+
+    Reads the model's remote code and your own parts; runs nothing and needs none of these libraries installed.
+    """
+    import shutil
+
+    import msgspec
+
+    from harness import atomic
+    from harness.errors import UserError
+    from harness.window import read_window
+    from harness.window.terminal import render
+
+    try:
+        found = read_window(source if source.is_dir() else _load(source))
+    except UserError as error:
+        raise Refusal(str(error)) from None
+    click.echo(render(found, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
+    if json_path is not None:
+        _save(lambda: atomic.write_bytes(json_path, msgspec.json.format(msgspec.json.encode(found)) + b"\n"), json_path)
+        click.echo(f"JSON: {json_path}")
+
+
+@preflight.command()
 @click.argument("code", metavar="CODE|NAME")
 def explain(code: str) -> None:
     """Print what a diagnosis means, why it matters and what to do."""

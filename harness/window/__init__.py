@@ -1,0 +1,19 @@
+"""The version window: which releases can this code possibly work with? Answered by reading alone.
+
+    from harness.window import read_window
+    window = read_window(Path("models/deepseek-ocr"))
+    window.find("transformers").ranges       # (("4.40.2", "4.47.1"),)
+
+What each release exports stands in `index/`, which `python -m harness.window.build` writes from the published wheels.
+"""
+
+from harness.window.window import (
+    Boundary,
+    Doubt,
+    PackageWindow,
+    Rename,
+    Window,
+    read_window,
+)
+
+__all__ = ["Boundary", "Doubt", "PackageWindow", "Rename", "Window", "read_window"]

@@ -1,0 +1,232 @@
+"""Whether one release gives the code what a use needs.
+
+The answer is "missing" only where the release's source leaves no other way; a base class from elsewhere, a computed name
+or `**kwargs` make it "undecided", with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from harness.window.reading import Call, read_signature
+from harness.window.releases import ClassMembers, Release
+from harness.window.uses import OwnClass, Use, is_library
+
+Status = Literal["fits", "missing", "undecided"]
+_EVERY_CLASS = frozenset(dir(type)) | frozenset(dir(object))
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """`symbol` is what is missing, as a reader would call it; `reason` what was seen. `named`: the source names it."""
+
+    status: Status
+    symbol: str = ""
+    reason: str = ""
+    named: bool = True
+    newer: bool = False  # the keyword's new name is taken as well
+
+
+_FITS = Ruling("fits")
+
+
+class Judge:
+    """Asks one release. `own`: the classes of the code read; `renamed`: old keyword -> new one."""
+
+    def __init__(self, release: Release, own: Mapping[str, OwnClass], renamed: Mapping[str, str]) -> None:
+        self._release, self._own, self._renamed = release, own, renamed
+        self.version = release.version
+        self._signatures: dict[tuple[str, str | None], tuple[Call | None, str]] = {}
+
+    def judge(self, use: Use) -> tuple[Ruling, ...]:
+        """One ruling, and for a call one for each argument that is not simply accepted."""
+        if use.kind == "import":
+            return (self._judge_name(use.target, use.name),)
+        if use.kind == "attribute":
+            assert use.name is not None
+            return (self._judge_attribute(use.target, use.name),)
+        if use.kind == "member":
+            assert use.name is not None
+            return (self._judge_member(use, use.name),)
+        return tuple(self._judge_call(use))
+
+    def _judge_name(self, module: str, name: str | None) -> Ruling:
+        status, reason = self._release.resolve(module, name)
+        symbol = f"{module}.{name}" if name and status != "missing module" else module
+        if status == "found":
+            return _FITS
+        if status == "undecided":
+            return Ruling("undecided", symbol, reason)
+        here = f"there is no module {module}" if status == "missing module" else f"{module} has no {name}"
+        return Ruling("missing", symbol, here)
+
+    def _judge_attribute(self, base: str, name: str) -> Ruling:
+        if self._release.resolve(base, None)[0] == "found":
+            return self._judge_name(base, name)
+        if not self._split(base) or name in _EVERY_CLASS:
+            return _FITS
+        found, doubt = self._find_member(base, name)
+        return _rule_member(found, doubt, base.rpartition(".")[2], name)
+
+    def _judge_member(self, use: Use, name: str) -> Ruling:
+        if name in _EVERY_CLASS:
+            return _FITS
+        if not use.own:
+            if not self._split(use.target):
+                return _FITS  # that the class itself is missing is said where it is imported
+            found, doubt = self._find_member(use.target, name)
+            if not found and not doubt and not use.exact:
+                found = self._has_subclass_with(use.target, name)
+            return _rule_member(found, doubt, use.target.rpartition(".")[2], name)
+        chains = list(self._walk_own(use.target))
+        if not any(isinstance(chain, str) and self._split(chain) for chain in chains):
+            return _FITS  # no base of this library, or one that is missing and said to be so where it is imported
+        doubts = []
+        for chain in chains:
+            if isinstance(chain, OwnClass):
+                if name in chain.members or name in chain.passed:
+                    return _FITS
+                doubts += ["a computed base or metaclass"] * chain.computed
+            elif is_library(chain) and self._split(chain):
+                found, doubt = self._find_member(chain, name)
+                if found:
+                    return _FITS
+                doubts += [doubt] * bool(doubt)
+        return _rule_member(False, next(iter(doubts), ""), use.target, name)
+
+    def _judge_call(self, use: Use) -> Iterator[Ruling]:
+        target, method = self._find_library_callee(use)
+        if not target:
+            return
+        own_fields = self._own_fields(use)
+        call, doubt = self._find_signature(target, method)
+        label = target.rpartition(".")[2] + (f".{method}" if method not in (None, "__init__") else "")
+        if call is None:
+            yield Ruling("undecided", label, doubt, named=False) if doubt else _FITS
+            return
+        for keyword in use.keywords:
+            symbol = f"{label}({keyword}=)"
+            newer = call.names_keyword(self._renamed.get(keyword, ""))
+            if call.names_keyword(keyword) or keyword in own_fields:
+                yield Ruling("fits", symbol, newer=newer)
+            elif call.open:
+                yield Ruling("undecided", symbol, f"{label} takes any keyword", named=False, newer=newer)
+            else:
+                yield Ruling("missing", symbol, f"{label} takes no {keyword}")
+        if use.positional is not None and not use.own and method in (None, "__init__"):
+            for name in call.required:
+                if name not in call.names[: use.positional] and name not in use.keywords:
+                    yield Ruling("missing", f"{label}({name})", f"{label} requires {name}, which is not given")
+
+    def _find_library_callee(self, use: Use) -> tuple[str, str | None]:
+        """The library's class or function behind a call; "" where the user's own code stands in between."""
+        if not use.own:
+            return use.target, use.name
+        name = use.target.removeprefix("super ")
+        chain = self._walk_own(name)
+        if use.target != name:
+            next(chain, None)
+        for step in chain:
+            if isinstance(step, str):
+                return (step, use.name) if is_library(step) else ("", None)
+            if step.computed or use.name in step.members:
+                return "", None
+        return "", None
+
+    def _own_fields(self, use: Use) -> frozenset[str]:
+        if not use.own:
+            return frozenset()
+        chain = self._walk_own(use.target.removeprefix("super "))
+        return frozenset().union(*(step.fields for step in chain if isinstance(step, OwnClass)))
+
+    def _walk_own(self, name: str) -> Iterator[OwnClass | str]:
+        """A class of the code read and its bases, depth first; a dotted name for one from elsewhere."""
+        waiting, seen = [name], set()
+        while waiting:
+            here = waiting.pop(0)
+            if here in seen:
+                continue
+            seen.add(here)
+            simple = here.rpartition(".")[2]
+            if is_library(here) or simple not in self._own:
+                yield here
+                continue
+            known = self._own[simple]
+            yield known
+            waiting = [*known.bases, *waiting]
+
+    def _split(self, dotted: str) -> tuple[str, str] | None:
+        """(module, class) of a class that this release has."""
+        module, _, name = dotted.rpartition(".")
+        if not module or self._release.resolve(module, name)[0] != "found":
+            return None
+        return (module, name) if self._release.find_class(module, name) else None
+
+    def _find_member(self, dotted: str, name: str) -> tuple[bool, str]:
+        """(found, why it cannot be told where it was not found)."""
+        place = self._split(dotted)
+        assert place is not None
+        doubt = ""
+        for owner, known in self._release.walk_class(*place):
+            if known is None:
+                if is_library(owner) or owner.startswith("a computed"):
+                    doubt = doubt or f"{dotted.rpartition('.')[2]} inherits from {owner}, which cannot be read"
+            elif name in known.kinds:
+                return True, ""
+            elif "__getattr__" in known.kinds:
+                doubt = doubt or f"{owner} makes attributes when it is asked for them"
+        return False, doubt
+
+    def _has_subclass_with(self, dotted: str, name: str) -> bool:
+        """Whether a class of the same module that inherits from this one has the member: a value may be one of these."""
+        place = self._split(dotted)
+        found = self._release.find_class(*place) if place else None
+        if place is None or found is None:
+            return False
+        for candidate in self._release.list_classes(found[0]):
+            chain = [known for _, known in self._release.walk_class(found[0], candidate)]
+            if found[1] in chain and any(known is not None and name in known.kinds for known in chain):
+                return True
+        return False
+
+    def _find_signature(self, target: str, method: str | None) -> tuple[Call | None, str]:
+        key = (target, method)
+        if key not in self._signatures:
+            self._signatures[key] = self._find_signature_anew(target, method)
+        return self._signatures[key]
+
+    def _find_signature_anew(self, target: str, method: str | None) -> tuple[Call | None, str]:
+        """What a call accepts, or why it cannot be told ("" where another use speaks of what is missing)."""
+        if method is None:
+            module, _, name = target.rpartition(".")
+            return (self._release.find_function(module, name), "") if module else (None, "")
+        place = self._split(target)
+        if place is None:
+            return None, ""
+        fields: list[str] = []
+        for owner, known in self._release.walk_class(*place):
+            if known is None:
+                if fields and owner.partition(".")[0] != place[0].partition(".")[0]:
+                    continue  # a dataclass has an __init__ of its own, to which a plain base from elsewhere adds nothing
+                return None, f"{owner} is not in the index"
+            kind = known.kinds.get(method)
+            if kind is not None:
+                call = read_signature(kind[1:-1]) if kind.startswith("(") else None
+                return (msgspec.structs.replace(call, names=(*call.names, *fields)) if call else None), ""
+            if method == "__init__" and ("__new__" in known.kinds or _is_enumeration(known)):
+                return None, ""
+            fields += known.fields or ()
+        return (Call(tuple(fields), (), (), (), False), "") if fields and method == "__init__" else (None, "")
+
+
+def _rule_member(found: bool, doubt: str, owner: str, name: str) -> Ruling:
+    if found:
+        return _FITS
+    symbol = f"{owner}.{name}"
+    return Ruling("undecided", symbol, doubt) if doubt else Ruling("missing", symbol, f"{owner} has no {name}")
+
+
+def _is_enumeration(known: ClassMembers) -> bool:
+    return any(base.rpartition(".")[2] in ("Enum", "NamedTuple", "TypedDict", "ExplicitEnum") for base in known.bases)
