@@ -26,8 +26,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the hostile tar
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
+@pytest.fixture(scope="module")
+def others() -> set[int]:
+    """Processes that are none of ours: another test's sandbox may be open for the whole session."""
+    return set(find_descendants(os.getpid())) if sys.platform == "linux" else set()
+
+
 @pytest.fixture(scope="module", params=METHODS)
-def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest, others: set[int]) -> Iterator[Sandbox]:
     """One for all tests of a start method: whatever a test did to it, the next one still has to work."""
     with Sandbox(preload=(), start_method=request.param, limits=Limits(seconds=20), path=[HERE]) as sandbox:
         yield sandbox
@@ -37,9 +43,13 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 def nothing_survives(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "sandbox" in request.fixturenames and sys.platform == "linux":
-        sandbox = request.getfixturevalue("sandbox")
-        allowed = 1 if sandbox.start_method == "fork" else 0
-        assert wait_until(lambda: len(find_descendants(os.getpid())) <= allowed), find_descendants(os.getpid())
+        others = request.getfixturevalue("others")
+        allowed = 1 if request.getfixturevalue("sandbox").start_method == "fork" else 0
+
+        def find_left() -> set[int]:
+            return set(find_descendants(os.getpid())) - others
+
+        assert wait_until(lambda: len(find_left()) <= allowed), find_descendants(os.getpid())
 
 
 def call(sandbox: Sandbox, name: str, limits: Limits | None = None, /, **arguments: object) -> Ending:
