@@ -100,9 +100,14 @@ def render_corpus() -> str:
         causes = "; ".join(filter(None, [named, *wrong])) or f"not planted: {row.unplantable}"
         basis = ", ".join(sorted({one.basis for one in row.found})) or "-"
         seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
-        said = "-" if row.dry_run is None else row.dry_run.message or row.dry_run.outcome
+        said = "-" if row.dry_run is None else _shorten(row.dry_run.message) or row.dry_run.outcome
         lines.append(_join_cells(row.id, row.plant, causes, basis, seconds, said))
     return "\n".join(lines)
+
+
+def _shorten(message: str, most: int = 90) -> str:
+    """One line of a table; the whole message stands in the results' JSON."""
+    return message if len(message) <= most else message[: most - 4].rstrip() + " ..."
 
 
 def render_exit_codes() -> str:
