@@ -6,17 +6,29 @@ or `**kwargs` make it "undecided", with the reason.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from harness.window.reading import Call, read_signature
+from harness.window.reading import Call, may_serve, read_signature
 from harness.window.releases import ClassMembers, Release
 from harness.window.uses import OwnClass, Use, is_library
 
 Status = Literal["fits", "missing", "undecided"]
 _EVERY_CLASS = frozenset(dir(type)) | frozenset(dir(object))
+_MODULE = """
+T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
+extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia
+named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
+register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
+register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory
+state_dict to to_empty train training type xpu zero_grad
+"""
+OUTSIDE = frozenset(_MODULE.split()) | frozenset(dir(collections.OrderedDict)) | frozenset(dir(collections.UserDict))
+"""What a class may have from a base that is not indexed: torch.nn.Module, against which a test holds it, or a mapping."""
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -27,9 +39,19 @@ class Ruling(msgspec.Struct, frozen=True):
     reason: str = ""
     named: bool = True
     newer: bool = False  # the keyword's new name is taken as well
+    owner: str = ""  # "module:Class" that has the member
+    outside: bool = False  # a base class is from a library that is not indexed
 
 
 _FITS = Ruling("fits")
+
+
+class _Member(msgspec.Struct, frozen=True):
+    """Where a member was found; `doubt`: why it may be there although it was not found."""
+
+    owner: str = ""
+    doubt: str = ""
+    outside: bool = False
 
 
 class Judge:
@@ -67,8 +89,12 @@ class Judge:
             return self._judge_name(base, name)
         if not self._split(base) or name in _EVERY_CLASS:
             return _FITS
-        found, doubt = self._find_member(base, name)
-        return _rule_member(found, doubt, base.rpartition(".")[2], name)
+        return _rule_member(self._find_member(base, name), base.rpartition(".")[2], name)
+
+    def has_member(self, owner: str, name: str) -> bool:
+        """Whether a class, "module:Class", has a member of its own in this release."""
+        found = self._release.find_class(*owner.split(":"))
+        return found is not None and name in found[1].members
 
     def _judge_member(self, use: Use, name: str) -> Ruling:
         if name in _EVERY_CLASS:
@@ -76,25 +102,28 @@ class Judge:
         if not use.own:
             if not self._split(use.target):
                 return _FITS  # that the class itself is missing is said where it is imported
-            found, doubt = self._find_member(use.target, name)
-            if not found and not doubt and not use.exact:
-                found = self._has_subclass_with(use.target, name)
-            return _rule_member(found, doubt, use.target.rpartition(".")[2], name)
+            member = self._find_member(use.target, name)
+            if not member.owner and not member.doubt and not use.exact and self._has_subclass_with(use.target, name):
+                return _FITS
+            return _rule_member(member, use.target.rpartition(".")[2], name)
         chains = list(self._walk_own(use.target))
         if not any(isinstance(chain, str) and self._split(chain) for chain in chains):
             return _FITS  # no base of this library, or one that is missing and said to be so where it is imported
-        doubts = []
+        doubt, outside = "", False
         for chain in chains:
             if isinstance(chain, OwnClass):
                 if name in chain.members or name in chain.passed:
                     return _FITS
-                doubts += ["a computed base or metaclass"] * chain.computed
+                if chain.computed:
+                    doubt = f"{chain.name} has a computed base or metaclass"
             elif is_library(chain) and self._split(chain):
-                found, doubt = self._find_member(chain, name)
-                if found:
-                    return _FITS
-                doubts += [doubt] * bool(doubt)
-        return _rule_member(False, next(iter(doubts), ""), use.target, name)
+                member = self._find_member(chain, name)
+                if member.owner:
+                    return _rule_member(member, use.target, name)
+                doubt, outside = doubt or member.doubt, outside or member.outside
+            else:
+                outside = True
+        return _rule_member(_Member(doubt=doubt, outside=outside), use.target, name)
 
     def _judge_call(self, use: Use) -> Iterator[Ruling]:
         target, method = self._find_library_callee(use)
@@ -164,20 +193,22 @@ class Judge:
             return None
         return (module, name) if self._release.find_class(module, name) else None
 
-    def _find_member(self, dotted: str, name: str) -> tuple[bool, str]:
-        """(found, why it cannot be told where it was not found)."""
+    def _find_member(self, dotted: str, name: str) -> _Member:
         place = self._split(dotted)
         assert place is not None
-        doubt = ""
+        doubt, outside = "", False
         for owner, known in self._release.walk_class(*place):
             if known is None:
                 if is_library(owner) or owner.startswith("a computed"):
                     doubt = doubt or f"{dotted.rpartition('.')[2]} inherits from {owner}, which cannot be read"
+                outside = True
             elif name in known.kinds:
-                return True, ""
-            elif "__getattr__" in known.kinds:
+                return _Member(owner=f"{owner}:{known.name}")
+            elif (serves := may_serve(known.kinds.get("__getattr__", ""), name)) is not None:
                 doubt = doubt or f"{owner} makes attributes when it is asked for them"
-        return False, doubt
+                if serves:
+                    return _Member(owner=f"{owner}:{known.name}")
+        return _Member(doubt=doubt, outside=outside)
 
     def _has_subclass_with(self, dotted: str, name: str) -> bool:
         """Whether a class of the same module that inherits from this one has the member: a value may be one of these."""
@@ -221,11 +252,13 @@ class Judge:
         return (Call(tuple(fields), (), (), (), False), "") if fields and method == "__init__" else (None, "")
 
 
-def _rule_member(found: bool, doubt: str, owner: str, name: str) -> Ruling:
-    if found:
-        return _FITS
+def _rule_member(member: _Member, owner: str, name: str) -> Ruling:
     symbol = f"{owner}.{name}"
-    return Ruling("undecided", symbol, doubt) if doubt else Ruling("missing", symbol, f"{owner} has no {name}")
+    if member.owner or (member.outside and name in OUTSIDE):
+        return Ruling("fits", symbol, owner=member.owner)
+    if member.doubt:
+        return Ruling("undecided", symbol, member.doubt, named=False)
+    return Ruling("missing", symbol, f"{owner} has no {name}", outside=member.outside)
 
 
 def _is_enumeration(known: ClassMembers) -> bool:

@@ -20,13 +20,17 @@ from probes.exports import ModuleNames, _Reader
 from probes.source import dotted_name, iterate_statements, parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-FIELD, SET_ON_SELF, PLAIN = "f", "i", ""
+FIELD, SET_ON_SELF, PLAIN, FORWARDS, SERVES = "f", "i", "", ">", "!"
 
 _QUOTED_MODULE = re.compile(rb"[\"'{}.](\w+)[\"']")
 
 
 class FileNames(msgspec.Struct, frozen=True):
-    """`functions`: name -> signature. `members`: class -> member -> "(signature)", or one of the three kinds above."""
+    """`functions`: name -> signature. `members`: class -> member -> "(signature)", or one of the kinds above.
+
+    A `__getattr__` is ">" where it asks another object, else "!" and every name that stands in quotes in its class: no
+    other can it serve.
+    """
 
     module: ModuleNames
     functions: dict[str, str]
@@ -82,6 +86,15 @@ def read_signature(text: str) -> Call:
     return Call(tuple(names), tuple(required), tuple(taken), tuple(renamed), keywords)
 
 
+def may_serve(getter: str, name: str) -> bool | None:
+    """Whether a class's `__getattr__` (its kind, "" without one) serves a name: None for no, False for perhaps."""
+    if getter.startswith(FORWARDS):
+        return False
+    stem = name.removesuffix("s").removesuffix("_id")  # token ids are served beside the tokens
+    words = getter.removeprefix(SERVES).split(",") if getter else []
+    return True if {name, stem} & set(words) else None
+
+
 def _read_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """Attributes set on `self` first, so that what the class itself declares under the same name wins."""
     functions = [child for child in node.body if isinstance(child, Function)]
@@ -90,7 +103,10 @@ def _read_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
             yield name, SET_ON_SELF
     for child in node.body:
         if isinstance(child, Function):
-            yield child.name, PLAIN if _is_property(child) else f"({_write_signature(child, bound=True)})"
+            if child.name == "__getattr__":
+                yield child.name, FORWARDS if _forwards(child) else SERVES + ",".join(_find_words(node))
+            else:
+                yield child.name, PLAIN if _is_property(child) else f"({_write_signature(child, bound=True)})"
         elif isinstance(child, ast.ClassDef):
             yield child.name, PLAIN
         elif isinstance(child, ast.Assign):
@@ -99,6 +115,29 @@ def _read_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
                     yield target.id, PLAIN
         elif isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
             yield child.target.id, FIELD
+
+
+def _forwards(function: Function) -> bool:
+    """Whether a `__getattr__` hands the name on: `getattr(self.inner, name)`, `self.data[name]`, `self.data.get(name)`."""
+    asked = function.args.args[-1].arg if function.args.args else ""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+            if dotted_name(node.slice) == asked:
+                return True
+        elif isinstance(node, ast.Call) and asked in [dotted_name(argument) for argument in node.args[:2]]:
+            called = dotted_name(node.func) or ""
+            if called == "getattr" and dotted_name(node.args[0]) != "self":
+                return True
+            if called.startswith("self.") and called.endswith((".get", ".pop")):
+                return True
+            if called.endswith("import_module"):
+                return True
+    return False
+
+
+def _find_words(node: ast.ClassDef) -> list[str]:
+    constants = (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant))
+    return sorted({text for text in constants if isinstance(text, str) and text.isidentifier()})
 
 
 def _find_set_on_self(function: Function) -> Iterator[str]:

@@ -51,6 +51,7 @@ class Indexed(msgspec.Struct, frozen=True, array_like=True):
 class ClassMembers(ClassNames, frozen=True, array_like=True, kw_only=True):
     """A class with the kind of each member: see `harness.window.reading`."""
 
+    name: str
     kinds: dict[str, str]
 
 
@@ -72,6 +73,35 @@ class Index:
                 return None
             self._decoded[module] = msgspec.msgpack.decode(raw, type=IndexedModule)
         return self._decoded[module]
+
+    def find_lost(self, names: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Of method names, those that a class near the top once had: name -> (class, releases without it).
+
+        Only releases count in which the class is there and no other class near the top has such a method.
+        """
+        having: dict[str, int] = {}
+        losing: dict[str, tuple[str, int]] = {}
+        for module in self._encoded:
+            if module.count(".") > 2 or f"{self.package}.models" in module:
+                continue
+            known = self.find_module(module)
+            assert known is not None
+            for name, entry in known.classes.items():
+                for member in names & entry.members.keys():
+                    there, has = _cover(entry.bases, known.releases), _cover(entry.members[member], known.releases)
+                    having[member] = having.get(member, 0) | has & there
+                    if there & ~has and there & ~has > losing.get(member, ("", 0))[1]:
+                        losing[member] = (name, there & ~has)
+        gone = {name: (owner, mask & ~having[name]) for name, (owner, mask) in losing.items()}
+        return {name: (owner, self._list(mask)) for name, (owner, mask) in sorted(gone.items()) if mask}
+
+    def _list(self, mask: int) -> tuple[str, ...]:
+        return tuple(version for place, version in enumerate(self.versions) if mask >> place & 1)
+
+
+def _cover(timeline: Timeline, whole: int) -> int:
+    """The releases in which a timeline has a value."""
+    return whole if isinstance(timeline, str) else sum(mask for mask, _ in timeline)
 
 
 class Release(Exports):
@@ -141,7 +171,7 @@ class Release(Exports):
             return Unknown(reason=f"{module} is not in the index")
         names = {name: value for name, line in known.names.items() if (value := self._pick(line)) is not None}
         classes: dict[str, ClassNames] = {
-            name: read for name, entry in known.classes.items() if (read := self._read_class(entry)) is not None
+            name: read for name, entry in known.classes.items() if (read := self._read_class(name, entry)) is not None
         }
         flags, _, stars = (self._pick(known.flags) or "").partition("*")
         dynamic = f"{module} makes names when it is imported" if "d" in flags else ""
@@ -149,14 +179,15 @@ class Release(Exports):
             (0, 0), names, tuple(stars.split(",")) if stars else (), None, classes, dynamic, "l" in flags, False
         )
 
-    def _read_class(self, entry: IndexedClass) -> ClassMembers | None:
+    def _read_class(self, name: str, entry: IndexedClass) -> ClassMembers | None:
         text = self._pick(entry.bases)
         if text is None:
             return None
-        kinds = {name: value for name, line in entry.members.items() if (value := self._pick(line)) is not None}
+        kinds = {member: kind for member, line in entry.members.items() if (kind := self._pick(line)) is not None}
         bases = text.lstrip("?@")
-        fields = tuple(name for name, kind in kinds.items() if kind == FIELD) if "@" in text else None
+        fields = tuple(member for member, kind in kinds.items() if kind == FIELD) if "@" in text else None
         return ClassMembers(
+            name=name,
             bases=tuple(bases.split(",")) if bases else (),
             members=tuple(kinds),
             init=None,

@@ -17,7 +17,7 @@ from harness.window.reading import Function
 from harness.window.releases import PACKAGES
 from probes.source import Source, dotted_name, find_calls, names_type_checking
 
-Kind = Literal["import", "attribute", "member", "call"]
+Kind = Literal["import", "attribute", "member", "call", "loose"]
 
 # What these classes hand out is an instance of another class. Types, not renames: what that class has, the index says.
 _HANDED_OUT = {
@@ -44,7 +44,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     import: `name` of the module `target`. attribute: the same, written `target.name`. member: `name` of an instance of
     `target`. call: `target` (its method `name`, or itself) called with `keywords` and `positional` arguments, which is
-    None where they cannot be counted.
+    None where they cannot be counted. loose: `name` of a value whose class the source does not tell.
     """
 
     kind: Kind
@@ -85,6 +85,18 @@ def find_own_classes(sources: Iterable[Source]) -> dict[str, OwnClass]:
         for node, _ in source.nodes
         if isinstance(node, ast.ClassDef)
     }
+
+
+def find_own_names(sources: Iterable[Source]) -> frozenset[str]:
+    """Functions and attributes that the code itself defines: taking these is no library's business."""
+    found = set()
+    for source in sources:
+        for node, _ in source.nodes:
+            if isinstance(node, Function):
+                found.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.attr)
+    return frozenset(found)
 
 
 def find_uses(source: Source, own: dict[str, OwnClass]) -> tuple[Use, ...]:
@@ -255,6 +267,9 @@ class _Walk:
         first = (dotted_name(node) or "").partition(".")[0]
         return any(first in scope for scope in self._scopes)
 
+    def _is_imported(self, node: ast.AST) -> bool:
+        return (dotted_name(node) or "").partition(".")[0] in self._source.aliases and not self._is_shadowed(node)
+
     def _name(self, node: ast.AST) -> str | None:
         """The library's dotted name of an expression, or None."""
         full = self._source.full_name(node)
@@ -320,6 +335,8 @@ class _Walk:
         kind = self._infer(node.value, here)
         if kind is not None:
             self._note("member", kind, node.attr, node, here)
+        elif "_" in node.attr.strip("_") and not self._is_imported(node.value):
+            self._note("loose", Typed("", own=True), node.attr, node, here)
 
     def _note_call(self, node: ast.Call, here: _Context) -> None:
         if here.asked:

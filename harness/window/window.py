@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ import msgspec
 from harness.errors import UserError
 from harness.facts import Site, Unknown
 from harness.window.judging import Judge
-from harness.window.releases import PACKAGES, open_index
-from harness.window.uses import OwnClass, Use, find_own_classes, find_uses
+from harness.window.releases import PACKAGES, Index, open_index
+from harness.window.uses import OwnClass, Use, find_own_classes, find_own_names, find_uses
 from probes.json_files import get_object, read_object
 from probes.repository import _find_code_modules, _read_auto_map, _RemoteCode, find_model_directory
 from probes.source import Source, read_source
@@ -128,6 +128,8 @@ def read_window(subject: Path | Config) -> Window:
         raise UserError("\n".join(unread))
     own = find_own_classes(sources)
     uses = [use for source in sources for use in find_uses(source, own)]
+    defined = find_own_names(sources)
+    uses = [use for use in uses if use.kind != "loose" or use.name not in defined]
     return Window(
         source=str(subject if isinstance(subject, Path) else subject.source),
         packages=tuple(_judge(package, uses, own) for package in PACKAGES),
@@ -190,14 +192,17 @@ class _Seen(msgspec.Struct):
     undecided: dict[str, str] = {}
     named: list[str] = []
     newer: list[str] = []  # also takes the keyword's new name
+    owners: set[str] = set()  # "module:Class" that has the member
+    outside: bool = False
 
 
 def _judge(package: str, uses: Iterable[Use], own: Mapping[str, OwnClass]) -> PackageWindow:
     index = open_index(package)
     judges = [Judge(release, own, REPLACEMENT_KEYWORDS) for release in index.releases]
+    concerned = [use for use in uses if use.package in (package, "")]
     alike: dict[Use, list[Use]] = {}
-    for use in uses:
-        if use.package in (package, ""):
+    for use in concerned:
+        if use.kind != "loose":
             alike.setdefault(use.question(), []).append(use)
     boundaries: dict[tuple[str, tuple[str, ...]], Boundary] = {}
     doubts: dict[tuple[str, tuple[str, ...]], Doubt] = {}
@@ -218,7 +223,7 @@ def _judge(package: str, uses: Iterable[Use], own: Mapping[str, OwnClass]) -> Pa
                     replacement=replacement,
                 )
                 boundaries[symbol, fails] = _join(boundaries.get((symbol, fails)), found)
-            elif seen.missing or _is_doubt(question, seen):
+            elif (seen.missing and not seen.outside) or _is_doubt(question, seen):
                 releases = tuple(seen.missing or seen.undecided)
                 reason = next(iter((seen.missing or seen.undecided).values()))
                 if seen.missing:
@@ -228,12 +233,14 @@ def _judge(package: str, uses: Iterable[Use], own: Mapping[str, OwnClass]) -> Pa
             if seen.newer and replacement and not seen.missing and not set(seen.newer) & set(seen.undecided):
                 rename = Rename(symbol=symbol, replacement=replacement, since=seen.newer[0], sites=sites)
                 renames.setdefault(symbol, rename)
+    for doubt in _find_lost(index, concerned):
+        doubts.setdefault((doubt.symbol, doubt.releases), doubt)
     failing = {version for boundary in boundaries.values() for version in boundary.fails}
     return PackageWindow(
         package=package,
         indexed=index.versions,
         fits=tuple(version for version in index.versions if version not in failing),
-        uses=sum(use.package == package for use in uses),
+        uses=sum(use.package == package for use in concerned),
         boundaries=tuple(
             sorted(boundaries.values(), key=lambda b: (index.versions.index(b.fails[0]), b.stage, b.symbol))
         ),
@@ -242,14 +249,25 @@ def _judge(package: str, uses: Iterable[Use], own: Mapping[str, OwnClass]) -> Pa
     )
 
 
-def _ask(question: Use, judges: Iterable[Judge]) -> dict[str, _Seen]:
+def _find_lost(index: Index, uses: Iterable[Use]) -> Iterator[Doubt]:
+    """Methods called on values of an unknown class that some class near the top of the library does not have any more."""
+    loose: dict[str, list[Site]] = {}
+    for use in uses:
+        if use.kind == "loose" and use.name:
+            loose.setdefault(use.name, []).append(use.site)
+    for name, (owner, releases) in index.find_lost(frozenset(loose)).items():
+        reason = f"{owner} has no {name} there, and the source does not tell the class of this value"
+        yield Doubt(symbol=name, reason=reason, releases=releases, sites=tuple(loose[name]), replacement=_replace(name))
+
+
+def _ask(question: Use, judges: Sequence[Judge]) -> dict[str, _Seen]:
     """Symbol -> what each release said of it."""
     told: dict[str, _Seen] = {}
     for judge in judges:
         for ruling in judge.judge(question):
             if not ruling.symbol:
                 continue
-            seen = told.setdefault(ruling.symbol, _Seen({}, {}, [], []))
+            seen = told.setdefault(ruling.symbol, _Seen({}, {}, [], [], set()))
             if ruling.status == "missing":
                 seen.missing[judge.version] = ruling.reason
             elif ruling.status == "undecided":
@@ -258,7 +276,27 @@ def _ask(question: Use, judges: Iterable[Judge]) -> dict[str, _Seen]:
                 seen.named.append(judge.version)
             if ruling.newer:
                 seen.newer.append(judge.version)
+            if ruling.owner:
+                seen.owners.add(ruling.owner)
+            seen.outside |= ruling.outside
+    if question.kind == "member" and not question.exact:
+        for seen in told.values():
+            _allow_for_bases(seen, question.name or "", judges)
     return told
+
+
+def _allow_for_bases(seen: _Seen, name: str, judges: Iterable[Judge]) -> None:
+    """Where a member left with a base class that still has it, the value's class may inherit from that one after all.
+
+    So with `generate`: the library may add GenerationMixin to a remote model's class when it loads it.
+    """
+    for judge in judges:
+        if judge.version in seen.missing and (owner := next((o for o in seen.owners if judge.has_member(o, name)), "")):
+            del seen.missing[judge.version]
+            base = owner.partition(":")[2]
+            seen.undecided[judge.version] = (
+                f"it is now in {base} only, from which the class may get it when it is loaded"
+            )
 
 
 def _is_boundary(question: Use, seen: _Seen, versions: Sequence[str]) -> bool:
@@ -270,7 +308,7 @@ def _is_doubt(question: Use, seen: _Seen) -> bool:
     """Worth saying only where some release decides it: a keyword that no signature ever named is nobody's rename."""
     if question.kind == "call":
         return bool(seen.undecided) and bool(seen.named)
-    return bool(seen.undecided)
+    return bool(seen.undecided) and (question.kind == "import" or bool(seen.named))
 
 
 def _join(known: Boundary | None, found: Boundary) -> Boundary:
