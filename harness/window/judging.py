@@ -211,16 +211,14 @@ class Judge:
         return _Member(doubt=doubt, outside=outside)
 
     def _has_subclass_with(self, dotted: str, name: str) -> bool:
-        """Whether a class of the same module that inherits from this one has the member: a value may be one of these."""
+        """Whether a class that inherits from this one has the member: a value may be one of these."""
         place = self._split(dotted)
         found = self._release.find_class(*place) if place else None
-        if place is None or found is None:
+        if found is None:
             return False
-        for candidate in self._release.list_classes(found[0]):
-            chain = [known for _, known in self._release.walk_class(found[0], candidate)]
-            if found[1] in chain and any(known is not None and name in known.kinds for known in chain):
-                return True
-        return False
+        owner, known = found
+        assert isinstance(known, ClassMembers)
+        return any(True for _ in self._release.find_subclasses_with(owner, known.name, name))
 
     def _find_signature(self, target: str, method: str | None) -> tuple[Call | None, str]:
         key = (target, method)

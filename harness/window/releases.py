@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -74,26 +74,40 @@ class Index:
             self._decoded[module] = msgspec.msgpack.decode(raw, type=IndexedModule)
         return self._decoded[module]
 
-    def find_lost(self, names: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Of method names, those that a class near the top once had: name -> (class, releases without it).
+    def find_owners(self, member: str) -> tuple[tuple[str, str], ...]:
+        """(module, class) of the classes near the top of the library that have such a member in some release."""
+        return self._owners.get(member, ())
+
+    def find_lost(self, names: Iterable[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Of method names, those that a class near the top had and lost: name -> (class, releases after that).
 
         Only releases count in which the class is there and no other class near the top has such a method.
         """
-        having: dict[str, int] = {}
-        losing: dict[str, tuple[str, int]] = {}
+        lost = {}
+        for name in sorted(names):
+            having, best = 0, ("", 0, 0)
+            for module, owner in self.find_owners(name):
+                known = self.find_module(module)
+                assert known is not None
+                entry = known.classes[owner]
+                has = _cover(entry.members[name], known.releases)
+                having |= has
+                gone = _cover(entry.bases, known.releases) & ~has & ~((has & -has) - 1)
+                if gone:
+                    best = max(best, (owner, has.bit_count(), gone), key=lambda found: found[1])
+            if releases := self._list(best[2] & ~having):
+                lost[name] = (best[0], releases)
+        return lost
+
+    @functools.cached_property
+    def _owners(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        owners: dict[str, list[tuple[str, str]]] = {}
         for module in self._encoded:
-            if module.count(".") > 2 or f"{self.package}.models" in module:
-                continue
-            known = self.find_module(module)
-            assert known is not None
-            for name, entry in known.classes.items():
-                for member in names & entry.members.keys():
-                    there, has = _cover(entry.bases, known.releases), _cover(entry.members[member], known.releases)
-                    having[member] = having.get(member, 0) | has & there
-                    if there & ~has and there & ~has > losing.get(member, ("", 0))[1]:
-                        losing[member] = (name, there & ~has)
-        gone = {name: (owner, mask & ~having[name]) for name, (owner, mask) in losing.items()}
-        return {name: (owner, self._list(mask)) for name, (owner, mask) in sorted(gone.items()) if mask}
+            if module.count(".") < 2 and (known := self.find_module(module)) is not None:
+                for name, entry in known.classes.items():
+                    for member in entry.members:
+                        owners.setdefault(member, []).append((module, name))
+        return {member: tuple(places) for member, places in owners.items()}
 
     def _list(self, mask: int) -> tuple[str, ...]:
         return tuple(version for place, version in enumerate(self.versions) if mask >> place & 1)
@@ -147,10 +161,14 @@ class Release(Exports):
             bases = [self._resolve_base(owner, base) for base in known.bases]
             waiting = [base for base in bases if base[1] not in _EMPTY_BASES] + waiting
 
-    def list_classes(self, module: str) -> tuple[str, ...]:
-        """The classes that a module itself defines."""
-        names = self._read(module)
-        return tuple(names.classes) if isinstance(names, ModuleNames) else ()
+    def find_subclasses_with(self, module: str, name: str, member: str) -> Iterator[str]:
+        """The classes near the top of the library that inherit from this one and have the member themselves."""
+        for place in self._index.find_owners(member):
+            found = self.find_class(*place)
+            if found is not None and member in found[1].members:
+                chain = [(owner, known.name) for owner, known in self.walk_class(*place) if known is not None]
+                if (module, name) in chain[1:]:
+                    yield place[1]
 
     def _find(self, module: str) -> IndexedModule | None:
         known = self._index.find_module(module)

@@ -335,20 +335,26 @@ class _Walk:
         kind = self._infer(node.value, here)
         if kind is not None:
             self._note("member", kind, node.attr, node, here)
-        elif "_" in node.attr.strip("_") and not self._is_imported(node.value):
-            self._note("loose", Typed("", own=True), node.attr, node, here)
 
     def _note_call(self, node: ast.Call, here: _Context) -> None:
         if here.asked:
             return
         target, method = self._find_callee(node, here)
         if target is None:
+            self._note_loose(node.func, here)
             return
         given = tuple(dict.fromkeys(self._find_keywords(node)))
         counted = not any(isinstance(argument, ast.Starred) for argument in node.args)
         counted &= all(keyword.arg is not None for keyword in node.keywords)
         positional = len(node.args) if counted else None
         self._note("call", target, method, node, here, keywords=given, positional=positional)
+
+    def _note_loose(self, function: ast.expr, here: _Context) -> None:
+        """A method of a value of unknown class, under a name that is not everybody's."""
+        if not isinstance(function, ast.Attribute) or "_" not in function.attr.strip("_"):
+            return
+        if function.attr not in self._probed and not self._is_imported(function.value):
+            self._note("loose", Typed("", own=True), function.attr, function, here)
 
     def _find_callee(self, node: ast.Call, here: _Context) -> tuple[Typed | None, str | None]:
         """(class or function, method): the method is None for a function and "__init__" for a construction."""

@@ -255,7 +255,7 @@ def _find_lost(index: Index, uses: Iterable[Use]) -> Iterator[Doubt]:
     for use in uses:
         if use.kind == "loose" and use.name:
             loose.setdefault(use.name, []).append(use.site)
-    for name, (owner, releases) in index.find_lost(frozenset(loose)).items():
+    for name, (owner, releases) in index.find_lost(loose).items():
         reason = f"{owner} has no {name} there, and the source does not tell the class of this value"
         yield Doubt(symbol=name, reason=reason, releases=releases, sites=tuple(loose[name]), replacement=_replace(name))
 

@@ -204,6 +204,50 @@ def test_what_is_newer_than_the_oldest_release_sets_a_lower_bound(tmp_path: Path
     assert window.ranges == (("0.14.0", window.indexed[-1]),)
 
 
+def test_code_that_needs_a_later_processor_fits_from_its_release_on(tmp_path: Path) -> None:
+    text = """
+        from transformers import AutoProcessor, Qwen2_5_VLProcessor
+
+        class PageProcessor(Qwen2_5_VLProcessor):
+            pass
+    """
+    window = read(tmp_path, text).find("transformers")
+    assert window.ranges == (("4.49.0", window.indexed[-1]),)
+    assert [boundary.fails[-1] for boundary in window.boundaries] == ["4.48.3"]
+
+
+def test_ordinary_training_code_fits_every_release(tmp_path: Path) -> None:
+    text = """
+        import transformers
+        from accelerate import Accelerator
+        from peft import LoraConfig, TaskType, get_peft_model
+        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
+
+        def number(tokenizer: PreTrainedTokenizerBase, word: str) -> int:
+            found = tokenizer.convert_tokens_to_ids(word)
+            return tokenizer.eos_token_id if found == tokenizer.unk_token_id else found
+
+        def main() -> None:
+            tokenizer = AutoTokenizer.from_pretrained("x", trust_remote_code=True)
+            model = AutoModelForCausalLM.from_pretrained("x", device_map=None)
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model = get_peft_model(model, LoraConfig(r=8, task_type=TaskType.CAUSAL_LM))
+            model.print_trainable_parameters()
+            arguments = transformers.TrainingArguments(output_dir="out", learning_rate=1e-4)
+            trainer = Trainer(model=model, args=arguments, train_dataset=[])
+            trainer.train()
+            trainer.save_model("out")
+            tokenizer.save_pretrained("out")
+            Accelerator(gradient_accumulation_steps=2).prepare(model)
+    """
+    window = read(tmp_path, text)
+    assert {p.package: p.uses > 0 for p in window.packages} == dict.fromkeys(
+        ("transformers", "peft", "accelerate"), True
+    )
+    assert all(package.fits == package.indexed for package in window.packages)
+    assert not any(package.doubts for package in window.packages)
+
+
 def test_a_keyword_that_accelerate_took_until_1_0_is_found(tmp_path: Path) -> None:
     window = read(tmp_path, "from accelerate import Accelerator\nAccelerator(dispatch_batches=True)\n")
     assert window.find("accelerate").first_failing == "1.0.1"
