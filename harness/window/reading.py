@@ -97,11 +97,12 @@ def may_serve(getter: str, name: str) -> bool | None:
 
 def _read_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """Attributes set on `self` first, so that what the class itself declares under the same name wins."""
-    functions = [child for child in node.body if isinstance(child, Function)]
+    body = list(iterate_statements(ast.Module(body=node.body, type_ignores=[])))
+    functions = [child for child in body if isinstance(child, Function)]
     for function in functions:
         for name in _find_set_on_self(function):
             yield name, SET_ON_SELF
-    for child in node.body:
+    for child in body:
         if isinstance(child, Function):
             if child.name == "__getattr__":
                 yield child.name, FORWARDS if _forwards(child) else SERVES + ",".join(_find_words(node))
@@ -114,7 +115,13 @@ def _read_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 if isinstance(target, ast.Name):
                     yield target.id, PLAIN
         elif isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
-            yield child.target.id, FIELD
+            yield child.target.id, PLAIN if _is_left_out(child.value) else FIELD
+
+
+def _is_left_out(value: ast.expr | None) -> bool:
+    """`field(init=False)`: a field that cannot be given."""
+    keywords = value.keywords if isinstance(value, ast.Call) else []
+    return any(k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False for k in keywords)
 
 
 def _forwards(function: Function) -> bool:

@@ -72,31 +72,26 @@ class Rename(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PackageWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """The releases of one library. `fits` of `indexed` give every name and argument that the code needs."""
+    """The releases of one library. `fits` of `indexed` give every name and argument that the code needs.
+
+    `ranges` is `fits` as (first, last) of each unbroken row of indexed releases. `first_failing` is the release after the
+    newest that fits, the newest indexed one where none fits, and None where the newest fits.
+    """
 
     package: str
     indexed: tuple[str, ...]
     fits: tuple[str, ...]
+    ranges: tuple[tuple[str, str], ...]
+    first_failing: str | None
     uses: int
     boundaries: tuple[Boundary, ...]
     doubts: tuple[Doubt, ...]
     renames: tuple[Rename, ...]
 
-    @property
-    def ranges(self) -> tuple[tuple[str, str], ...]:
-        """`fits` as (first, last) of each unbroken row of indexed releases."""
-        return group(self.fits, self.indexed)
-
     def failures(self, release: str) -> tuple[Boundary, ...]:
         """What one indexed release lacks, what importing needs first."""
         found = [boundary for boundary in self.boundaries if release in boundary.fails]
         return tuple(sorted(found, key=lambda boundary: boundary.stage != "import"))
-
-    @property
-    def first_failing(self) -> str | None:
-        """The release after the newest that fits; the newest indexed one where none fits."""
-        after = self.indexed[self.indexed.index(self.fits[-1]) + 1 :] if self.fits else self.indexed[-1:]
-        return after[0] if after else None
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,10 +231,14 @@ def _judge(package: str, uses: Iterable[Use], own: Mapping[str, OwnClass]) -> Pa
     for doubt in _find_lost(index, concerned):
         doubts.setdefault((doubt.symbol, doubt.releases), doubt)
     failing = {version for boundary in boundaries.values() for version in boundary.fails}
+    fits = tuple(version for version in index.versions if version not in failing)
+    after = index.versions[index.versions.index(fits[-1]) + 1 :] if fits else index.versions[-1:]
     return PackageWindow(
         package=package,
         indexed=index.versions,
-        fits=tuple(version for version in index.versions if version not in failing),
+        fits=fits,
+        ranges=group(fits, index.versions),
+        first_failing=after[0] if after else None,
         uses=sum(use.package == package for use in concerned),
         boundaries=tuple(
             sorted(boundaries.values(), key=lambda b: (index.versions.index(b.fails[0]), b.stage, b.symbol))

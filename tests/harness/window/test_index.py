@@ -38,8 +38,8 @@ SIGNATURES = (
 )
 
 
-# Without torchvision the package lists everything in a module of stand-ins, with the stand-ins' own class among it.
-BY_ACCIDENT = {"DummyObject"}
+# Without torchvision the package lists everything in a module of stand-ins, with what they are made of among it.
+BY_ACCIDENT = {"DummyObject", "requires_backends"}
 
 
 def find_installed(package: str) -> Release:

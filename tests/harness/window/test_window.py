@@ -301,6 +301,13 @@ def test_a_file_that_cannot_be_parsed_is_said_to_be_unread(tmp_path: Path) -> No
     assert "broken.py:1" in render(window)
 
 
+def test_a_model_without_code_of_its_own_is_said_not_to_be_judged(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    window = read_window(tmp_path)
+    assert not window.files
+    assert "brings no code of its own" in render(window)
+
+
 def test_a_folder_without_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected"):
         read_window(tmp_path)
@@ -318,7 +325,8 @@ def test_the_command_prints_the_table_and_writes_json(model: Path, tmp_path: Pat
     assert "4.40.2 to 4.47.1" in result.output
     assert "modeling_page.py:4" in result.output
     packages = {p["package"]: p for p in json.loads(path.read_text(encoding="utf-8"))["packages"]}
-    assert packages["transformers"]["fits"][-1] == "4.47.1"
+    assert packages["transformers"]["ranges"] == [["4.40.2", "4.47.1"]]
+    assert packages["transformers"]["first_failing"] == "4.48.3"
 
 
 def test_a_folder_without_code_makes_the_command_exit_with_2(tmp_path: Path) -> None:
