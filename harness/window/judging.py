@@ -99,6 +99,8 @@ class Judge:
     def _judge_member(self, use: Use, name: str) -> Ruling:
         if name in _EVERY_CLASS:
             return _FITS
+        if not use.exact and name in OUTSIDE:
+            return _FITS  # the class may be mixed into a module
         if not use.own:
             if not self._split(use.target):
                 return _FITS  # that the class itself is missing is said where it is imported
@@ -109,7 +111,7 @@ class Judge:
         chains = list(self._walk_own(use.target))
         if not any(isinstance(chain, str) and self._split(chain) for chain in chains):
             return _FITS  # no base of this library, or one that is missing and said to be so where it is imported
-        doubt, outside = "", False
+        doubt = ""
         for chain in chains:
             if isinstance(chain, OwnClass):
                 if name in chain.members or name in chain.passed:
@@ -120,10 +122,8 @@ class Judge:
                 member = self._find_member(chain, name)
                 if member.owner:
                     return _rule_member(member, use.target, name)
-                doubt, outside = doubt or member.doubt, outside or member.outside
-            else:
-                outside = True
-        return _rule_member(_Member(doubt=doubt, outside=outside), use.target, name)
+                doubt = doubt or member.doubt
+        return _rule_member(_Member(doubt=doubt, outside=True), use.target, name)
 
     def _judge_call(self, use: Use) -> Iterator[Ruling]:
         target, method = self._find_library_callee(use)
@@ -140,14 +140,22 @@ class Judge:
             newer = call.names_keyword(self._renamed.get(keyword, ""))
             if call.names_keyword(keyword) or keyword in own_fields:
                 yield Ruling("fits", symbol, newer=newer)
-            elif call.open:
-                yield Ruling("undecided", symbol, f"{label} takes any keyword", named=False, newer=newer)
+            elif call.open or self._is_overridden(use, target, method):
+                reason = f"{label} takes any keyword" if call.open else f"a subclass may have another {method}"
+                yield Ruling("undecided", symbol, reason, named=False, newer=newer)
             else:
                 yield Ruling("missing", symbol, f"{label} takes no {keyword}")
         if use.positional is not None and not use.own and method in (None, "__init__"):
             for name in call.required:
                 if name not in call.names[: use.positional] and name not in use.keywords:
                     yield Ruling("missing", f"{label}({name})", f"{label} requires {name}, which is not given")
+
+    def _is_overridden(self, use: Use, target: str, method: str | None) -> bool:
+        """Whether the value may be of a subclass that has a method of its own under this name."""
+        if use.exact or method in (None, "__init__", "from_pretrained") or use.target.startswith("super "):
+            return False
+        assert method is not None
+        return any(method in known.members for known in self._own.values()) or self._has_subclass_with(target, method)
 
     def _find_library_callee(self, use: Use) -> tuple[str, str | None]:
         """The library's class or function behind a call; "" where the user's own code stands in between."""

@@ -6,6 +6,7 @@ are asked about are ever decoded. Values that change from release to release are
 
 from __future__ import annotations
 
+import builtins
 import functools
 import importlib.machinery
 import lzma
@@ -151,7 +152,8 @@ class Release(Exports):
             seen.add(here)
             found = self.find_class(*here)
             if found is None:
-                yield here[1] if "." in here[1] else f"{here[0]}.{here[1]}", None  # with a dot: from another library
+                foreign = "." in here[1] or here[1] in vars(builtins)
+                yield here[1] if foreign else f"{here[0]}.{here[1]}", None
                 continue
             owner, known = found
             assert isinstance(known, ClassMembers)

@@ -7,6 +7,7 @@ out. Code that asks before it takes (`try`, `if is_x_available()`, `hasattr`) st
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
@@ -79,12 +80,13 @@ class OwnClass(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_own_classes(sources: Iterable[Source]) -> dict[str, OwnClass]:
     """The classes of all files by name."""
-    return {
-        node.name: _read_class(source, node)
-        for source in sources
-        for node, _ in source.nodes
-        if isinstance(node, ast.ClassDef)
-    }
+    found: dict[str, OwnClass] = {}
+    for source in sources:
+        for node, _ in source.nodes:
+            if isinstance(node, ast.ClassDef):
+                known, here = found.get(node.name), _read_class(source, node)
+                found[node.name] = _unite(known, here) if known is not None else here
+    return found
 
 
 def find_own_names(sources: Iterable[Source]) -> frozenset[str]:
@@ -149,6 +151,18 @@ def _read_class(source: Source, node: ast.ClassDef) -> OwnClass:
     )
 
 
+def _unite(one: OwnClass, other: OwnClass) -> OwnClass:
+    """Two classes of one name: what either has may be there, and nothing is surely missing."""
+    return OwnClass(
+        name=one.name,
+        bases=tuple(dict.fromkeys((*one.bases, *other.bases))),
+        members=one.members | other.members,
+        fields=one.fields | other.fields,
+        passed=one.passed | other.passed,
+        computed=True,
+    )
+
+
 class _Context(msgspec.Struct, frozen=True):
     """Where a node stands: `asked` when the code checks first, `owner` the class whose body this is."""
 
@@ -171,6 +185,7 @@ class _Walk:
         self._on_self: dict[tuple[str, str], Typed | None] = {}
         self._dicts = _find_spelt_dicts(source)
         self._probed = _find_probed_names(source)
+        self._answers = _find_answers(source)
 
     def run(self) -> None:
         """Walk the whole file."""
@@ -211,6 +226,7 @@ class _Walk:
         yield from ((child, here) for child in outside)
         listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         scope = {a.arg: self._read_annotation(a.annotation) for a in listed}
+        scope |= {a.arg: None for a in (arguments.vararg, arguments.kwarg) if a is not None}
         owner = here.owner or here.self_class
         if here.owner and listed and listed[0].arg == "self":
             scope["self"] = Typed(here.owner, own=True)
@@ -220,7 +236,7 @@ class _Walk:
         yield lambda: (self._scopes.pop(), None)[1]
 
     def _enter_condition(self, node: ast.If | ast.IfExp, here: _Context) -> Iterator[_Step]:
-        asks = here.asked or _asks_first(node.test)
+        asks = here.asked or _asks_first(node.test) or self._asks_by_name(node.test)
         inner = msgspec.structs.replace(here, asked=asks)
         yield node.test, here
         narrowed = self._read_isinstance(node.test)
@@ -259,6 +275,9 @@ class _Walk:
         elif isinstance(target, (ast.Tuple, ast.List)):
             for element in target.elts:
                 self._bind(element, None, here)
+
+    def _asks_by_name(self, test: ast.expr) -> bool:
+        return any(isinstance(node, ast.Name) and node.id in self._answers for node in ast.walk(test))
 
     def _look_up(self, name: str) -> Typed | None:
         return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
@@ -343,7 +362,7 @@ class _Walk:
         if target is None:
             self._note_loose(node.func, here)
             return
-        given = tuple(dict.fromkeys(self._find_keywords(node)))
+        given = tuple(dict.fromkeys(self._find_keywords(node, here)))
         counted = not any(isinstance(argument, ast.Starred) for argument in node.args)
         counted &= all(keyword.arg is not None for keyword in node.keywords)
         positional = len(node.args) if counted else None
@@ -374,7 +393,7 @@ class _Walk:
                 return kind, function.attr
         return (Typed(full), None) if full else (None, None)
 
-    def _find_keywords(self, node: ast.Call) -> Iterator[str]:
+    def _find_keywords(self, node: ast.Call, here: _Context) -> Iterator[str]:
         """The keywords of a call, those of a dict that is spelt out and given with ** included."""
         for keyword in node.keywords:
             value: ast.AST | None = keyword.value
@@ -382,11 +401,18 @@ class _Walk:
                 yield keyword.arg
                 continue
             if isinstance(value, ast.Name):
-                value = self._dicts.get(value.id)
+                value = self._find_dict(value.id, here)
             if isinstance(value, ast.Dict):
                 yield from (k.value for k in value.keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
             elif isinstance(value, ast.Call) and dotted_name(value.func) == "dict":
                 yield from (inner.arg for inner in value.keywords if inner.arg)
+
+    def _find_dict(self, name: str, here: _Context) -> ast.expr | None:
+        """The dict that a name holds: one of this function, or of the file where the function has no such name."""
+        if (here.function, name) in self._dicts:
+            return self._dicts[here.function, name]
+        inner = any(name in scope for scope in self._scopes[1:])
+        return None if inner else self._dicts.get((None, name))
 
     def _note(
         self,
@@ -437,7 +463,7 @@ def _asks_first(test: ast.expr) -> bool:
         return True
     for call in find_calls(test):
         name = (dotted_name(call.func) or "").rpartition(".")[2]
-        if name in ("hasattr", "getattr", "callable") or (name.startswith("is_") and "available" in name):
+        if name in ("hasattr", "getattr", "callable") or re.match(r"_?is_\w*(available|version|_ge|greater)", name):
             return True
     names = (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in ast.walk(test))
     return any(name in _VERSIONS for name in names)
@@ -464,10 +490,16 @@ def _find_probed_names(source: Source) -> frozenset[str]:
     return frozenset(found)
 
 
-def _find_spelt_dicts(source: Source) -> dict[str, ast.expr]:
+def _find_answers(source: Source) -> frozenset[str]:
+    """Names that hold such an answer: `HAS_CACHE = hasattr(...)`, `old = parse(transformers.__version__) < ...`."""
+    assignments = (node for node, _ in source.nodes if isinstance(node, ast.Assign) and _asks_first(node.value))
+    return frozenset(target.id for node in assignments for target in node.targets if isinstance(target, ast.Name))
+
+
+def _find_spelt_dicts(source: Source) -> dict[tuple[str | None, str], ast.expr]:
     return {
-        target.id: node.value
-        for node, _ in source.nodes
+        (function, target.id): node.value
+        for node, function in source.nodes
         if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Call))
         for target in node.targets
         if isinstance(target, ast.Name)

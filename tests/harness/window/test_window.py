@@ -130,6 +130,35 @@ def test_an_attribute_that_the_code_asks_for_first_sets_no_boundary(tmp_path: Pa
     assert not fails(read(tmp_path, text), "DynamicCache.get_max_length")
 
 
+def test_code_that_compares_versions_first_sets_no_boundary(tmp_path: Path) -> None:
+    text = """
+        import transformers
+        from packaging.version import parse
+        from transformers import DynamicCache
+
+        def convert(pairs):
+            is_old = parse(transformers.__version__) < parse("4.56.0")
+            if is_old:
+                return DynamicCache.from_legacy_cache(pairs)
+            return DynamicCache(pairs)
+    """
+    assert not fails(read(tmp_path, text), "DynamicCache.from_legacy_cache")
+
+
+def test_two_classes_of_one_name_prove_nothing_missing(tmp_path: Path) -> None:
+    first = """
+        from transformers import Trainer
+
+        class PageTrainer(Trainer):
+            def show(self):
+                return self.tokenizer
+    """
+    second = "class PageTrainer:\n    def __init__(self, tokenizer):\n        self.tokenizer = tokenizer\n"
+    assert not fails(read_window(write(tmp_path, one=first)), "PageTrainer.other")
+    assert fails(read_window(write(tmp_path, one=first)), "PageTrainer.tokenizer")
+    assert not fails(read_window(write(tmp_path, one=first, two=second)), "PageTrainer.tokenizer")
+
+
 @pytest.mark.parametrize(
     ("line", "symbol", "last", "first"),
     [
@@ -181,6 +210,20 @@ def test_a_keyword_given_through_a_dict_or_a_subclass_counts(tmp_path: Path) -> 
     window = read(tmp_path, text)
     assert "5.23.0" in fails(window, "Trainer(tokenizer=)")
     assert "5.23.0" in fails(window, "TrainingArguments(logging_dir=)")
+
+
+def test_keywords_passed_through_are_not_those_of_another_functions_dict(tmp_path: Path) -> None:
+    text = """
+        from transformers import TrainingArguments
+
+        def show():
+            kwargs = {"logging_dir": "logs"}
+            print(kwargs)
+
+        def build(**kwargs):
+            return TrainingArguments(output_dir="out", **kwargs)
+    """
+    assert not fails(read(tmp_path, text), "TrainingArguments(logging_dir=)")
 
 
 def test_fields_of_a_users_own_arguments_are_no_unknown_keywords(tmp_path: Path) -> None:
