@@ -72,10 +72,12 @@ def look_at_forward(parts: Assembly) -> Forward:
         repairs=repairs,
         highest_token_id=_find_highest_id(parts, start, reference),
     )
-    if isinstance(seen, Raised) and make_runnable(parts, start):
+    while isinstance(seen, Raised) and make_runnable(parts, start):
         yardstick = parts.seeded(parts.reference, parts.sample) if parts.reference else None
         batch, repairs, seen = repair(parts, parts.seeded(collate, parts.sample), yardstick)
-        facts = msgspec.structs.replace(facts, repairs=repairs)
+        # The exception behind a cured one is the model's own: the ids that caused the first are a fact by themselves.
+        still = seen if isinstance(seen, Raised) else facts.reference
+        facts = msgspec.structs.replace(facts, repairs=repairs, reference=still)
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
         return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason)

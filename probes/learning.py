@@ -50,7 +50,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         return {"adapter": adapter, "learning": _look_without_adapter(parts, batch, adapter, reason), "memory": reason}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
-    if step is None and make_runnable(parts, batch):
+    while step is None and make_runnable(parts, batch):
         batch = _choose_batch(parts)
         step, _ = _find_step(adapted, inner, adapter, batch)
     if step is None:
@@ -354,7 +354,7 @@ def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         batch = _choose_batch(parts)
-        if isinstance(attempt(lambda: _logits(parts.bare, batch)), Raised) and make_runnable(parts, batch):
+        while isinstance(attempt(partial(_logits, parts.bare, batch)), Raised) and make_runnable(parts, batch):
             batch = _choose_batch(parts)
         saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
         loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))

@@ -112,16 +112,17 @@ def make_stand_in(name: str) -> Any:
 
 
 def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
-    """After forward raised on a good batch: bring the weights into one dtype and ids below the embeddings' rows.
+    """After forward raised on a good batch: ids brought below the embeddings' rows, else the weights into one dtype.
 
-    True where anything was changed, so that another try makes sense. What was raised before is reported all the same.
+    One cure a call, so that each has its own exception. True where anything was changed and another try makes sense;
+    what was raised before is reported all the same.
     """
     rows = int(parts.bare.get_input_embeddings().weight.shape[0])
     ids = batch.get("input_ids")
-    has_stray_ids = isinstance(ids, torch.Tensor) and bool((ids >= rows).any())
-    if has_stray_ids:
+    if parts.ids_below is None and isinstance(ids, torch.Tensor) and bool((ids >= rows).any()):
         parts.ids_below = rows
-    return _unify_dtypes(parts.bare, parts.image_dtype) or has_stray_ids
+        return True
+    return _unify_dtypes(parts.bare, parts.image_dtype)
 
 
 def _unify_dtypes(model: nn.Module, dtype: torch.dtype) -> bool:

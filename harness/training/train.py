@@ -29,6 +29,7 @@ from harness.training.evaluate import Score, evaluate
 from harness.training.model import LoadedProcessor, find_directory, find_image_dtype, load_model, load_processor
 from harness.training.subject import load_part
 from probes.device import Redirect, redirect_cuda
+from probes.parts import unwrap
 
 if TYPE_CHECKING:
     from harness.gate import Clearance
@@ -144,7 +145,7 @@ def load_parts(config: Config) -> Parts:
 
 def build_own_collator(config: Config, model: torch.nn.Module, processor: LoadedProcessor) -> Collator:
     """Our collator for this model; the family is found by what forward takes."""
-    family = recognise(model)
+    family = recognise(unwrap(model)[0])  # a wrapper of the user's may hide what forward takes
     return build_collator(
         config,
         family=family,
