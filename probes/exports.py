@@ -39,7 +39,7 @@ _GLOBAL = re.compile(rb"^\s+global ([\w, ]+)", re.MULTILINE)
 _ALL = re.compile(rb"^__all__(?:\s*:[^=\n]*)?\s*\+?=\s*[\[(](.*?)[\])]", re.DOTALL | re.MULTILINE)
 _QUOTED = re.compile(rb"[\"'](\w+)[\"']")
 _EVERY_MODULE = ("__name__", "__doc__", "__file__", "__path__", "__spec__", "__loader__", "__package__", "__dict__")
-_EMPTY_BASES = ("object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing_extensions.Protocol")
+EMPTY_BASES = ("object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing_extensions.Protocol")
 # A lazy package may serve these under a successor's name, so their absence from its lists proves nothing.
 _SERVED_OTHERWISE = ("Tokenizer", "TokenizerFast", "ImageProcessor", "ImageProcessorFast")
 _DEPTH = 12
@@ -207,7 +207,7 @@ class Exports:
             owner, known = found
             yield known
             bases = [self._resolve_base(owner, base) for base in known.bases]
-            waiting = [base for base in bases if base[1] not in _EMPTY_BASES] + waiting
+            waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
     def _resolve_base(self, owner: str, base: str) -> tuple[str, str]:
         names = self._read(owner)
@@ -215,7 +215,7 @@ class Exports:
         first, _, rest = base.partition(".")
         target = names.names.get(first)
         full = ".".join(part for part in (*(target or base).split(":"), rest if target else "") if part)
-        if full in _EMPTY_BASES:
+        if full in EMPTY_BASES:
             return "", full
         if not target:
             return owner, base
@@ -310,7 +310,7 @@ class Exports:
         tree = parse(data, spec.origin)
         if isinstance(tree, Unknown):
             return tree
-        names = _Reader(module, is_package=spec.submodule_search_locations is not None).read(tree, data, stamp)
+        names = Reader(module, is_package=spec.submodule_search_locations is not None).read(tree, data, stamp)
         self._kept.modules[spec.origin] = names
         self._changed = True
         return names
@@ -364,7 +364,7 @@ def find_cache_directory() -> Path:
     return Path(root) / "preflight"
 
 
-class _Reader:
+class Reader:
     """Turns one module's syntax tree into ModuleNames."""
 
     def __init__(self, module: str, *, is_package: bool) -> None:

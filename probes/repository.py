@@ -81,9 +81,9 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
         return Unknown(reason=f"{directory}: there is no config.json, so this is not a model's folder")
     if isinstance(config, Unknown):
         return config
-    auto_map = _read_auto_map(get_object(config, "auto_map"))
-    code = _RemoteCode(directory)
-    for name in _find_code_modules(directory, auto_map):
+    auto_map = read_auto_map(get_object(config, "auto_map"))
+    code = RemoteCode(directory)
+    for name in find_code_modules(directory, auto_map):
         code.follow(name)
     language = next((get_object(config, key) for key in _TEXT_SECTIONS if get_object(config, key)), {})
     architectures = config.get("architectures")
@@ -106,7 +106,7 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
     )
 
 
-class _RemoteCode:
+class RemoteCode:
     """The Python files that loading the model would run, found by following relative imports."""
 
     def __init__(self, directory: Path) -> None:
@@ -247,17 +247,17 @@ def _join(module: str, site: ImportSite) -> str:
     return ".".join([*above, *([site.module] if site.module else [])])
 
 
-def _find_code_modules(directory: Path, auto_map: dict[str, str]) -> Iterable[str]:
+def find_code_modules(directory: Path, auto_map: dict[str, str]) -> Iterable[str]:
     """Every module that an auto_map in this folder names."""
     targets = list(auto_map.values())
     for name in _JSON_WITH_CODE[1:]:
         values = read_object(directory / name)
         if isinstance(values, dict):
-            targets += _read_auto_map(get_object(values, "auto_map")).values()
+            targets += read_auto_map(get_object(values, "auto_map")).values()
     return dict.fromkeys(target.rpartition(".")[0] for target in targets if "." in target and "--" not in target)
 
 
-def _read_auto_map(values: dict[str, Any]) -> dict[str, str]:
+def read_auto_map(values: dict[str, Any]) -> dict[str, str]:
     """Auto class -> "module.Class"; of the pair (slow, fast) that tokenizers give, the one that is there."""
     mapped: dict[str, str] = {}
     for key, value in values.items():
@@ -267,7 +267,7 @@ def _read_auto_map(values: dict[str, Any]) -> dict[str, str]:
     return mapped
 
 
-def _resolve_imports(code: _RemoteCode, exports: Exports) -> Iterator[Import]:
+def _resolve_imports(code: RemoteCode, exports: Exports) -> Iterator[Import]:
     for module, source in code.files.items():
         if isinstance(source, Unknown):
             file = f"{module.replace('.', '/')}.py"
@@ -344,7 +344,7 @@ def _find_attention_tables(source: Source) -> Iterator[str]:
             yield from (key for key in keys if isinstance(key, str))
 
 
-def _digest_files(directory: Path, code: _RemoteCode) -> dict[str, str]:
+def _digest_files(directory: Path, code: RemoteCode) -> dict[str, str]:
     try:
         paths = {path for path in directory.iterdir() if path.suffix in (".py", ".json", ".jinja") and path.is_file()}
     except OSError:

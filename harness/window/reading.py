@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import msgspec
 
 from harness.facts import Unknown
-from probes.exports import ModuleNames, _Reader
+from probes.exports import ModuleNames, Reader
 from probes.source import dotted_name, iterate_statements, parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -65,7 +65,7 @@ def read_file(data: bytes, module: str, *, is_package: bool) -> FileNames | Unkn
         elif isinstance(node, ast.ClassDef):
             members[node.name] = dict(_read_members(node))
     quoted = sorted({word.decode() for word in _QUOTED_MODULE.findall(data)}) if is_package else []
-    names = _Reader(module, is_package=is_package).read(tree, data, (0, 0))
+    names = Reader(module, is_package=is_package).read(tree, data, (0, 0))
     return FileNames(names, functions, members, tuple(quoted))
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from harness.facts import Unknown
 from harness.window.reading import FIELD, Call, read_signature
-from probes.exports import _EMPTY_BASES, Answer, ClassNames, Exports, ModuleNames
+from probes.exports import EMPTY_BASES, Answer, ClassNames, Exports, ModuleNames
 
 INDEX = Path(__file__).parent / "index"
 PACKAGES = ("transformers", "peft", "accelerate")
@@ -161,7 +161,7 @@ class Release(Exports):
             if not known.fixed:
                 yield f"a computed base of {name}", None
             bases = [self._resolve_base(owner, base) for base in known.bases]
-            waiting = [base for base in bases if base[1] not in _EMPTY_BASES] + waiting
+            waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
     def find_subclasses_with(self, module: str, name: str, member: str) -> Iterator[str]:
         """The classes near the top of the library that inherit from this one and have the member themselves."""

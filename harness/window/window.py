@@ -15,7 +15,7 @@ from harness.window.judging import Judge
 from harness.window.releases import PACKAGES, Index, open_index
 from harness.window.uses import OwnClass, Use, find_own_classes, find_own_names, find_uses
 from probes.json_files import get_object, read_object
-from probes.repository import _find_code_modules, _read_auto_map, _RemoteCode, find_model_directory
+from probes.repository import RemoteCode, find_code_modules, find_model_directory, read_auto_map
 from probes.source import Source, read_source
 from probes.subject import REPLACEMENTS, find_parts, read_part
 
@@ -167,8 +167,8 @@ def _read_directory(directory: Path) -> tuple[list[Source], list[str]]:
     read: Iterable[Source | Unknown]
     config = read_object(directory / "config.json")
     if isinstance(config, dict):
-        code = _RemoteCode(directory)
-        for module in _find_code_modules(directory, _read_auto_map(get_object(config, "auto_map"))):
+        code = RemoteCode(directory)
+        for module in find_code_modules(directory, read_auto_map(get_object(config, "auto_map"))):
             code.follow(module)
         read = code.files.values()
     else:
