@@ -169,7 +169,7 @@ def run(
 
     endings: dict[str, Any] = {}
     waiting, running = list(CHILDREN), dict[str, Job]()
-    cores = max(1, min(os.cpu_count() or 1, len(CHILDREN)))
+    cores = count_together()
     while waiting or running:
         while waiting and len(running) < cores:
             name = waiting.pop(0)
@@ -311,8 +311,13 @@ def open_sandbox() -> Sandbox:
 
 
 def limit(seconds: float) -> Limits:
-    """What one child may use: this long, and most of the machine's memory."""
-    return Limits(seconds=seconds, memory_bytes=int(0.6 * _physical_memory()))
+    """What one child may use: this long, and its share of nine tenths of the machine's memory."""
+    return Limits(seconds=seconds, memory_bytes=int(0.9 * _physical_memory() / count_together()))
+
+
+def count_together() -> int:
+    """How many children run at a time."""
+    return max(1, min(os.cpu_count() or 1, len(CHILDREN)))
 
 
 def _physical_memory() -> int:
