@@ -460,7 +460,6 @@ class Forward(Fact):
     loss: float | Unknown = 0.0
     uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
     dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
-    trainable_dtypes: tuple[str, ...] = ()
     embedding_rows: int | Unknown = 0
     highest_token_id: int | Unknown = 0
     redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
@@ -488,6 +487,7 @@ class Adapter(Fact):
     fitting_task_types: tuple[str, ...] = ()
     targets: tuple[Target, ...] | Unknown = ()
     trainable: int = 0
+    trainable_dtypes: tuple[str, ...] = ()
     total: int = 0
     key_example: str = ""
     inside_wrapper: bool = False  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
@@ -526,7 +526,6 @@ class Learning(Fact):
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
     merged_equals_unmerged: bool | Unknown = True
     accumulation_ratio: float | Unknown = 1.0  # logged loss with accumulation over the same loss without
-    trainer_drops: tuple[str, ...] = ()  # row columns or batch keys that Trainer removes before forward
 
 
 class MemoryNeed(Fact):
@@ -552,7 +551,6 @@ class Device(Fact):
     name: str
     capability: str
     arch_list: tuple[str, ...]
-    misplaced: tuple[str, ...] = ()
 
 
 NOT_RUN = Unknown(reason="not run")

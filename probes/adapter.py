@@ -50,13 +50,18 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         rejected=tuple(k for k in injected if accepted is not None and k not in accepted),
         fitting_task_types=fitting,
         targets=_name_targets(settings, parts.config, names_before, anatomy),
-        trainable=sum(p.numel() for p in adapted.parameters() if p.requires_grad),
+        trainable=sum(p.numel() for p in _list_trained(adapted)),
+        trainable_dtypes=tuple(sorted({str(p.dtype).removeprefix("torch.") for p in _list_trained(adapted)})),
         total=sum(p.numel() for p in adapted.parameters()),
         key_example=next((n for n, _ in adapted.named_parameters() if "lora_" in n), ""),
         inside_wrapper=_wraps_a_wrapper(adapted),
         on_tied_weights=_find_tied(inner),
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
     ), adapted
+
+
+def _list_trained(adapted: nn.Module) -> list[nn.Parameter]:
+    return [p for p in adapted.parameters() if p.requires_grad]
 
 
 def _find_loss_keyword(adapted: Any, inner: nn.Module, batch: Batch) -> str | None:

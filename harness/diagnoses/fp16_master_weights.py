@@ -85,4 +85,4 @@ def _get_step(facts: Facts) -> Raised | None:
 
 
 def _list_trainable(facts: Facts) -> tuple[str, ...]:
-    return () if isinstance(facts.forward, Unknown) else facts.forward.trainable_dtypes
+    return () if isinstance(facts.adapter, Unknown) else facts.adapter.trainable_dtypes

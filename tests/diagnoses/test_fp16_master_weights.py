@@ -17,6 +17,6 @@ def test_float32_adapters_beside_float16_weights_are_silent(findings_of):
 
 def test_without_a_step_and_without_dtypes_nothing_is_claimed():
     lost = Unknown(reason="no step was done")
-    facts = altered(HEALTHY, {"learning.mixed_precision": lost, "forward.trainable_dtypes": ()})
+    facts = altered(HEALTHY, {"learning.mixed_precision": lost, "adapter.trainable_dtypes": ()})
     [contract] = derive(facts, only=["fp16_master_weights"])
     assert judge(contract, facts) == Skipped("no step was done")
