@@ -134,6 +134,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     normalize: bool | None = None
     image_mean: tuple[float, float, float] | None = None
     image_std: tuple[float, float, float] | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
     resize: Any = None
 
 
@@ -227,6 +229,8 @@ EFFECTS: Mapping[str, str] = {
     "data.preprocessing.normalize": "false leaves pixels at 0..1 in place of normalising them",
     "data.preprocessing.image_mean": "replaces the mean of the model's processor_config.json",
     "data.preprocessing.image_std": "replaces the standard deviation of the model's processor_config.json",
+    "data.preprocessing.min_pixels": "is the fewest pixels of a page, for models that take whole pages as patches",
+    "data.preprocessing.max_pixels": "is the most pixels of a page, for models that take whole pages as patches",
     "data.augmentation.enabled": "turns augmentation of the training images on",
     "data.augmentation.rotation_range": "rotates a training image by up to so many degrees either way",
     "data.augmentation.brightness_range": "multiplies the brightness of a training image by a factor in this range",

@@ -97,10 +97,12 @@ def save_batch(config: str, trust: bool, names: list[str], dtype: str, directory
     family = find_family(names, json.loads((folder / "config.json").read_text(encoding="utf-8")))
     if family is None or loaded.data.train_path is None:
         raise ValueError("there is no declared family for this model, or no data.train_path")
+    processor = load_processor(loaded)
     collate = build_collator(
         loaded,
         family=family,
-        tokenizer=load_processor(loaded).tokenizer,
+        tokenizer=processor.tokenizer,
+        processor=processor.processor,
         image_dtype=getattr(torch, dtype),
         directory=folder,
     )

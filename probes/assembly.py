@@ -140,11 +140,13 @@ class Assembly:
             return None
         from harness.training.collate import build_collator
 
-        # A tokenizer of its own: the user's factory may change the one it is given.
+        # A processor of its own: the user's factory may change the one it is given.
+        loaded = load_processor(self.config)
         return build_collator(
             self.config,
             family=self.family,
-            tokenizer=load_processor(self.config).tokenizer,
+            tokenizer=loaded.tokenizer,
+            processor=loaded.processor,
             image_dtype=self.image_dtype,
             directory=self.directory,
         )

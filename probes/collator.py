@@ -111,16 +111,18 @@ def open_page(path: str) -> Image.Image:
 def _look_at_views(
     parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[PixelView, ...] | Unknown:
-    geometry = getattr(parts.reference, "geometry", None)
-    if geometry is None:
+    if parts.reference is None:
         return Unknown(reason=UNDECLARED)
+    intake = parts.reference.intake
+    if intake.mean is None or intake.std is None:
+        return Unknown(reason="this family standardises each picture by itself, so its pixels have no fixed mean")
     return compare_views(
         given,
         reference,
         roles=dict(parts.family.roles) if parts.family else {},
         pages=[open_page(row["image_path"]) for row in rows],
-        mean=geometry.mean,
-        std=geometry.std,
+        mean=intake.mean,
+        std=intake.std,
     )
 
 

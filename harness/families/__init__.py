@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.families import deepseek_ocr
-from harness.families.family import Family, FamilyError, Geometry, Prepared, Role
+from harness.families import deepseek_ocr, dots_ocr, native
+from harness.families.family import Family, FamilyError, Intake, Opening, Packing, Prepared, Role
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (deepseek_ocr.FAMILY,)}
+FAMILIES: Mapping[str, Family] = {
+    family.name: family for family in (deepseek_ocr.FAMILY, dots_ocr.FAMILY, *native.FAMILIES)
+}
 
-__all__ = ["FAMILIES", "Family", "FamilyError", "Geometry", "Prepared", "Role", "find_family"]
+__all__ = ["FAMILIES", "Family", "FamilyError", "Intake", "Opening", "Packing", "Prepared", "Role", "find_family"]
 
 
 def find_family(parameter_names: Collection[str], config_json: Mapping[str, Any]) -> Family | None:

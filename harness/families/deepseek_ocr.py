@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.families.family import Family, FamilyError, Geometry, Prepared
+import msgspec
+
+from harness.families.family import Family, FamilyError, Opening, Prepared
+from harness.families.preparation import OwnIntake, split_prompt
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +25,39 @@ if TYPE_CHECKING:
 
 _BASE_SIZE, _TILE_SIZE, _TILES = 1024, 640, (2, 9)
 _ROLES = {"images": "pixels", "images_seq_mask": "placement_mask", "images_spatial_crop": "tiling"}
+_PROMPT = "<image>\nFree OCR."
+
+
+class Geometry(msgspec.Struct, frozen=True, kw_only=True):
+    """How a page becomes pixels and placeholders. Sizes are in pixels."""
+
+    base_size: int
+    tile_size: int
+    tiling: bool
+    tiles: tuple[int, int]
+    """Fewest and most tiles of a tiled image."""
+    patch_size: int
+    downsample: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_token: str
+
+    @property
+    def stride(self) -> int:
+        """Pixels along one side of the square that one image token stands for."""
+        return self.patch_size * self.downsample
+
+
+class Views(msgspec.Struct, frozen=True, kw_only=True):
+    """The tensors of one page: `tiles` (n = across * down, or None without tiling) and `page`, the global view (n = 1).
+
+    Both are float [n, 3, size, size] in the dtype asked for; `is_blank` is true for a row without an image.
+    """
+
+    tiling: tuple[int, int]
+    tiles: Any
+    page: Any
+    is_blank: bool = False
 
 
 def recognise(parameter_names: frozenset[str], config_json: Mapping[str, Any]) -> bool:
@@ -78,23 +115,23 @@ def count_tokens(tiling: tuple[int, int], geometry: Geometry) -> int:
     return (page + 1) * page + 1 + tiles
 
 
-def prepare(image: Image.Image | None, geometry: Geometry, dtype: torch.dtype) -> Prepared:
-    """Tiles and global view of one RGB image; for a row without an image, a zero page and no placeholder."""
+def draw(image: Image.Image | None, *, geometry: Geometry, dtype: torch.dtype) -> tuple[int, Views]:
+    """Placeholders, tiles and global view of one RGB image; for a row without an image, a zero page and no placeholder."""
     import torch
 
     if image is None:
         page = torch.zeros(1, 3, geometry.base_size, geometry.base_size, dtype=dtype)
-        return Prepared(tokens=0, tiling=(1, 1), tiles=None, page=page)
+        return 0, Views(tiling=(1, 1), tiles=None, page=page, is_blank=True)
     across, down = tiling = choose_tiling(*image.size, geometry)
     tiles = None
     if across * down > 1:
         resized = image.resize((geometry.tile_size * across, geometry.tile_size * down))
         tiles = _normalise(resized, tiling, geometry, dtype)
     page = _normalise(_pad(image, geometry), (1, 1), geometry, dtype)
-    return Prepared(tokens=count_tokens(tiling, geometry), tiling=tiling, tiles=tiles, page=page)
+    return count_tokens(tiling, geometry), Views(tiling=tiling, tiles=tiles, page=page)
 
 
-def assemble(prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str, Any]:
+def join(prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str, Any]:
     """forward's image arguments.
 
     The model looks at the first row's global view alone to decide whether the batch has images. A first row without an
@@ -102,13 +139,34 @@ def assemble(prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str,
     """
     import torch
 
-    some_image = any(one.tokens for one in prepared)
+    pages: list[Views] = [one.image for one in prepared]
+    some_image = not all(page.is_blank for page in pages)
     pairs = []
-    for row, one in enumerate(prepared):
-        page = torch.ones_like(one.page) if some_image and row == 0 and not one.tokens else one.page
+    for row, one in enumerate(pages):
+        page = torch.ones_like(one.page) if some_image and row == 0 and one.is_blank else one.page
         pairs.append((torch.zeros_like(page) if one.tiles is None else one.tiles, page))
-    tiling = torch.tensor([one.tiling for one in prepared], dtype=torch.long)
+    tiling = torch.tensor([one.tiling for one in pages], dtype=torch.long)
     return {"images": pairs, "images_seq_mask": placement, "images_spatial_crop": tiling}
+
+
+def open_intake(opening: Opening) -> DeepseekIntake:
+    return DeepseekIntake(opening)
+
+
+class DeepseekIntake(OwnIntake):
+    """Keeps its geometry where it can be looked at."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.geometry = geometry = read_geometry(opening.directory, opening.preprocessing)
+        super().__init__(
+            tokenizer=opening.tokenizer,
+            image_token=geometry.image_token,
+            prompt=split_prompt(_PROMPT if opening.prompt is None else opening.prompt, geometry.image_token),
+            mean=geometry.mean,
+            std=geometry.std,
+            draw=partial(draw, geometry=geometry, dtype=opening.image_dtype),
+            join=join,
+        )
 
 
 def _pad(image: Image.Image, geometry: Geometry) -> Image.Image:
@@ -150,12 +208,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 FAMILY = Family(
     name="deepseek_ocr",
+    shown="DeepSeek-OCR",
     recognises=recognise,
-    prompt="<image>\nFree OCR.",
     roles=_ROLES,  # type: ignore[arg-type]
     auto_class="AutoModel",
     task_type="CAUSAL_LM",
-    read_geometry=read_geometry,
-    prepare=prepare,
-    assemble=assemble,
+    open_intake=open_intake,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -19,65 +19,89 @@ if TYPE_CHECKING:
 
     from harness.config import Preprocessing
 
-Role = Literal["pixels", "placement_mask", "tiling", "grid"]
+Role = Literal["pixels", "placement_mask", "tiling", "grid", "sizes"]
+"""What a forward argument carries: the picture; a flag for each token that a feature is placed at; tiles across and down;
+(t, h, w) in patches; anything else that describes the picture."""
 
 
 class FamilyError(UserError):
     """The model's files or the configuration contradict what the family needs."""
 
 
-class Geometry(msgspec.Struct, frozen=True, kw_only=True):
-    """How a page becomes pixels and placeholders. Sizes are in pixels."""
-
-    base_size: int
-    tile_size: int
-    tiling: bool
-    tiles: tuple[int, int]
-    """Fewest and most tiles of a tiled image."""
-    patch_size: int
-    downsample: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    image_token: str
-
-    @property
-    def stride(self) -> int:
-        """Pixels along one side of the square that one image token stands for."""
-        return self.patch_size * self.downsample
-
-
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """One image, ready for the model: `tokens` placeholders, tiles (across, down), and its pixel tensors.
+    """One row's prompt with its picture, ready to be padded.
 
-    Both are float [n, 3, size, size] in the dtype asked for: `tiles` (n = across * down, or None without tiling) and
-    `page`, the global view (n = 1).
+    `tokens` are the prompt's ids with the placeholders already repeated, `placement` is true at these placeholders.
+    `along` are further arguments with one number for each token, such as token types. `image` is what `Intake.assemble`
+    makes the image arguments of, None for a row without an image.
     """
 
-    tokens: int
-    tiling: tuple[int, int]
-    tiles: Any
-    page: Any
+    tokens: list[int]
+    placement: list[bool]
+    along: Mapping[str, list[int]] = {}
+    image: Any = None
+
+
+class Packing(msgspec.Struct, frozen=True, kw_only=True):
+    """How pictures lie in a [patches, 3 * temporal * patch * patch] tensor: blocks of merge x merge patches, row by row.
+
+    `patch` in pixels; `temporal` copies of each patch stand one after the other inside a channel.
+    """
+
+    patch: int
+    temporal: int
+    merge: int
+
+
+class Intake(Protocol):
+    """How prompts and pictures enter one model, opened for one model directory and one configuration. Picklable."""
+
+    image_token: str | None
+    """The placeholder in the text; None where pictures take no place among the tokens."""
+    image_token_id: int | None
+    mean: tuple[float, ...] | None
+    """What is subtracted per channel from pixels in 0..1; None where the family standardises each picture by itself."""
+    std: tuple[float, ...] | None
+    packing: Packing | None
+    """How `pixels` are packed, None where they are images [..., 3, H, W]."""
+
+    def prepare(self, image: Image.Image | None) -> Prepared:
+        """One RGB image (None for a row without one) with the prompt. Raises FamilyError for what cannot be prepared."""
+
+    def assemble(self, prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str, Any]:
+        """forward's image arguments for these rows; `placement` is bool [B, S], true at every placeholder."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What an intake is opened with. `prompt` is the file's own, None for the family's."""
+
+    directory: Path
+    preprocessing: Preprocessing
+    tokenizer: Any
+    processor: Any
+    prompt: str | None
+    image_dtype: Any
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """A family is recognised by what its forward takes, never by a repository's name."""
+    """A family is recognised by what its forward takes and what its configuration calls itself, never by a repository."""
 
     name: str
+    shown: str
+    """The name people know it by."""
     recognises: Callable[[frozenset[str], Mapping[str, Any]], bool]
     """(names of forward's parameters, config.json) -> whether this is such a model."""
-    prompt: str
-    """The prompt of training and inference alike, with the image token where the image belongs."""
     roles: Mapping[str, Role]
     """forward argument -> what it carries."""
     auto_class: str
     task_type: str
     """PEFT's task type for this family."""
-    read_geometry: Callable[[Path, Preprocessing], Geometry]
-    """(model directory, the file's preprocessing) -> geometry; raises FamilyError for sizes that do not fit."""
-    prepare: Callable[[Image.Image | None, Geometry, torch.dtype], Prepared]
-    """(RGB image, or None for a row without one, geometry, dtype) -> its tensors and its number of placeholders."""
-    assemble: Callable[[Sequence[Prepared], torch.Tensor], dict[str, Any]]
-    """(one Prepared per row, bool [B, S] true at every placeholder) -> forward's image arguments."""
+    open_intake: Callable[[Opening], Intake]
+    """Raises FamilyError for files or sizes that do not fit."""
+    encoder_decoder: bool = False
+    """The target is the decoder's whole sequence: labels hold it alone, and what stands in input_ids is encoded."""
+    target_marks: Mapping[str, int] = {}
+    """The number that target tokens have in an argument that runs along the tokens; 0 where none is given."""
 
     def argument(self, role: Role) -> str | None:
         """The name of the forward argument that has this role."""

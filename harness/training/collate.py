@@ -1,7 +1,7 @@
 """One collator builder for every family: rows of metadata.json become the batch that forward expects.
 
-What differs between families (tiling, normalisation, the names and shapes of the image arguments) is declared in
-`harness.families`; what is the same for all (tokens, labels, truncation, padding) is here.
+What differs between families (the prompt, the picture, the names and shapes of the image arguments) is declared in
+`harness.families`; what is the same for all (targets, labels, truncation, padding) is here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from harness.config import Augmentation, Config
 from harness.errors import UserError
-from harness.families import Family, Geometry, Prepared
+from harness.families import Family, Opening, Prepared
 from harness.training.images import augment, open_image
 
 if TYPE_CHECKING:
@@ -33,12 +33,10 @@ class CollateError(UserError):
 
 
 class Sequenced(NamedTuple):
-    """One row as tokens. `placement` is true at the placeholders, `supervised` at the tokens that are trained."""
+    """One row: its prompt with the picture, and the target's tokens with what ends them (none for a prompt alone)."""
 
-    tokens: list[int]
-    placement: list[bool]
-    supervised: list[bool]
-    image: Prepared
+    prompt: Prepared
+    target: list[int]
 
 
 class Collator:
@@ -54,17 +52,15 @@ class Collator:
         *,
         family: Family,
         tokenizer: PreTrainedTokenizerBase,
-        geometry: Geometry,
-        prompt: str,
-        image_dtype: torch.dtype,
+        opening: Opening,
         max_length: int | None,
         augmentation: Augmentation,
     ) -> None:
-        self.family, self.tokenizer, self.geometry = family, tokenizer, geometry
-        self.image_dtype, self.max_length, self.augmentation = image_dtype, max_length, augmentation
-        self.image_token_id = _find_image_token(tokenizer, geometry.image_token)
-        self._protected = _compile_protected(tokenizer, geometry.image_token)
-        self._prompt = _split_prompt(prompt, geometry.image_token)
+        self.family, self.tokenizer, self.image_dtype = family, tokenizer, opening.image_dtype
+        self.max_length, self.augmentation = max_length, augmentation
+        self.intake = family.open_intake(opening)
+        self.image_token_id = self.intake.image_token_id
+        self._protected = _compile_protected(tokenizer, self.intake.image_token)
         if tokenizer.eos_token_id is None:
             raise CollateError(
                 "the tokenizer has no EOS token, so no target can end; set eos_token in its configuration"
@@ -72,29 +68,25 @@ class Collator:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The training batch: prompt and target, labels on the target and its EOS only."""
-        return self._assemble([self._sequence(row, with_target=True) for row in rows], self.tokenizer.padding_side)
+        sequences = [self._sequence(row, with_target=True) for row in rows]
+        return self._assemble(sequences, self.tokenizer.padding_side, with_target=True)
 
     def prompts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The batch that generation starts from: prompts only, padded on the left, without labels."""
-        batch = self._assemble([self._sequence(row, with_target=False) for row in rows], "left")
-        del batch["labels"]
-        return batch
+        sequences = [self._sequence(row, with_target=False) for row in rows]
+        return self._assemble(sequences, self.tokenizer.padding_side if self.family.encoder_decoder else "left")
 
     def smallest_length(self, row: Mapping[str, Any]) -> int:
         """The tokens that the row's image and prompt, one token of text and the EOS need."""
-        return len(self._sequence(row, with_target=False).tokens) + 2
+        return self._count_before(self._sequence(row, with_target=False).prompt) + 2
 
     def _sequence(self, row: Mapping[str, Any], *, with_target: bool) -> Sequenced:
-        prepared = self.family.prepare(self._open(row), self.geometry, self.image_dtype)
-        before, after = self._prompt if prepared.tokens else ("", "".join(self._prompt).lstrip("\n"))
-        bos = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
-        head, tail = [*bos, *self._tokenize(before)], self._tokenize(after)
-        target = self._cut(row, len(head) + prepared.tokens + len(tail)) if with_target else []
-        tokens = [*head, *[self.image_token_id] * prepared.tokens, *tail, *target]
-        placement = [False] * len(tokens)
-        placement[len(head) : len(head) + prepared.tokens] = [True] * prepared.tokens
-        supervised = [False] * (len(tokens) - len(target)) + [True] * len(target)
-        return Sequenced(tokens, placement, supervised, prepared)
+        prompt = self.intake.prepare(self._open(row))
+        return Sequenced(prompt, self._cut(row, self._count_before(prompt)) if with_target else [])
+
+    def _count_before(self, prompt: Prepared) -> int:
+        """The tokens that stand before the target in its own sequence."""
+        return 0 if self.family.encoder_decoder else len(prompt.tokens)
 
     def _open(self, row: Mapping[str, Any]) -> Any:
         path = row.get("image_path")
@@ -127,28 +119,56 @@ class Collator:
         pieces = [text[start:stop] for start, stop in pairwise(cuts) if stop > start]
         return [token for piece in pieces for token in self.tokenizer.encode(piece, add_special_tokens=False)]
 
-    def _assemble(self, sequences: Sequence[Sequenced], side: str) -> dict[str, Any]:
-        """Pad everything that runs along the sequence on the same side, by position, never by token id."""
+    def _assemble(
+        self, sequences: Sequence[Sequenced], side: str, *, with_target: bool = False
+    ) -> dict[str, Any]:
+        """Pad everything that runs along a sequence on the same side, by position, never by token id."""
         if not sequences:
             raise CollateError(
                 "seen no rows, expected at least one; a dataset that drops its columns gives empty batches"
             )
-        pad = self.tokenizer.pad_token_id
-        shape = len(sequences), max(len(one.tokens) for one in sequences)
-        input_ids = torch.full(shape, self.tokenizer.eos_token_id if pad is None else pad)
-        attention_mask = torch.zeros(shape, dtype=torch.long)
-        labels = torch.full(shape, IGNORED)
-        placement = torch.zeros(shape, dtype=torch.bool)
-        for row, one in enumerate(sequences):
-            start = shape[1] - len(one.tokens) if side == "left" else 0
-            where = slice(start, start + len(one.tokens))
-            input_ids[row, where] = tokens = torch.tensor(one.tokens)
-            attention_mask[row, where] = 1
-            labels[row, where] = tokens.where(torch.tensor(one.supervised), IGNORED)
-            placement[row, where] = torch.tensor(one.placement)
+        prompts, targets = [one.prompt for one in sequences], [one.target for one in sequences]
+        apart = self.family.encoder_decoder
+        rows = [one.tokens + ([] if apart else target) for one, target in zip(prompts, targets, strict=True)]
         # input_ids come first because Trainer counts the rows of a batch on the first tensor it meets.
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
-        return {**batch, **self.family.assemble([one.image for one in sequences], placement)}
+        batch: dict[str, Any] = {}
+        if any(rows):
+            batch["input_ids"] = self._pad(rows, self._filler, side)
+            batch["attention_mask"] = self._pad([[1] * len(row) for row in rows], 0, side)
+        if with_target and apart:
+            # A decoder's sequence begins at its first target token, whatever side the tokenizer pads its prompts on.
+            batch["labels"] = self._pad(targets, IGNORED, "right")
+        elif with_target:
+            batch["labels"] = self._pad([[IGNORED] * len(one.tokens) + target for one, target in sequences], IGNORED, side)
+        for name in dict.fromkeys(name for one in prompts for name in one.along):
+            mark = self.family.target_marks.get(name, 0)
+            batch[name] = self._pad(
+                [
+                    [*one.along.get(name, [0] * len(one.tokens)), *[mark] * (0 if apart else len(target))]
+                    for one, target in sequences
+                ],
+                0,
+                side,
+            )
+        marks = [
+            [*map(int, one.placement), *[0] * (len(row) - len(one.tokens))]
+            for one, row in zip(prompts, rows, strict=True)
+        ]
+        return {**batch, **self.intake.assemble(prompts, self._pad(marks, 0, side).bool())}
+
+    @property
+    def _filler(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad is None else pad)
+
+    def _pad(self, rows: Sequence[Sequence[int]], filler: int, side: str) -> torch.Tensor:
+        """int64 [B, longest]."""
+        longest = max(map(len, rows))
+        padded = torch.full((len(rows), longest), filler)
+        for index, row in enumerate(rows):
+            start = longest - len(row) if side == "left" else 0
+            padded[index, start : start + len(row)] = torch.tensor(row, dtype=torch.long)
+        return padded
 
 
 def build_collator(
@@ -157,9 +177,11 @@ def build_collator(
     family: Family,
     tokenizer: PreTrainedTokenizerBase,
     image_dtype: torch.dtype,
+    processor: Any = None,
     directory: Path | None = None,
 ) -> Collator:
-    """The collator for one configuration. `directory` is the model directory when `base_model` is a hub id.
+    """The collator for one configuration. `directory` is the model directory when `base_model` is a hub id, `processor`
+    what was loaded for it where that is more than the tokenizer.
 
     `image_dtype` is the dtype of the vision weights. Raises FamilyError for sizes the family cannot have, CollateError
     for a tokenizer that lacks what a batch needs.
@@ -170,40 +192,23 @@ def build_collator(
     return Collator(
         family=family,
         tokenizer=tokenizer,
-        geometry=family.read_geometry(directory, config.data.preprocessing),
-        prompt=family.prompt if config.data.prompt is None else config.data.prompt,
-        image_dtype=image_dtype,
+        opening=Opening(
+            directory=directory,
+            preprocessing=config.data.preprocessing,
+            tokenizer=tokenizer,
+            processor=tokenizer if processor is None else processor,
+            prompt=config.data.prompt,
+            image_dtype=image_dtype,
+        ),
         max_length=config.data.max_seq_length,
         augmentation=config.data.augmentation,
     )
 
 
-def _find_image_token(tokenizer: PreTrainedTokenizerBase, image_token: str) -> int:
-    found = tokenizer.convert_tokens_to_ids(image_token)
-    if not isinstance(found, int) or found == tokenizer.unk_token_id:
-        raise CollateError(
-            f"the tokenizer has no token {image_token}; fetch the tokenizer files of the same revision again"
-        )
-    return found
-
-
-def _compile_protected(tokenizer: PreTrainedTokenizerBase, image_token: str) -> re.Pattern[str]:
+def _compile_protected(tokenizer: PreTrainedTokenizerBase, image_token: str | None) -> re.Pattern[str]:
     """The control tokens that typed text must not turn into. Layout tokens such as <td> are output like any other.
 
     The look-ahead also finds occurrences that overlap.
     """
-    words = sorted({image_token, *tokenizer.all_special_tokens}, key=len, reverse=True)
+    words = sorted({image_token, *tokenizer.all_special_tokens} - {None, ""}, key=len, reverse=True)
     return re.compile(f"(?=(?:{'|'.join(map(re.escape, words))}))")
-
-
-def _split_prompt(prompt: str, image_token: str) -> tuple[str, str]:
-    """The prompt before and after the image; a prompt that names no image gets it in front."""
-    before, found, after = prompt.partition(image_token)
-    if not found:
-        return "", f"\n{prompt}"
-    if image_token in after:
-        message = (
-            f"data.prompt names {image_token} {prompt.count(image_token)} times, expected once: a row has one image"
-        )
-        raise CollateError(message)
-    return before, after

@@ -52,9 +52,13 @@ def decode(
             with torch.no_grad():
                 found = model.generate(**inputs, **limits, pad_token_id=collator.tokenizer.pad_token_id)  # type: ignore[operator]
         except (AttributeError, TypeError) as error:
+            if collator.family.encoder_decoder:
+                raise
             LOG.info("generate of this model does not work here (%s); decoding without a cache", error)
         else:
-            return [_cut(row, eos) for row in found[:, inputs["input_ids"].shape[1] :].tolist()]
+            # A decoder of its own begins with its start token, which may be the one that ends sequences.
+            begin = 1 if collator.family.encoder_decoder else inputs["input_ids"].shape[1]
+            return [_cut(row, eos) for row in found[:, begin:].tolist()]
     return decode_greedily(model, inputs, collator=collator, max_new_tokens=max_new_tokens)
 
 
@@ -70,6 +74,9 @@ def decode_greedily(
     eos = collator.tokenizer.eos_token_id
     mask_name = collator.family.argument("placement_mask")
     inputs = _move(dict(batch), next(model.parameters()).device)
+    shape = inputs["input_ids"].shape
+    own = ("input_ids", "attention_mask", mask_name)
+    along = [name for name, value in inputs.items() if name not in own and getattr(value, "shape", None) == shape]
     options = {"use_cache": False} if "use_cache" in compat.accepted_names(_unwrap(model).forward) else {}
     rows = inputs["input_ids"].shape[0]
     written = inputs["input_ids"].new_empty((rows, 0))
@@ -81,9 +88,11 @@ def decode_greedily(
         if not running.any():
             break
         inputs["input_ids"] = torch.cat((inputs["input_ids"], chosen[:, None]), dim=1)
-        inputs["attention_mask"] = _extend(inputs["attention_mask"])
+        inputs["attention_mask"] = _extend(inputs["attention_mask"], 1)
         if mask_name is not None:
-            inputs[mask_name] = _extend(inputs[mask_name], filled=False)
+            inputs[mask_name] = _extend(inputs[mask_name], 0)
+        for name in along:
+            inputs[name] = _extend(inputs[name], collator.family.target_marks.get(name, 0))
     return [_cut(row, eos) for row in written.tolist()]
 
 
@@ -91,8 +100,8 @@ def _cut(row: list[int], eos: int) -> list[int]:
     return row[: row.index(eos)] if eos in row else row
 
 
-def _extend(mask: torch.Tensor, *, filled: bool = True) -> torch.Tensor:
-    return torch.cat((mask, mask.new_full((mask.shape[0], 1), int(filled))), dim=1)
+def _extend(values: torch.Tensor, by: int) -> torch.Tensor:
+    return torch.cat((values, values.new_full((values.shape[0], 1), by)), dim=1)
 
 
 def _unwrap(model: torch.nn.Module) -> torch.nn.Module:

@@ -150,6 +150,7 @@ def build_own_collator(config: Config, model: torch.nn.Module, processor: Loaded
         config,
         family=family,
         tokenizer=processor.tokenizer,
+        processor=processor.processor,
         image_dtype=find_image_dtype(model),
         directory=find_directory(config),
     )

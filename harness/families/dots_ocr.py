@@ -1,0 +1,176 @@
+"""dots.ocr as served with remote code: patches of the whole page in a grid, placed at its image tokens.
+
+Its processor works with some releases of transformers only, and there only after the configuration's module was imported;
+so the page is prepared here. All sizes come from the model's own files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from harness.families.family import Family, FamilyError, Opening, Packing, Prepared
+from harness.families.patches import choose_size, pack
+from harness.families.preparation import OwnIntake, Prompt
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+_INSTRUCTION = "Extract the text content from this image."
+_ROLES = {"pixel_values": "pixels", "image_grid_thw": "grid"}
+
+
+class Geometry(msgspec.Struct, frozen=True, kw_only=True):
+    """How a page becomes patches. Numbers of pixels are those of the whole picture."""
+
+    packing: Packing
+    min_pixels: int
+    max_pixels: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def recognise(parameter_names: frozenset[str], config_json: Mapping[str, Any]) -> bool:
+    return config_json.get("model_type") == "dots_ocr" and parameter_names.issuperset(_ROLES)
+
+
+class DotsIntake(OwnIntake):
+    """Keeps its geometry where it can be looked at."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.geometry = geometry = read_geometry(opening)
+        image_token = _read_image_token(opening)
+        super().__init__(
+            tokenizer=opening.tokenizer,
+            image_token=image_token,
+            prompt=render_prompt(opening, image_token),
+            mean=geometry.mean,
+            std=geometry.std,
+            draw=partial(draw, geometry=geometry, dtype=opening.image_dtype),
+            join=partial(join, geometry=geometry, dtype=opening.image_dtype),
+            packing=geometry.packing,
+        )
+
+
+def read_geometry(opening: Opening) -> Geometry:
+    """The configuration wins over preprocessor_config.json, which holds every number."""
+    wanted, path = opening.preprocessing, opening.directory / "preprocessor_config.json"
+    for key in ("base_size", "image_size", "crop_mode"):
+        if getattr(wanted, key) is not None:
+            raise FamilyError(
+                f"`data.preprocessing.{key}` has no place in this model, which takes the whole page; "
+                "write data.preprocessing.max_pixels to make pages smaller"
+            )
+    read = _read_json(path)
+    plain = wanted.normalize is False
+    try:
+        packing = Packing(patch=read["patch_size"], temporal=read["temporal_patch_size"], merge=read["merge_size"])
+        geometry = Geometry(
+            packing=packing,
+            min_pixels=wanted.min_pixels or read["min_pixels"],
+            max_pixels=wanted.max_pixels or read["max_pixels"],
+            mean=(0.0,) * 3 if plain else wanted.image_mean or tuple(read["image_mean"]),
+            std=(1.0,) * 3 if plain else wanted.image_std or tuple(read["image_std"]),
+        )
+    except KeyError as missing:
+        raise FamilyError(f"{path} has no {missing}; fetch the file again from the model's repository") from None
+    smallest = (packing.patch * packing.merge) ** 2
+    if not smallest <= geometry.min_pixels <= geometry.max_pixels:
+        raise FamilyError(
+            f"min_pixels is {geometry.min_pixels} and max_pixels {geometry.max_pixels}, expected at least {smallest} and "
+            "the first not above the second; correct data.preprocessing"
+        )
+    return geometry
+
+
+def render_prompt(opening: Opening, image_token: str) -> Prompt:
+    """The template beside the processor, which is the one the model was trained with; the tokenizer's refuses images."""
+    template = _read_json(opening.directory / "chat_template.json").get("chat_template")
+    text = _INSTRUCTION if opening.prompt is None else opening.prompt
+
+    def render(content: Any) -> str:
+        shown: str = opening.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        return shown
+
+    before, found, after = render([{"type": "image"}, {"type": "text", "text": text}]).partition(image_token)
+    if not found:
+        raise FamilyError(f"chat_template.json of {opening.directory} puts no {image_token} into the prompt; fetch it again")
+    return Prompt(before, after, render(text))
+
+
+def draw(
+    image: Image.Image | None, *, geometry: Geometry, dtype: torch.dtype
+) -> tuple[int, tuple[torch.Tensor, tuple[int, int]] | None]:
+    """Placeholders, patches [n, 3 * patch**2] and (down, across) in patches of one RGB image; nothing for a row without."""
+    import numpy
+    import torch
+
+    if image is None:
+        return 0, None
+    packing = geometry.packing
+    step = packing.patch * packing.merge
+    size = choose_size(*image.size, step=step, fewest=geometry.min_pixels, most=geometry.max_pixels)
+    pixels = torch.from_numpy(numpy.array(image.resize(size, resample=_bicubic()))).permute(2, 0, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (geometry.mean, geometry.std))
+    patches = pack(pixels.to(torch.float32).div_(255).sub_(mean).div_(std), packing)
+    grid = size[1] // packing.patch, size[0] // packing.patch
+    return len(patches) // packing.merge**2, (patches.to(dtype), grid)
+
+
+def join(
+    prepared: Sequence[Prepared], placement: torch.Tensor, *, geometry: Geometry, dtype: torch.dtype
+) -> dict[str, Any]:
+    """All patches one after the other and one (1, down, across) per image; nothing at all for a batch without images."""
+    import torch
+
+    drawn = [one.image for one in prepared if one.image is not None]
+    if not drawn:
+        return {}
+    grids = torch.tensor([(1, *grid) for _, grid in drawn], dtype=torch.long)
+    return {"pixel_values": torch.cat([patches for patches, _ in drawn]), "image_grid_thw": grids}
+
+
+def _read_image_token(opening: Opening) -> str:
+    token_id = _read_json(opening.directory / "config.json").get("image_token_id")
+    token = None if token_id is None else opening.tokenizer.convert_ids_to_tokens(token_id)
+    if not isinstance(token, str):
+        raise FamilyError(f"config.json gives {token_id} as image_token_id, which the tokenizer does not have")
+    return token
+
+
+def _bicubic() -> Any:
+    from PIL import Image
+
+    return Image.Resampling.BICUBIC
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FamilyError(f"{path} is missing; fetch it from the model's repository") from None
+    except ValueError as error:
+        raise FamilyError(f"{path} is not JSON: {error}; fetch the file again from the model's repository") from None
+    return content if isinstance(content, dict) else {}
+
+
+FAMILY = Family(
+    name="dots_ocr",
+    shown="dots.ocr",
+    recognises=recognise,
+    roles=_ROLES,  # type: ignore[arg-type]
+    auto_class="AutoModelForCausalLM",
+    task_type="CAUSAL_LM",
+    open_intake=DotsIntake,
+)
