@@ -212,6 +212,18 @@ class Token(Fact):
     id: int | None
 
 
+class ChatTemplate(Fact):
+    """One chat template of the repository.
+
+    `place` is the file, with `:name` where one file holds several. `walks_parts`: whether it goes through a message's
+    content part by part, as a picture between texts needs it.
+    """
+
+    place: str
+    sha256: str
+    walks_parts: bool = False
+
+
 class Tokenizer(Fact):
     """The tokenizer's JSON files."""
 
@@ -223,7 +235,7 @@ class Tokenizer(Fact):
     image: Token | None = None  # one id, or id None where the text is split into several tokens
     adds_bos: bool = False
     padding_side: str | None = None
-    chat_templates: tuple[str, ...] = ()
+    chat_templates: tuple[ChatTemplate, ...] = ()
 
 
 class ProcessorFiles(Fact):
@@ -256,6 +268,8 @@ class Subject(Fact):
     image_calls_on_processor: tuple[Site, ...] = ()
     files_without_utf8: tuple[Site, ...] = ()
     swallowed_exceptions: tuple[Site, ...] = ()
+    generate_calls: tuple[Site, ...] = ()  # text generation in the user's own code
+    left_padding: tuple[Site, ...] = ()  # where that code asks for padding on the left
 
 
 # --- read: the rows -----------------------------------------------------------------------------------------------------
@@ -295,12 +309,27 @@ class Dataset(Fact):
 # --- ran: processor -----------------------------------------------------------------------------------------------------
 
 
-class Processor(Fact):
-    """What AutoProcessor really returns here, and how the user's collator called it."""
+class Opened(Fact):
+    """What one call of AutoProcessor.from_pretrained gave. `site` is the line of the user's that called, if one did."""
 
     returned: Literal["processor", "tokenizer", "raised"]
     class_name: str = ""
     raised: Raised | None = None
+    site: Site | None = None
+
+
+class Processor(Fact):
+    """What AutoProcessor really returns here, and how the user's collator called it.
+
+    `returned`, `class_name` and `raised` are those of the first call in a fresh process; `registered` is what the same call
+    gives once the configuration's module was imported.
+    """
+
+    returned: Literal["processor", "tokenizer", "raised"]
+    class_name: str = ""
+    raised: Raised | None = None
+    registered: Opened | Unknown = Unknown(reason="not asked a second time")
+    unfilled: tuple[str, ...] = ()  # slots of the processor's class that its own constructor has no argument for
     image_calls: tuple[Site, ...] = ()  # calls with images= on an object that has no image path
 
 
@@ -444,6 +473,16 @@ class Wrapper(Fact):
     shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
 
 
+class LostBuffer(Fact):
+    """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    seen: str
+    expected: str
+
+
 class Forward(Fact):
     """The model itself, called with the user's batch and with the reference batch."""
 
@@ -465,6 +504,9 @@ class Forward(Fact):
     redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
     has_generate: bool | Unknown = True
     padding_side: str | None = None  # of the tokenizer that prediction will use
+    idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
+    lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
+    processor_calls: tuple[Opened, ...] = ()  # AutoProcessor as the user's loader and collator called it, in their order
 
 
 # --- ran: adapter and learning ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from harness.facts import Raised
 from harness.families import Family, find_family
 from harness.training.model import find_directory, find_image_dtype, load_processor
 from harness.training.subject import load_part
+from probes.batches import RowReader
 from probes.model import Built, read_config_json
 from probes.parts import Anatomy, read_anatomy, unwrap
 from probes.rescue import load
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
 class Assembly:
@@ -106,6 +108,38 @@ class Assembly:
     def tokenizer(self) -> Any:
         """The tokenizer, by itself or inside the processor."""
         return getattr(self.processor, "tokenizer", self.processor)
+
+    @cached_property
+    def image_token_id(self) -> int | None:
+        """The placeholder's id: our collator's, else as the configuration numbers it. None where pictures need none."""
+        if self.reference is not None:
+            return self.reference.image_token_id
+        content = read_config_json(self.directory)
+        return next((content[key] for key in IMAGE_TOKEN_KEYS if isinstance(content.get(key), int)), None)
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that end a text: the tokenizer's EOS and whatever generation stops at."""
+        settings = getattr(self.bare, "generation_config", None)
+        named = getattr(settings, "eos_token_id", None)
+        stops = named if isinstance(named, list | tuple) else [named]
+        return frozenset(i for i in (self.tokenizer.eos_token_id, *stops) if isinstance(i, int))
+
+    @cached_property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the target is a sequence of its own, and not the end of input_ids."""
+        return bool(getattr(getattr(self.bare, "config", None), "is_encoder_decoder", False))
+
+    @cached_property
+    def reader(self) -> RowReader:
+        """Reads this model's batches token by token."""
+        return RowReader(
+            self.tokenizer,
+            image_token_id=self.image_token_id,
+            mask_argument=self.family.argument("placement_mask") if self.family else None,
+            end_ids=self.end_ids,
+            reads_labels=self.is_encoder_decoder,
+        )
 
     @cached_property
     def image_dtype(self) -> torch.dtype:

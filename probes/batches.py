@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,18 +14,20 @@ IGNORED = -100
 
 def describe(batch: Mapping[str, Any], *, rows: Sequence[Mapping[str, Any]], read: RowReader) -> Batch:
     """The facts of one collated batch."""
-    ids = batch.get("input_ids")
+    ids = batch.get(read.sequence)
     return Batch(
         rows_in=len(rows),
         rows_out=count_rows(batch),
         keys=tuple(batch),
         leaves=tuple(leaf for key, value in batch.items() for leaf in describe_leaves(key, value)),
-        rows=read.read(batch, rows) if isinstance(ids, torch.Tensor) and ids.dim() == 2 else _no_rows(ids),
+        rows=read.read(batch, rows)
+        if isinstance(ids, torch.Tensor) and ids.dim() == 2
+        else _no_rows(read.sequence, ids),
     )
 
 
-def _no_rows(ids: object) -> Unknown:
-    seen = "no input_ids" if ids is None else f"input_ids {describe_kind(ids)}"
+def _no_rows(name: str, ids: object) -> Unknown:
+    seen = f"no {name}" if ids is None else f"{name} {describe_kind(ids)}"
     return Unknown(reason=f"the batch has {seen}; rows can be read from a [B, S] tensor only")
 
 
@@ -173,16 +175,52 @@ def _equivalent(given: torch.Tensor, expected: torch.Tensor, role: str | None) -
 
 
 class RowReader:
-    """Reads rows token by token with the tokenizer's special ids. `mask_argument` is the placement mask's name, if any."""
+    """Reads rows token by token with the tokenizer's special ids.
 
-    def __init__(self, tokenizer: Any, *, image_token_id: int | None, mask_argument: str | None) -> None:
+    `mask_argument` is the placement mask's name, if any. Any of `end_ids` ends a text; the tokenizer's EOS where none is
+    given. With `reads_labels`, a row is the decoder's own sequence, which only the labels hold.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        image_token_id: int | None,
+        mask_argument: str | None,
+        end_ids: Collection[int] = (),
+        reads_labels: bool = False,
+    ) -> None:
         self.tokenizer, self.image_token_id, self.mask_argument = tokenizer, image_token_id, mask_argument
+        self.end_ids = frozenset(end_ids) or frozenset({tokenizer.eos_token_id})
+        self.sequence = "labels" if reads_labels else "input_ids"
 
     def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
-        """One Row per row of `input_ids`; rows beyond the given ones have no target text."""
+        """One Row per row of the sequence; rows beyond the given ones have no target text."""
+        read = self._read_row if self.sequence == "input_ids" else self._read_labels
         return tuple(
-            self._read_row(batch, index, str(rows[index].get("text", "")) if index < len(rows) else "")
-            for index in range(len(batch["input_ids"]))
+            read(batch, index, str(rows[index].get("text", "")) if index < len(rows) else "")
+            for index in range(len(batch[self.sequence]))
+        )
+
+    def _read_labels(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
+        """A decoder's row: what is ignored is padding, and so is a run of pads at the end."""
+        labels: list[int] = batch["labels"][index].tolist()
+        pad = self.tokenizer.pad_token_id
+        ids = [pad if label == IGNORED and pad is not None else label for label in labels]
+        inside = "".join("0" if label == IGNORED else "1" for label in labels)
+        roles, cut = self._tell_roles(ids, inside, target)
+        roles = "".join("." if flag == "0" else role for role, flag in zip(roles, inside, strict=True))
+        supervised = [label for label in labels if label != IGNORED]
+        prompt = batch.get("input_ids")
+        asked = prompt[index].tolist() if isinstance(prompt, torch.Tensor) and prompt.dim() == 2 else []
+        return Row(
+            roles=roles,
+            trained=inside,
+            attended="1" * len(ids),
+            supervised_text=self._decode(supervised),
+            target_text=target,
+            prompt_text=self._decode([i for i in asked if i not in (pad, self.image_token_id)]),
+            truncated=cut,
         )
 
     def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
@@ -221,7 +259,7 @@ class RowReader:
             roles[i] = "i" if ids[i] == self.image_token_id else "p"
         if start < stop and ids[start] == t.bos_token_id and t.bos_token_id is not None:
             roles[start] = "b"
-        if stop - 1 > start and ids[stop - 1] == t.eos_token_id:
+        if stop - 1 > start and ids[stop - 1] in self.end_ids:
             roles[stop - 1] = "e"
         text = [i for i in range(start, stop) if roles[i] == "p"]
         first, cut = self._find_target([ids[i] for i in text], target)

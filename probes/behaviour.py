@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from harness.facts import Behaviour, Raised, Unknown
 from probes.assembly import Assembly, Collate
-from probes.batches import RowReader
+from probes.batches import IGNORED
 from probes.calls import Batch, call, read_logits, read_signature
 from probes.collator import open_page
 from probes.repair import substitute
@@ -64,19 +64,17 @@ def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bool, ...]:
     """Another token at the first text position of a row: do the logits at or after it move?"""
-    ids = batch["input_ids"]
-    reader = RowReader(
-        parts.tokenizer, image_token_id=getattr(parts.reference, "image_token_id", None), mask_argument=None
-    )
+    sequence = parts.reader.sequence
+    ids = batch[sequence]
     changed = ids.clone()
     first: list[int | None] = []
-    for row, facts in enumerate(reader.read(batch, parts.sample)):
+    for row, facts in enumerate(parts.reader.read(batch, parts.sample)):
         text = [i for i, role in enumerate(facts.roles) if role in "pt"]
         first.append(text[0] if text else None)
         if text:
             others = {int(ids[row, i]) for i in text} - {int(ids[row, text[0]])}
             changed[row, text[0]] = min(others, default=(int(ids[row, text[0]]) + 1) % base.shape[-1])
-    after = read_logits(call(parts.bare, {**batch, "input_ids": changed}))
+    after = read_logits(call(parts.bare, {**batch, sequence: changed}))
     return tuple(
         at is None or (after is not None and _differ(base[row, at:], after[row, at:])) for row, at in enumerate(first)
     )
@@ -103,9 +101,17 @@ def _change_images(
     return tuple(reaches), tuple(leaks)
 
 
+def _mask_of(parts: Assembly, batch: Batch) -> Any:
+    """Where the tokens whose logits are compared stand; a decoder of its own has no mask but its labels."""
+    if parts.reader.sequence == "input_ids":
+        return batch.get("attention_mask")
+    labels = batch.get("labels")
+    return labels != IGNORED if isinstance(labels, torch.Tensor) else None
+
+
 def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: Any) -> bool | Unknown:
     """The shortest row alone, without padding: are its logits the same as in the batch?"""
-    mask = batch.get("attention_mask")
+    mask = _mask_of(parts, batch)
     if not isinstance(mask, torch.Tensor) or mask.dim() != 2:
         return Unknown(reason="the batch has no attention mask")
     if any(p.is_floating_point() and p.dtype != torch.float32 for p in parts.bare.parameters()):
@@ -118,6 +124,6 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: A
     logits = read_logits(call(parts.bare, alone))
     if logits is None or logits.shape[1] < int(lengths[row]):
         return Unknown(reason="the row alone has fewer tokens than in the batch")
-    attended = alone.get("attention_mask")
+    attended = _mask_of(parts, alone)
     inside = logits[0] if attended is None else logits[0][attended[0].bool()]
     return len(inside) != int(lengths[row]) or _differ(base[row][mask[row].bool()], inside)

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 from harness.facts import Batch, Collator, PixelView, Raised, Unknown
 from harness.families import Family
 from probes.assembly import Assembly
-from probes.batches import RowReader, compare, count_rows, describe
-from probes.pixels import compare_views, count_views
+from probes.batches import compare, count_rows, describe
+from probes.pixels import compare_views, count_views, spread
 from probes.processor import record_image_calls
 from probes.tracing import attempt
 
@@ -32,11 +32,7 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
 def look_at_collator(parts: Assembly) -> Collator:
     """Everything about the collator in use, and the same rows through ours as a yardstick."""
     rows = parts.sample
-    reader = RowReader(
-        parts.tokenizer,
-        image_token_id=getattr(parts.reference, "image_token_id", None),
-        mask_argument=_argument(parts.family, "placement_mask"),
-    )
+    reader = parts.reader
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference = parts.seeded(parts.reference, rows) if parts.reference else None
     owner = parts.config.subject.collator or "preflight"
@@ -116,14 +112,31 @@ def _look_at_views(
     intake = parts.reference.intake
     if intake.mean is None or intake.std is None:
         return Unknown(reason="this family standardises each picture by itself, so its pixels have no fixed mean")
+    roles = dict(parts.family.roles) if parts.family else {}
+    shares = _count_shares(parts, reference, rows, roles)
     return compare_views(
-        given,
-        reference,
-        roles=dict(parts.family.roles) if parts.family else {},
+        spread(given, roles=roles, packing=intake.packing, shares=shares),
+        spread(reference, roles=roles, packing=intake.packing, shares=shares),
+        roles=roles,
         pages=[open_page(row["image_path"]) for row in rows],
         mean=intake.mean,
         std=intake.std,
     )
+
+
+def _count_shares(
+    parts: Assembly, reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], roles: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """How many entries of each concatenated pixel argument belong to each row, as our collator makes them."""
+    names = [
+        name
+        for name, role in roles.items()
+        if role == "pixels" and isinstance(reference.get(name), torch.Tensor) and len(reference[name]) != len(rows)
+    ]
+    if not names or parts.reference is None:
+        return {}
+    alone = [parts.seeded(parts.reference, [row]) for row in rows]
+    return {name: [len(batch[name]) if name in batch else 0 for batch in alone] for name in names}
 
 
 def _same(left: Any, right: Any) -> bool:

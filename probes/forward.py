@@ -23,6 +23,7 @@ from probes.rescue import make_runnable
 from probes.tracing import attempt
 
 TOKENIZED_ROWS = 1000  # about a second
+APART = Unknown(reason="an encoder-decoder keeps the picture apart from the text: nothing is placed among the tokens")
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -84,9 +85,9 @@ def look_at_forward(parts: Assembly) -> Forward:
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
         facts,
-        landing=read_landing(
-            bare, parts.anatomy, batch, seen.trace, image_token_id=getattr(parts.reference, "image_token_id", None)
-        ),
+        landing=APART
+        if parts.is_encoder_decoder
+        else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
         loss=_describe_loss(read_loss(seen.output)),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         behaviour=no_logits
@@ -200,7 +201,7 @@ def _count_dtypes(parts: Assembly) -> dict[str, dict[str, int]]:
 
 def _find_highest_id(parts: Assembly, *batches: Any) -> int | Unknown:
     """The highest token id in these batches and in the texts of the rows, most of which are in no batch."""
-    tensors = [batch.get("input_ids") for batch in batches if isinstance(batch, Mapping)]
+    tensors = [batch.get(name) for batch in batches if isinstance(batch, Mapping) for name in ("input_ids", "labels")]
     found = [int(ids.max()) for ids in tensors if isinstance(ids, torch.Tensor) and ids.numel()]
     if not found:
         return Unknown(reason="no input_ids tensor")

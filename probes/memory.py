@@ -38,7 +38,7 @@ def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed | Unkno
     del loss
     batch_size = parts.config.training.per_device_train_batch_size
     rows = len(parts.sample)
-    ids = parts.seeded(parts.reference, parts.sample)["input_ids"] if parts.reference else None
+    ids = parts.seeded(parts.reference, parts.sample).get(parts.reader.sequence) if parts.reference else None
     longest = int(ids.shape[1]) if isinstance(ids, torch.Tensor) else 0
     vocabulary = int(parts.bare.get_input_embeddings().weight.shape[0])
     states = OPTIMIZER_STATES.get(parts.config.training.optim or "", ADAM_STATES)

@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 from torch.nn.functional import adaptive_avg_pool2d
 
 from harness.facts import PixelView
+from harness.families import Packing
+from harness.families.patches import unpack
 from probes.batches import walk
 
 SIDE = 48  # views are compared at this size: resampling filters differ in detail, not in what is where
@@ -22,6 +24,46 @@ SURE = 0.97  # share of the variance that an explanation must account for
 BETTER = 0.02  # by how much another explanation must beat "as expected"
 
 Geometry = Literal["as expected", "squashed", "cropped", "mirrored", "turned", "unrecognised"]
+
+
+def spread(
+    batch: Mapping[str, Any],
+    *,
+    roles: Mapping[str, str],
+    packing: Packing | None,
+    shares: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """The batch with packed patches put back together as one picture [3, H, W] per row of the grid, and with pictures that
+    stand one after the other dealt out to the rows: `shares` says how many of an argument each row has.
+
+    What does not fit its grid or its shares stays as it is.
+    """
+    found = dict(batch)
+    grid_name = next((name for name, role in roles.items() if role == "grid"), None)
+    for name in [name for name, role in roles.items() if role == "pixels"]:
+        value = batch.get(name)
+        if not isinstance(value, torch.Tensor):
+            continue
+        if packing is not None and grid_name is not None and isinstance(batch.get(grid_name), torch.Tensor):
+            found[name] = _put_together(value, batch[grid_name], packing)
+        elif shares and value.dim() == 4 and len(value) == sum(shares.get(name, ())):
+            found[name] = list(torch.split(value, list(shares[name])))
+    return found
+
+
+def _put_together(value: torch.Tensor, grid: torch.Tensor, packing: Packing) -> Any:
+    """[patches, 3 * temporal * patch**2] in blocks, or [patches, 3, patch, patch] in reading order."""
+    if value.dim() == 4:
+        value, packing = value.flatten(1), Packing(patch=packing.patch, temporal=1, merge=1)
+    fits = value.dim() == 2 and grid.dim() == 2 and grid.shape[-1] == 3 and not grid.is_floating_point()
+    if not fits or value.shape[1] != 3 * packing.temporal * packing.patch**2:
+        return value
+    counts = grid.prod(-1).tolist()
+    whole = all(t == 1 and h % packing.merge == w % packing.merge == 0 for t, h, w in grid.tolist())
+    if not whole or sum(counts) != len(value):
+        return value
+    parts = torch.split(value, counts)
+    return [unpack(part, (h, w), packing) for part, (_, h, w) in zip(parts, grid.tolist(), strict=True)]
 
 
 def find_views(argument: str, value: Any, *, rows: int) -> Iterator[tuple[int, str, torch.Tensor]]:

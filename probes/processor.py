@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from harness.facts import Processor, Raised, Site
+from harness.facts import Processor, Raised, Site, Unknown
 from probes.assembly import keep_modules_in, load_trusted
 from probes.tracing import attempt, is_foreign
 
@@ -28,13 +29,24 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
             revision=config.model.revision,
         )
     )
-    if isinstance(found, Raised):
+    facts: Processor | Unknown
+    if isinstance(found, Raised) and find_missing_backend(found) is not None:
+        facts = Unknown(reason=f"AutoProcessor needs {find_missing_backend(found)}, which cannot be imported here")
+    elif isinstance(found, Raised):
         facts = Processor(returned="raised", raised=found)
     else:
         kind: Any = "tokenizer" if isinstance(found, PreTrainedTokenizerBase) else "processor"
         facts = Processor(returned=kind, class_name=type(found).__name__)
     result: dict[str, object] = msgspec.to_builtins(facts)
     return result
+
+
+def find_missing_backend(raised: Raised) -> str | None:
+    """The package whose absence made transformers refuse a class of its own; None for anything else."""
+    said = re.search(r"requires the (\w+) library but it was not found", raised.message)
+    if said is not None and raised.type == "ImportError":
+        return said[1].lower()
+    return "torchvision" if "torchvision" in raised.message.lower() else None
 
 
 @contextmanager

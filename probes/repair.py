@@ -66,5 +66,5 @@ def substitute(parts: Assembly, argument: str, batch: Batch, reference: Batch) -
     is_mask = parts.family is not None and parts.family.roles.get(argument) == "placement_mask"
     ids = batch.get("input_ids")
     if is_mask and isinstance(ids, torch.Tensor):
-        return ids == getattr(parts.reference, "image_token_id", None)
+        return ids == parts.image_token_id
     return reference[argument]

@@ -97,6 +97,8 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         swallowed_exceptions=tuple(
             site for source in sources.values() if source.path in collating for site in _find_swallowed(source)
         ),
+        generate_calls=tuple(site for source in sources.values() for site in _find_generation(source)),
+        left_padding=tuple(site for source in sources.values() for site in _find_left_padding(source)),
     )
 
 
@@ -290,6 +292,27 @@ def _find_image_calls(source: Source) -> Iterator[Site]:
         called = (dotted_name(call.func) or "").rpartition(".")[2]
         if any(k.arg == "images" for k in call.keywords) and ("processor" in called.lower() or called in made):
             yield source.site(call, "processor(images=...)")
+
+
+def _find_generation(source: Source) -> Iterator[Site]:
+    for call in source.find_calls():
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "generate":
+            yield source.site(call, "generate")
+
+
+def _find_left_padding(source: Source) -> Iterator[Site]:
+    """`tokenizer.padding_side = "left"`, or the keyword of a call."""
+    for node, _ in source.nodes:
+        if isinstance(node, ast.Assign) and _is_text(node.value, "left"):
+            if any(isinstance(target, ast.Attribute) and target.attr == "padding_side" for target in node.targets):
+                yield source.site(node, "padding_side")
+        elif isinstance(node, ast.Call):
+            if any(k.arg == "padding_side" and _is_text(k.value, "left") for k in node.keywords):
+                yield source.site(node, "padding_side")
+
+
+def _is_text(node: ast.expr, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
 
 
 def _find_text_files(source: Source) -> Iterator[Site]:

@@ -1,7 +1,8 @@
 """Prompts of a batch are padded on the right before generation.
 
 ## What it does
-Looks at the padding side of the tokenizer that prediction will use, for a model that generates from its prompt.
+Looks for calls of `generate` in your own code, and at the padding side of the tokenizer it will use, for a model that
+generates from its prompt. `run-training` itself always pads prompts on the left.
 
 ## Why it matters
 A decoder-only model continues from the last position. With padding on the right that is a pad token for every row but
@@ -27,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -37,7 +38,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="prompts are padded on the left for generation",
-    needs=("forward.has_generate",),
+    needs=("forward.has_generate", "subject"),
 )
 
 
@@ -50,13 +51,20 @@ def applies(facts: Facts) -> bool:
 
 def examine(facts: Facts) -> Iterator[Finding]:
     forward = known(facts.forward)
+    subject = known(facts.subject)
     if not known(forward.has_generate) or forward.padding_side != "right":
+        return
+    if not subject.generate_calls or subject.left_padding:
         return
     alone = not isinstance(facts.configuration, Unknown) and facts.configuration.batch_size == 1
     yield DIAGNOSIS.finding(
-        "The tokenizer that prediction uses pads on the right, and this model continues from the last position: every "
+        "The tokenizer that your call of `generate` uses pads on the right, and this model continues from the last position: every "
         "prompt but the longest of a batch would be continued from padding.",
-        evidence=(f"padding side: {forward.padding_side}", f"model: {forward.model_class}, decoder-only"),
+        evidence=(
+            f"padding side: {forward.padding_side}",
+            f"model: {forward.model_class}, decoder-only",
+            *show_some(f"{site.file}:{site.line}: {site.code}" for site in subject.generate_calls),
+        ),
         fix="Pad on the left for generation.",
         snippet='tokenizer.padding_side = "left"',
         severity=Severity.MINOR if alone else Severity.MAJOR,

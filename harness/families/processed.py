@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-_OWN = ("input_ids", "attention_mask")  # what our collator pads itself
+_OWN = ("input_ids", "attention_mask", "labels")  # what our collator makes itself
 _IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
@@ -41,6 +41,8 @@ class ProcessorIntake:
                 f"this model needs its processor, and a {type(self.processor).__name__} was loaded; "
                 "fetch preprocessor_config.json and the processor's files of the same revision"
             )
+        if opening.prompt is not None and form is None:
+            raise FamilyError("`data.prompt` has no place in this model, which is asked by its picture alone; remove it")
         self._writes_prompt, self._encodes_prompt = writes_prompt, encodes_prompt
         images = self.processor.image_processor
         _configure(images, opening)
@@ -88,7 +90,9 @@ class ProcessorIntake:
             return {}
         empty = {name: _empty_like(value) for name, value in pictures[0].items()}
         rows = [one.image or empty for one in prepared if one.image or self.is_by_row]
-        return {name: _join([row[name] for row in rows], self.image_dtype) for name in pictures[0]}
+        # An argument of tiles is absent for a picture that has none.
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: _join([row[name] for row in rows if name in row], self.image_dtype) for name in names}
 
     def _ends_by_itself(self, tokens: Sequence[int]) -> bool:
         """Whether the tokenizer ended the prompt. An encoder is used to that; a decoder would stop there."""

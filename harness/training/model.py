@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -30,13 +31,15 @@ class LoadError(UserError):
 class LoadedProcessor(msgspec.Struct, frozen=True, kw_only=True):
     """What prepares text, and images where there is a real processor.
 
-    `kind` is "tokenizer" when the model has no processor whose code exists; `reason` then says so.
+    `kind` is "tokenizer" when the model has no processor whose code exists; `reason` then says so. `without` names the
+    slots of the processor that were left out because no page needs them and the installed packages cannot fill them.
     """
 
     processor: Any
     tokenizer: Any
     kind: Literal["processor", "tokenizer"]
     reason: str | None = None
+    without: tuple[str, ...] = ()
 
 
 def find_directory(config: Config) -> Path:
@@ -93,13 +96,67 @@ def load_processor(config: Config) -> LoadedProcessor:
     named = next((content["processor_class"] for content in files if content.get("processor_class")), None)
     has_code = any("AutoProcessor" in (content.get("auto_map") or {}) for content in files)
     options = _source_options(config)
-    if named is not None and (has_code or hasattr(transformers, named)):
-        processor = transformers.AutoProcessor.from_pretrained(config.model.base_model, **options)
+    known = named is not None and hasattr(transformers, named)
+    if not known and any("AutoConfig" in (content.get("auto_map") or {}) for content in files):
+        # Some remote code registers its processor when the configuration's module is imported, and only then.
+        transformers.AutoConfig.from_pretrained(config.model.base_model, **options)
+        has_code = True
+    if named is not None and (has_code or known):
+        processor, without = _open_processor(config.model.base_model, named, options)
         if hasattr(processor, "tokenizer"):
-            return LoadedProcessor(processor=processor, tokenizer=processor.tokenizer, kind="processor")
+            return LoadedProcessor(
+                processor=processor, tokenizer=processor.tokenizer, kind="processor", without=without
+            )
     reason = f"{named} has no code in the model or in transformers" if named else "the model names no processor"
     tokenizer = transformers.AutoTokenizer.from_pretrained(config.model.base_model, **options)
     return LoadedProcessor(processor=tokenizer, tokenizer=tokenizer, kind="tokenizer", reason=reason)
+
+
+def _open_processor(source: str, named: str, options: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """The processor, without its video part where that is what cannot be had: no page needs it.
+
+    Since transformers 4.52 a video part is a processor of its own, made for torchvision alone; where it is missing, or the
+    repository does not describe it, the whole processor is refused. Raises what AutoProcessor raises where that is not it.
+    """
+    try:
+        return transformers.AutoProcessor.from_pretrained(source, **options), ()
+    except (ImportError, OSError, TypeError, ValueError):
+        whole = _find_processor_class(named)
+        slots = list(whole.get_attributes() if hasattr(whole, "get_attributes") else getattr(whole, "attributes", ()))
+        if "video_processor" not in slots:
+            raise
+    kept = tuple(slot for slot in slots if slot != "video_processor")
+    return _leave_out(whole, kept).from_pretrained(source, **options), ("video_processor",)
+
+
+@functools.cache
+def _leave_out(whole: Any, kept: tuple[str, ...]) -> Any:
+    """A class of the same name with these slots only. Its objects can be pickled although nobody can import it.
+
+    Up to 4.57 the slots are read from the class, from 5 on a method is asked for them.
+    """
+
+    def reduce(self: Any) -> Any:
+        return _restore, (whole, kept, self.__dict__)
+
+    slots = {"attributes": list(kept), "get_attributes": classmethod(lambda cls: list(kept))}
+    return type(whole.__name__, (whole,), {**slots, "__reduce__": reduce, "__module__": whole.__module__})
+
+
+def _restore(whole: Any, kept: tuple[str, ...], state: dict[str, Any]) -> Any:
+    kind = _leave_out(whole, kept)
+    restored = kind.__new__(kind)
+    restored.__dict__.update(state)
+    return restored
+
+
+def _find_processor_class(named: str) -> Any:
+    """The class that transformers exports or that remote code has registered under this name; None without one."""
+    found = getattr(transformers, named, None)
+    if found is not None:
+        return found
+    registered = transformers.models.auto.processing_auto.PROCESSOR_MAPPING
+    return next((kind for kind in registered._extra_content.values() if kind.__name__ == named), None)
 
 
 def find_dtype(name: str | None) -> torch.dtype | str | None:

@@ -1,5 +1,5 @@
 from fixtures.specimens import altered
-from fixtures.specimens.right_padded_generation import HEALTHY, SICK
+from fixtures.specimens.right_padded_generation import CALL, HEALTHY, SICK
 from harness.findings import Severity
 
 
@@ -16,3 +16,11 @@ def test_it_is_minor_where_rows_come_one_at_a_time(findings_of):
 
 def test_a_model_that_cannot_generate_is_silent(findings_of):
     assert findings_of("right_padded_generation", HEALTHY) == ()
+
+
+def test_a_project_that_generates_nothing_itself_is_silent(findings_of):
+    assert findings_of("right_padded_generation", altered(SICK, {"subject.generate_calls": ()})) == ()
+
+
+def test_code_that_asks_for_the_left_side_is_silent(findings_of):
+    assert findings_of("right_padded_generation", altered(SICK, {"subject.left_padding": (CALL,)})) == ()

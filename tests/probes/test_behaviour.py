@@ -8,6 +8,7 @@ from PIL import Image
 
 from fixtures.toys import IMAGE, PAD, Toy
 from harness.facts import Behaviour, Unknown
+from probes.batches import RowReader
 from probes.behaviour import look_at_behaviour
 from probes.calls import call
 from probes.parts import read_anatomy
@@ -64,7 +65,9 @@ def look(tmp_path):
             bare=model,
             anatomy=read_anatomy(model),
             tokenizer=Words(),
-            reference=types.SimpleNamespace(image_token_id=IMAGE),
+            reader=RowReader(Words(), image_token_id=IMAGE, mask_argument=None),
+            image_token_id=IMAGE,
+            reference=None,
             sample=tuple(rows),
             family=None,
             seeded=lambda make, some: make([dict(row) for row in some]),

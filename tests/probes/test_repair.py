@@ -20,7 +20,7 @@ def parts_of(model):
         anatomy=read_anatomy(model),
         family=types.SimpleNamespace(roles=ROLES),
         forward_names=("input_ids", "pixels", "marked", "labels"),
-        reference=types.SimpleNamespace(image_token_id=IMAGE),
+        image_token_id=IMAGE,
     )
 
 
