@@ -399,6 +399,22 @@ class PixelView(Fact):
     detail: str = ""
 
 
+class Grid(Fact):
+    """The argument that says how patches lie in pictures, one (t, h, w) for each picture, beside the patches themselves.
+
+    `seen` and `expected` are the user's rows and those our own collator makes of the same pages. `patches` is the number
+    of patches in the user's batch. `same_patches` says that the patches are those of our own batch in the same order,
+    whatever was subtracted from them. Heights and widths must be multiples of `merge`.
+    """
+
+    argument: str
+    seen: tuple[tuple[int, ...], ...]
+    expected: tuple[tuple[int, ...], ...]
+    patches: int
+    merge: int
+    same_patches: bool
+
+
 class Batch(Fact):
     """A batch that a collator returned for `rows_in` rows."""
 
@@ -415,9 +431,11 @@ class Collator(Fact):
     owner: str  # "module:function" or "preflight"
     batch: Batch | Raised
     reference: Batch | Unknown  # our own collator on the same rows; Unknown for a model nobody has declared
+    placeholder: str | None = None  # the image token's text; None where pictures take no place among the tokens
     roles: dict[str, str] = {}  # forward argument -> pixels | placement_mask | tiling | grid
     deltas: tuple[Delta, ...] | Unknown = ()
     views: tuple[PixelView, ...] | Unknown = ()
+    grid: Grid | None | Unknown = None  # None where the model takes none
     planned_tiles: tuple[int, ...] | Unknown = ()  # per row, local views the page's size calls for
     seen_tiles: tuple[int, ...] | Unknown = ()
     deterministic: bool | Unknown = True
@@ -498,6 +516,7 @@ class Forward(Fact):
     wrapper: Wrapper | None = None
     loss: float | Unknown = 0.0
     uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
+    loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(reason="not run")  # which label a position is held to
     dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
     embedding_rows: int | Unknown = 0
     highest_token_id: int | Unknown = 0
@@ -555,6 +574,7 @@ class RoundTrip(Fact):
     differs_from_base: bool | Unknown
     missing_keys: tuple[str, ...] = ()
     unexpected_keys: tuple[str, ...] = ()
+    lost_keys: tuple[str, ...] = ()  # in the file, and not with these numbers in the model they were loaded into
 
 
 class Learning(Fact):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 
 from harness.facts import Batch, Collator, Delta, Facts, Raised, Row, Unknown
+
+_ALIKE = 0.85  # of difflib's ratio: one or two letters in a name of ten
 
 
 def show_raised(raised: Raised) -> str:
@@ -106,6 +109,52 @@ def list_unaccepted_keys(facts: Facts) -> tuple[str, ...]:
     return tuple(key for key in facts.collator.batch.keys if not signature.accepts(key))
 
 
+def match_swallowed(facts: Facts) -> dict[str, str]:
+    """Keys that only `**kwargs` takes and nothing uses, each with the absent argument of forward that it was meant for.
+
+    Meant is the absent argument of nearly the same name; else the absent image argument whose kind of numbers it holds.
+    """
+    forward, collator = facts.forward, facts.collator
+    if isinstance(forward, Unknown) or isinstance(forward.signature, Unknown) or isinstance(forward.idle_keys, Unknown):
+        return {}
+    if isinstance(collator, Unknown) or isinstance(collator.batch, Raised):
+        return {}
+    batch = collator.batch
+    missing = list_deltas(collator, ("pixels", "placement_mask", "tiling", "grid"), ("missing", "none"))
+    images = [delta.argument for delta in missing]
+    absent = [name for name in forward.signature.names if name not in batch.keys or name in images]
+    meant: dict[str, str] = {}
+    for key in (key for key in forward.idle_keys if key in batch.keys):
+        free = [name for name in absent if name not in meant.values()]
+        near = difflib.get_close_matches(key, free, n=1, cutoff=_ALIKE)
+        alike = [name for name in images if name in free and _holds_same(batch, key, collator.reference, name)]
+        if near or alike:
+            meant[key] = (near or alike)[0]
+    return meant
+
+
+def _holds_same(batch: Batch, key: str, reference: Batch | Unknown, argument: str) -> bool:
+    """Whether one argument holds the same kind of numbers, in as many dimensions, as another one of the reference."""
+    leaves = () if isinstance(reference, Unknown) else reference.leaves
+    theirs = next((leaf for leaf in leaves if leaf.argument == argument), None)
+    mine = next((leaf for leaf in batch.leaves if leaf.argument == key), None)
+    if mine is None or theirs is None or len(mine.shape) != len(theirs.shape):
+        return False
+    return ("float" in mine.dtype) == ("float" in theirs.dtype)
+
+
+def list_rejected(facts: Facts) -> tuple[str, ...]:
+    """Keywords that PEFT's task type adds to every call and the model refuses: by its signature, or, where that takes any
+    keyword and hands it on, by what a training step raised.
+    """
+    if isinstance(facts.adapter, Unknown) or facts.adapter.rejected:
+        return () if isinstance(facts.adapter, Unknown) else facts.adapter.rejected
+    raised = None if isinstance(facts.learning, Unknown) else facts.learning.training
+    if not isinstance(raised, Raised) or "unexpected keyword argument" not in raised.message:
+        return ()
+    return tuple(name for name in facts.adapter.injected if f"'{name}'" in raised.message)
+
+
 def get_rows(batch: Batch | Raised | Unknown) -> tuple[Row, ...]:
     """The rows of a batch, or none where they could not be read."""
     if isinstance(batch, Raised | Unknown) or isinstance(batch.rows, Unknown):
@@ -119,6 +168,25 @@ def pair_rows(collator: Collator) -> tuple[tuple[int, Row, Row], ...]:
     if len(given) != len(reference):
         return ()
     return tuple((n, mine, theirs) for n, (mine, theirs) in enumerate(zip(given, reference, strict=True)))
+
+
+def list_bare_rows(facts: Facts) -> tuple[tuple[int, str], ...]:
+    """Rows with an image that should have placeholders and have none, each with the number expected."""
+    collator = facts.collator
+    if isinstance(collator, Unknown) or collator.placeholder is None:
+        return ()
+    rows, expected = get_rows(collator.batch), get_rows(collator.reference)
+    if isinstance(collator.reference, Unknown):  # every sampled row has an image
+        return tuple((n, "at least 1") for n, row in enumerate(rows) if not row.count("i") and not row.truncated)
+    if len(rows) == len(expected):
+        pairs = list(zip(rows, expected, strict=True))
+    else:  # rows were lost on the way: a row is still wrong where no row of the reference is without an image
+        pairs = [(row, expected[0]) for row in rows] if expected and all(e.count("i") for e in expected) else []
+    return tuple(
+        (number, str(theirs.count("i")))
+        for number, (mine, theirs) in enumerate(pairs)
+        if not mine.count("i") and theirs.count("i") and not cuts_image(mine, theirs)
+    )
 
 
 def count_real(row: Row) -> int:

@@ -146,6 +146,8 @@ def _compare_value(argument: str, path: str, given: Any, expected: Any, role: st
         return delta("dtype")
     if given.device != expected.device:
         return delta("device")
+    if role == "pixels" and expected.dim() == 2 and given.shape[1] != expected.shape[1]:
+        return delta("shape")  # packed patches have one width only
     if role == "tiling":
         return (
             delta("shape")

@@ -35,7 +35,8 @@ def look_at_behaviour(
         fresh = {k: v for k, v in made.items() if signature.accepts(k)}
         if repaired and parts.reference is not None:
             ours = parts.seeded(parts.reference, rows)
-            fresh |= {a: substitute(parts, a, fresh, ours) for a in repaired}
+            for argument in repaired:
+                fresh |= substitute(parts, argument, fresh, ours)
         return fresh
 
     def change() -> Behaviour:

@@ -14,6 +14,7 @@ from harness.facts import Batch, Collator, PixelView, Raised, Unknown
 from harness.families import Family
 from probes.assembly import Assembly
 from probes.batches import compare, count_rows, describe
+from probes.grids import look_at_grid
 from probes.pixels import compare_views, count_views, spread
 from probes.processor import record_image_calls
 from probes.tracing import attempt
@@ -36,6 +37,7 @@ def look_at_collator(parts: Assembly) -> Collator:
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference = parts.seeded(parts.reference, rows) if parts.reference else None
     owner = parts.config.subject.collator or "preflight"
+    placeholder = None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
     expected = describe(reference, rows=rows, read=reader) if reference else Unknown(reason=UNDECLARED)
     given: Any = attempt(lambda: parts.seeded(parts.collate, rows))
     batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))
@@ -43,11 +45,13 @@ def look_at_collator(parts: Assembly) -> Collator:
         reason = Unknown(reason=f"the collator raised {batch.type}: {batch.message}")
         return Collator(
             owner=owner,
+            placeholder=placeholder,
             batch=batch,
             reference=expected,
             roles=roles,
             deltas=reason,
             views=reason,
+            grid=reason,
             planned_tiles=reason,
             seen_tiles=reason,
             deterministic=reason,
@@ -62,6 +66,7 @@ def look_at_collator(parts: Assembly) -> Collator:
     mixed, swapped = _try_mixed(parts, rows)
     return Collator(
         owner=owner,
+        placeholder=placeholder,
         batch=batch,
         reference=expected,
         roles=roles,
@@ -69,6 +74,9 @@ def look_at_collator(parts: Assembly) -> Collator:
         if reference
         else Unknown(reason=UNDECLARED),
         views=_look_at_views(parts, given, reference, rows) if reference else Unknown(reason=UNDECLARED),
+        grid=look_at_grid(given, reference, roles, parts.reference.intake.packing)
+        if reference and parts.reference
+        else Unknown(reason=UNDECLARED),
         planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
         seen_tiles=_count_tiles(given, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
         deterministic=_same(given, parts.seeded(parts.collate, rows)),

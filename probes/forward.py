@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from harness.facts import Forward, Raised, Site, Unknown, Wrapper
 from probes.assembly import Assembly
 from probes.behaviour import TOLERANCE, look_at_behaviour
+from probes.buffers import find_lost_buffers
+from probes.batches import IGNORED
 from probes.calls import Batch, Seen, call, read_logits, read_loss, read_signature, record_keywords
 from probes.collator import UNDECLARED
 from probes.device import Redirect, redirect_cuda
 from probes.landing import read_landing
+from probes.processor import record_openings
 from probes.repair import repair
 from probes.rescue import make_runnable
 from probes.tracing import attempt
@@ -29,9 +34,13 @@ APART = Unknown(reason="an encoder-decoder keeps the picture apart from the text
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Forward facts as builtins."""
     parts = Assembly(config_path, trust=trust, folder=Path(folder))
-    with redirect_cuda() as redirected:
+    with redirect_cuda() as redirected, record_openings() as openings:
         facts = look_at_forward(parts)
-    facts = msgspec.structs.replace(facts, redirected=tuple(describe_redirect(r) for r in redirected))
+    facts = msgspec.structs.replace(
+        facts,
+        redirected=tuple(describe_redirect(r) for r in redirected),
+        processor_calls=tuple(dict.fromkeys(openings)),
+    )
     result: dict[str, object] = msgspec.to_builtins(facts)
     return result
 
@@ -47,6 +56,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     if isinstance(loaded, Raised):
         return _unloaded(loaded)
     model, bare = loaded
+    lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
     reference = _collate_reference(parts)
     given = _collate_given(parts) if parts.config.subject.collator else reference
     facts = Forward(
@@ -59,11 +69,14 @@ def look_at_forward(parts: Assembly) -> Forward:
         embedding_rows=int(bare.get_input_embeddings().weight.shape[0]),
         has_generate=callable(getattr(bare, "generate", None)),
         padding_side=getattr(parts.tokenizer, "padding_side", None),
+        lost_buffers=lost,
     )
     start, collate = (given, parts.collate) if isinstance(given, Mapping) else (reference, parts.reference)
     if not isinstance(start, Mapping) or collate is None:
         reason = start if isinstance(start, Unknown) else Unknown(reason="no batch to call the model with")
-        return msgspec.structs.replace(facts, given=reason, reference=reason, landing=reason, behaviour=reason)
+        return msgspec.structs.replace(
+            facts, given=reason, reference=reason, landing=reason, behaviour=reason, idle_keys=reason
+        )
     batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
     facts = msgspec.structs.replace(
@@ -77,18 +90,21 @@ def look_at_forward(parts: Assembly) -> Forward:
         yardstick = parts.seeded(parts.reference, parts.sample) if parts.reference else None
         batch, repairs, seen = repair(parts, parts.seeded(collate, parts.sample), yardstick)
         # The exception behind a cured one is the model's own: the ids that caused the first are a fact by themselves.
-        still = seen if isinstance(seen, Raised) else facts.reference
-        facts = msgspec.structs.replace(facts, repairs=repairs, reference=still)
+        which = "given" if parts.reference is None else "reference"
+        still = seen if isinstance(seen, Raised) else getattr(facts, which)
+        facts = msgspec.structs.replace(facts, repairs=repairs, **{which: still})
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
-        return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason)
+        return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason)
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
         facts,
         landing=APART
         if parts.is_encoder_decoder
         else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
+        idle_keys=find_idle_keys(parts, batch, seen),
         loss=_describe_loss(read_loss(seen.output)),
+        loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         behaviour=no_logits
         if seen.logits is None
@@ -104,6 +120,46 @@ def _end(model: nn.Module, bare: nn.Module, batch: Any, seen: Seen | Raised | No
         ended = attempt(lambda: call(model, batch))
         return ended if isinstance(ended, Raised) else "ok"
     return seen if isinstance(seen, Raised) else "ok"
+
+
+def find_idle_keys(parts: Assembly, batch: Batch, seen: Seen) -> tuple[str, ...] | Unknown:
+    """The keys that only `**kwargs` takes, and without which forward gives the same logits and the same loss."""
+    unnamed = [name for name in batch if name not in parts.forward_names]
+    if unnamed and seen.logits is None:
+        return Unknown(reason="forward returned no logits")
+
+    def is_idle(name: str) -> bool:
+        output = call(parts.bare, {key: value for key, value in batch.items() if key != name})
+        return _is_same(read_logits(output), seen.logits) and _is_same(read_loss(output), read_loss(seen.output))
+
+    # What raises without its key is used by forward.
+    return tuple(name for name in unnamed if attempt(partial(is_idle, name)) is True)
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
+        return left is None and right is None
+    return left.shape == right.shape and bool(torch.allclose(left, right, atol=TOLERANCE, equal_nan=True))
+
+
+def find_reading(loss: Any, logits: Any, labels: Any) -> Any:
+    """Which label the logits of a position are held to: the one after it, its own, or neither as far as can be told.
+
+    `loss` is what forward returned for `logits` [B, S, V] and `labels` int64 [B, S]; it is computed again both ways.
+    """
+    tensors = [value for value in (loss, logits, labels) if isinstance(value, torch.Tensor)]
+    if len(tensors) < 3 or logits.shape[:2] != labels.shape:
+        return Unknown(reason="forward returned no loss, or logits of another length than the labels")
+    pairs = {"same": (logits, labels), "next": (logits[:, :-1], labels[:, 1:])}
+    computed = {
+        name: float(cross_entropy(given.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED))
+        for name, (given, wanted) in pairs.items()
+    }
+    exact = 1e-3  # the very logits that the loss was computed from
+    if abs(computed["same"] - computed["next"]) < 4 * exact * abs(computed["next"]):
+        return Unknown(reason="both readings of the labels give this loss")
+    near = (name for name, value in computed.items() if abs(value - float(loss)) <= exact * abs(value))
+    return next(near, "neither")
 
 
 def _describe_loss(loss: Any) -> float | Unknown:
@@ -129,6 +185,8 @@ def _unloaded(raised: Raised) -> Forward:
         embedding_rows=reason,
         highest_token_id=reason,
         has_generate=reason,
+        idle_keys=reason,
+        lost_buffers=reason,
     )
 
 

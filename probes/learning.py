@@ -17,6 +17,7 @@ from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from probes.adapter import attach_plain, look_at_adapter
 from probes.assembly import Assembly
+from probes.batches import IGNORED
 from probes.calls import read_logits, read_loss
 from probes.device import redirect_cuda
 from probes.landing import trace_landing
@@ -128,7 +129,18 @@ def _choose_batch(parts: Assembly) -> dict[str, Any]:
     batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
     if isinstance(seen, Raised):
         raise ValueError(f"forward raised {seen.type}: {seen.message}")
-    return batch
+    return supervise(batch)
+
+
+def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch, and where none of its labels is trained on, with every real token as its own label: whether an adapter
+    learns is another question than what it is asked to learn."""
+    ids, labels = batch.get("input_ids"), batch.get("labels")
+    if isinstance(labels, torch.Tensor) and bool((labels != IGNORED).any()) or not isinstance(ids, torch.Tensor):
+        return dict(batch)
+    mask = batch.get("attention_mask")
+    real = mask.bool() if isinstance(mask, torch.Tensor) and mask.shape == ids.shape else torch.ones_like(ids).bool()
+    return {**batch, "labels": ids.where(real, IGNORED)}
 
 
 def _find_step(
@@ -360,14 +372,19 @@ def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
         loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
         # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
         logits = _logits(unwrap(loaded)[0], batch)
-    expected = set(get_peft_model_state_dict(loaded))
+    arrived = get_peft_model_state_dict(loaded)
+    expected = set(arrived)
     with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
         written = set(file.keys())
+        lost = {
+            key for key in written & expected if not torch.equal(file.get_tensor(key).float(), arrived[key].float())
+        }
     facts = RoundTrip(
         same_logits=_alike(saved["adapted"], logits),
         differs_from_base=not torch.equal(saved["base"], logits),
         missing_keys=tuple(sorted(expected - written))[:5],
         unexpected_keys=tuple(sorted(written - expected))[:5],
+        lost_keys=tuple(sorted(lost))[:5],
     )
     result: dict[str, object] = msgspec.to_builtins(facts)
     return result

@@ -17,6 +17,9 @@ from probes.batches import compare
 from probes.calls import Batch, Seen, read_signature, watch
 
 
+TOKENS = "input_ids"
+
+
 def repair(
     parts: Assembly, batch: Batch, reference: Batch | None
 ) -> tuple[dict[str, Any], tuple[Repair, ...], Seen | Raised]:
@@ -33,7 +36,7 @@ def repair(
         if chosen is None:
             break
         argument, value, after = chosen
-        here[argument] = value
+        here |= value
         repairs.append(Repair(argument=argument, raised=seen))
         seen = after
     return here, tuple(repairs), seen
@@ -41,17 +44,18 @@ def repair(
 
 def _choose(
     parts: Assembly, here: Batch, reference: Batch | None, raised: Raised, done: Sequence[str]
-) -> tuple[str, Any, Seen | Raised] | None:
+) -> tuple[str, dict[str, Any], Seen | Raised] | None:
     """The argument whose replacement ends the exception, else one that changes it, else the first suspicious one."""
     if reference is None:
         return None
     roles = dict(parts.family.roles) if parts.family else {}
     suspicious = [d.argument for d in compare(here, reference, roles=roles, accepted=parts.forward_names)]
-    candidates = [a for a in dict.fromkeys([*suspicious, *roles]) if a in reference and a not in done]
+    # The tokens come last, and all that runs along them together: what they show is lost with them.
+    candidates = [a for a in dict.fromkeys([*suspicious, *roles, TOKENS]) if a in reference and a not in done]
     changed = fallback = None
     for argument in candidates:
         value = substitute(parts, argument, here, reference)
-        after = watch(parts, {**here, argument: value})
+        after = watch(parts, {**here, **value})
         if isinstance(after, Seen):
             return argument, value, after
         if changed is None and (after.type, after.message) != (raised.type, raised.message):
@@ -61,10 +65,14 @@ def _choose(
     return changed or fallback
 
 
-def substitute(parts: Assembly, argument: str, batch: Batch, reference: Batch) -> Any:
-    """The reference's value; for a placement mask, the mask that belongs to the batch's own tokens."""
+def substitute(parts: Assembly, argument: str, batch: Batch, reference: Batch) -> dict[str, Any]:
+    """The reference's value by name; for a placement mask, the mask that belongs to the batch's own tokens; for the
+    tokens, everything of the reference that runs along them."""
+    if argument == TOKENS:
+        shape = reference[TOKENS].shape
+        return {name: value for name, value in reference.items() if getattr(value, "shape", None) == shape}
     is_mask = parts.family is not None and parts.family.roles.get(argument) == "placement_mask"
     ids = batch.get("input_ids")
     if is_mask and isinstance(ids, torch.Tensor):
-        return ids == parts.image_token_id
-    return reference[argument]
+        return {argument: ids == parts.image_token_id}
+    return {argument: reference[argument]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from harness.facts import Token, Tokenizer, Unknown
+from harness.facts import ChatTemplate, Token, Tokenizer, Unknown
 from probes.json_files import get_object, get_text, get_whole, is_whole, read_bytes, read_object
 
 _PARTS_OF_AN_IMAGE = re.compile(r"start|begin|end|newline|row|col|sep|/|vision", re.IGNORECASE)
 _IMAGE = re.compile(r"image|img", re.IGNORECASE)
+_WALKS_PARTS = re.compile(r"\bfor\s+\w+\s+in\s+[^%}]*\bcontent\b|\bcontent\b['\"\])]*\s*\|\s*selectattr\b")
 
 
 def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
@@ -186,18 +188,31 @@ def _find_image_token(
     return Token(content=looks[0], id=added[looks[0]]) if len(looks) == 1 else None
 
 
-def _find_templates(directory: Path, settings: dict[str, Any]) -> tuple[str, ...]:
-    """Where chat templates stand: file names, with `:name` where one file holds several."""
-    found = []
+def _find_templates(directory: Path, settings: dict[str, Any]) -> tuple[ChatTemplate, ...]:
+    """The chat templates, in the order in which the files are usually met."""
+    found: list[tuple[str, str]] = []
     template = settings.get("chat_template")
     if isinstance(template, str):
-        found.append("tokenizer_config.json")
+        found.append(("tokenizer_config.json", template))
     elif isinstance(template, list):
-        found += [f"tokenizer_config.json:{get_text(t, 'name') or '?'}" for t in template if isinstance(t, dict)]
+        named = [t for t in template if isinstance(t, dict)]
+        found += [(f"tokenizer_config.json:{get_text(t, 'name') or '?'}", get_text(t, "template") or "") for t in named]
     for name in ("chat_template.json", "chat_template.jinja"):
-        if (directory / name).is_file():
-            found.append(name)
+        data = read_bytes(directory / name)
+        if not isinstance(data, Unknown):
+            found.append((name, data.decode("utf-8", errors="replace")))
     values = read_object(directory / "processor_config.json")
     if isinstance(values, dict) and isinstance(values.get("chat_template"), str):
-        found.append("processor_config.json")
-    return tuple(found)
+        found.append(("processor_config.json", values["chat_template"]))
+    return tuple(_describe_template(place, _unpack(directory / place, text)) for place, text in found)
+
+
+def _unpack(path: Path, text: str) -> str:
+    """The template inside chat_template.json; the text as it is where that file holds something else."""
+    values = read_object(path) if path.name == "chat_template.json" else None
+    return (get_text(values, "chat_template") if isinstance(values, dict) else None) or text
+
+
+def _describe_template(place: str, text: str) -> ChatTemplate:
+    digest = hashlib.sha256(text.strip().encode("utf-8", errors="replace")).hexdigest()
+    return ChatTemplate(place=place, sha256=digest, walks_parts=_WALKS_PARTS.search(text) is not None)

@@ -52,10 +52,15 @@ def _find_site(error: BaseException) -> Site | None:
     return Site(file=Path(chosen.filename).name, line=chosen.lineno or 0, code=(chosen.line or "").strip())
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is part of Preflight."""
+    return path.is_relative_to(_OURS) and path.relative_to(_OURS).parts[0] in _OUR_PACKAGES
+
+
 def is_foreign(path: Path) -> bool:
     """Whether a file belongs to neither Python, an installed library, nor Preflight."""
     if "transformers_modules" in path.parts:
         return True
-    if path.is_relative_to(_OURS) and path.relative_to(_OURS).parts[0] in _OUR_PACKAGES:
+    if is_ours(path):
         return False
     return path.suffix == ".py" and not any(path.is_relative_to(library) for library in _LIBRARIES)

@@ -27,7 +27,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import list_unaccepted_keys, show_raised
+from harness.symptoms import list_bare_rows, list_unaccepted_keys, show_raised
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -61,5 +61,7 @@ def _find(facts: Facts) -> Raised | None:
     forward = known(facts.forward)
     if isinstance(forward.reference, Raised):
         return forward.reference
-    unjudged = isinstance(forward.reference, Unknown) and not list_unaccepted_keys(facts)
+    # Of a model that nobody declares, a batch with a fault that has a name of its own says nothing about the model.
+    named = list_unaccepted_keys(facts) or list_bare_rows(facts)
+    unjudged = isinstance(forward.reference, Unknown) and not named
     return forward.given if unjudged and isinstance(forward.given, Raised) else None

@@ -26,7 +26,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import find_checkpointing_failure, is_same_failure, show_raised
+from harness.symptoms import find_checkpointing_failure, is_same_failure, list_rejected, show_raised
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -58,6 +58,6 @@ def _was_met_before(raised: Raised, facts: Facts) -> bool:
         earlier += [repair.raised for repair in facts.forward.repairs]
     if not isinstance(facts.adapter, Unknown):
         earlier.append(facts.adapter.raised)
-        if any(f"'{name}'" in raised.message for name in facts.adapter.rejected):
+        if any(f"'{name}'" in raised.message for name in list_rejected(facts)):
             return True
     return any(is_same_failure(raised, other) for other in earlier)

@@ -56,6 +56,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     keys = len(trip.missing_keys) + len(trip.unexpected_keys)
     if keys:
         seen = f"{keys} of its keys do not match the model's"
+    elif trip.lost_keys:
+        seen = "weights of the file did not arrive in the model, although both name them alike"
     elif trip.same_logits is False:
         seen = "the logits differ from those before saving"
     elif trip.differs_from_base is False and _has_moved(learning):
@@ -69,9 +71,14 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"same logits: {_show(trip.same_logits)}; differs from the base model: {_show(trip.differs_from_base)}",
             *show_some((f"missing: {key}" for key in trip.missing_keys), limit=3),
             *show_some((f"unexpected: {key}" for key in trip.unexpected_keys), limit=3),
+            *show_some((f"not loaded: {key}" for key in trip.lost_keys), limit=3),
         ),
-        fix="Add the adapter to the model itself, before any wrapper, and save with save_pretrained of the PEFT model.",
-        snippet="model = get_peft_model(model, lora_config)  # the bare model\n...\nmodel.save_pretrained(output_dir)",
+        fix="Load the file's tensors yourself, or use another release of peft: this one gives them other names on the way in."
+        if trip.lost_keys and not keys
+        else "Add the adapter to the model itself, before any wrapper, and save with save_pretrained of the PEFT model.",
+        snippet="model.load_state_dict(renamed, strict=False)  # key -> key with `.default` before `.weight`"
+        if trip.lost_keys and not keys
+        else "model = get_peft_model(model, lora_config)  # the bare model\n...\nmodel.save_pretrained(output_dir)",
     )
 
 

@@ -1,7 +1,7 @@
 """The argument that describes the tiles does not describe the images it comes with.
 
 ## What it does
-Compares the tiling (or patch grid) with a batch that the model is known to accept: one entry per row, the right
+Compares the tiling with a batch that the model is known to accept: one entry per row, the right
 shape, and the numbers that belong to these views.
 
 ## Why it matters
@@ -9,14 +9,14 @@ A wrong tile count breaks a reshape inside the model; an argument shorter than t
 of the rest.
 
 ## Example
-`[[1, 1, 588]]` as the grid of a page: the patch size was taken for the width. `shape '[0, 2, 294, 2]' is invalid
-for input of size 588`.
+`images_spatial_crop=[[2, 2]]` for a page without tiles: `shape '[1, 1, 2, 2, 1280]' is invalid for input of size
+10240`.
 
 ## Use instead
-One int64 row per image: tiles across and down (DeepSeek-OCR), or frames, height and width in patches (dots.ocr).
+One int64 row per image: tiles across and down.
 
 ## References
-- dots-02 in the project's list of real failures; the remote code of DeepSeek-OCR and dots.ocr.
+- The remote code of DeepSeek-OCR.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import show_some
+from harness.evidence import known, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import list_malformed_tiling, show_delta
@@ -41,11 +41,12 @@ DIAGNOSIS = Diagnosis(
 
 
 def applies(facts: Facts) -> bool:
-    return isinstance(facts.collator, Unknown) or bool({"tiling", "grid"} & set(facts.collator.roles.values()))
+    return isinstance(facts.collator, Unknown) or "tiling" in facts.collator.roles.values()
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrong = list_malformed_tiling(facts)
+    roles = known(facts.collator).roles
+    wrong = [delta for delta in list_malformed_tiling(facts) if roles.get(delta.argument) == "tiling"]
     if not wrong:
         return
     first = wrong[0]

@@ -25,6 +25,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
+from harness.symptoms import list_rejected
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -38,19 +39,21 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    if not adapter.rejected:
+    rejected = list_rejected(facts)
+    if not rejected:
         return
-    names = ", ".join(f"`{name}`" for name in adapter.rejected)
-    fitting = adapter.fitting_task_types
-    # A decoder that writes text is CAUSAL_LM; where that does not fit, anything that does is better than a guess.
-    better = "CAUSAL_LM" if not fitting or "CAUSAL_LM" in fitting else fitting[0]
+    names = ", ".join(f"`{name}`" for name in rejected)
+    # A forward that takes any keyword says nothing about which of them the model behind it takes.
+    fitting = adapter.fitting_task_types if adapter.rejected else ()
+    # A decoder that writes text is CAUSAL_LM. Without a task type, PEFT adds nothing, which always fits.
+    better = "CAUSAL_LM" if "CAUSAL_LM" in fitting else fitting[0] if fitting else "null"
     yield DIAGNOSIS.finding(
         f"Task type {adapter.task_type} makes PEFT call the model with {names}, which its forward does not take.",
         fix=f"Set lora.task_type to {better}; a wrapper that filters keywords is not needed.",
         snippet=f"lora: {{task_type: {better}}}",
         evidence=(
             f"{adapter.task_type} adds: {', '.join(adapter.injected) or 'nothing'}",
-            f"forward does not take: {', '.join(adapter.rejected)}",
+            f"the model does not take: {', '.join(rejected)}",
             f"task types that fit: {', '.join(fitting) or 'none'}",
         ),
     )

@@ -1,8 +1,8 @@
 """A row has an image and no image placeholder in its text.
 
 ## What it does
-Counts image placeholders per row and compares them with the same rows built as the model expects. Rows with a few
-placeholders too many or too few are another defect.
+Counts image placeholders per row and compares them with the same rows built as the model expects; of a model that nobody
+has declared, a row with an image needs at least one. Rows with a few placeholders too many or too few are another defect.
 
 ## Why it matters
 Image features replace placeholders. Without one the image goes nowhere: some models raise (`tokens: 0, features
@@ -26,7 +26,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import cuts_image, get_rows
+from harness.symptoms import get_rows, list_bare_rows
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -34,30 +34,23 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="every row with an image has image placeholders",
-    needs=("collator.batch.rows", "collator.reference.rows"),
+    needs=("collator.batch.rows",),
     explains=("failing_batch", "leaking_image", "worse_than_guessing"),
 )
 
 
+def applies(facts: Facts) -> bool:
+    return isinstance(facts.collator, Unknown) or facts.collator.placeholder is not None
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
-    rows, expected = get_rows(collator.batch), get_rows(collator.reference)
-    if len(rows) == len(expected):
-        pairs = list(zip(rows, expected, strict=True))
-    else:  # rows were lost on the way: a row is still wrong where no row of the reference is without an image
-        pairs = [(row, expected[0]) for row in rows] if expected and all(e.count("i") for e in expected) else []
-    bare = [
-        (number, theirs.count("i"))
-        for number, (mine, theirs) in enumerate(pairs)
-        if not mine.count("i") and theirs.count("i") and not cuts_image(mine, theirs)
-    ]
+    bare = list_bare_rows(facts)
     if not bare:
         return
-    token = "<image>"
-    if not isinstance(facts.tokenizer, Unknown) and facts.tokenizer.image is not None:
-        token = facts.tokenizer.image.content
+    token = collator.placeholder
     yield DIAGNOSIS.finding(
-        f"{len(bare)} of {len(rows)} rows have an image and no `{token}` in their input_ids.",
+        f"{len(bare)} of {len(get_rows(collator.batch))} rows have an image and no `{token}` in their input_ids.",
         fix=f"Put `{token}` into the prompt and expand it to one token per image feature.",
         snippet=f'prompt_ids = [image_token_id] * features + encode("{_show(collator.expected_prompt)}")',
         evidence=show_some(f"row {number}: 0 placeholders, expected {count}" for number, count in bare),

@@ -6,8 +6,7 @@ mask, tiling, grid) that is absent or None.
 
 ## Why it matters
 A default of None in the signature does not make an argument optional: remote code indexes it without asking, and
-training stops with `'NoneType' object is not subscriptable`. Where forward takes `**kwargs`, a misspelt name is
-swallowed instead, and the run trains on text alone without a word.
+training stops with `'NoneType' object is not subscriptable`, or takes the batch for one of text alone and says nothing.
 
 ## Example
 `images_spatial_crop=None` for DeepSeek-OCR: `'NoneType' object is not iterable`.
@@ -16,7 +15,7 @@ swallowed instead, and the run trains on text alone without a word.
 Return every image argument for every batch, built as the evidence says.
 
 ## References
-- chain-07, chain-09, dots-05 in the project's list of real failures.
+- chain-07, chain-09 in the project's list of real failures.
 - transformers documentation, data collators: a collator returns all inputs of the forward call.
 """
 
@@ -28,7 +27,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
 from harness.facts import Delta, Facts, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import list_deltas, list_unaccepted_keys, show_delta
+from harness.symptoms import list_deltas, list_unaccepted_keys, match_swallowed, show_delta
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -44,6 +43,8 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     missing = list_deltas(collator, ("pixels", "placement_mask", "tiling", "grid"), ("missing", "none"))
+    swallowed = match_swallowed(facts).values()
+    missing = tuple(d for d in missing if d.argument not in swallowed)  # these are there, under a name nobody reads
     if _is_another_interface(facts, missing):
         missing = tuple(d for d in missing if d.kind == "none")
     if not missing or _is_translated(facts):

@@ -22,13 +22,21 @@ Take the number from the model's own arithmetic, features of newlines and separa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Facts, Landing, Row, Unknown
+from harness.facts import Batch, Collator, Facts, Landing, Raised, Row, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import cuts_image, get_rows, list_malformed_images, list_malformed_tiling, pair_rows
+from harness.symptoms import (
+    cuts_image,
+    get_rows,
+    list_arguments,
+    list_malformed_images,
+    list_malformed_tiling,
+    list_repaired,
+    pair_rows,
+)
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -36,13 +44,15 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="every row has as many image placeholders as features",
-    needs=("collator.batch.rows", "forward.landing"),
+    needs=("collator.batch.rows", "forward"),
     explains=("failing_batch", "leaking_image"),
 )
 
 
 def excuse(facts: Facts) -> str:
-    landings = known(known(facts.forward).landing)
+    landings = known(facts.forward).landing
+    if isinstance(landings, Unknown):
+        return "" if _is_stopped(facts) else landings.reason
     if not landings:
         return "no row was seen on its way into the decoder"
     return "" if any(not isinstance(x.features, Unknown) or "1" in x.landed for x in landings) else _name(landings)
@@ -54,10 +64,14 @@ def _name(landings: tuple[Landing, ...]) -> str:
 
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
+    if _is_stopped(facts):
+        yield from _report(list(_list_unlike(facts)), len(get_rows(collator.batch)))
+        return
     rows = get_rows(collator.batch)
     references = {number: theirs for number, _, theirs in pair_rows(collator)}
     wrong = []
-    for landing in known(known(facts.forward).landing):
+    landings = known(facts.forward).landing
+    for landing in () if isinstance(landings, Unknown) else landings:
         if landing.row >= len(rows) or not rows[landing.row].count("i"):
             continue
         row, reference = rows[landing.row], references.get(landing.row)
@@ -65,12 +79,43 @@ def examine(facts: Facts) -> Iterator[Finding]:
             continue
         if said := _compare(facts, row, landing, reference):
             wrong.append(f"row {landing.row}: {said}")
+    yield from _report(wrong, len(rows))
+
+
+def _report(wrong: Sequence[str], rows: int) -> Iterator[Finding]:
     if wrong:
         yield DIAGNOSIS.finding(
-            f"{len(wrong)} of {len(rows)} rows do not have one placeholder per image feature.",
+            f"{len(wrong)} of {rows} rows do not have one placeholder per image feature.",
             fix="Repeat the image token once per feature of that row's image; newline and separator features count.",
             evidence=show_some(wrong),
         )
+
+
+def _list_unlike(facts: Facts) -> Iterator[str]:
+    """Where forward did not get to place anything: rows with other numbers than ours although their pictures are ours."""
+    collator = known(facts.collator)
+    for number, mine, theirs in pair_rows(collator):
+        if mine.count("i") and mine.count("i") != theirs.count("i") and not cuts_image(mine, theirs):
+            yield f"row {number}: {mine.count('i')} placeholders for {theirs.count('i')} features"
+
+
+def _is_stopped(facts: Facts) -> bool:
+    """Whether forward refused the tokens with pictures that are ours: then our numbers are those it would have placed."""
+    forward = known(facts.forward)
+    refused = isinstance(forward.landing, Unknown) or "input_ids" in list_repaired(facts)
+    return refused and isinstance(forward.given, Raised) and _has_our_pictures(known(facts.collator))
+
+
+def _has_our_pictures(collator: Collator) -> bool:
+    """Whether the pixels of the batch have the shapes that ours have, so that as many features can be expected."""
+    if not isinstance(collator.batch, Batch) or isinstance(collator.reference, Unknown):
+        return False
+    pixels = list_arguments(collator, "pixels")
+    given, ours = (
+        {leaf.path: leaf.shape for leaf in batch.leaves if leaf.argument in pixels}
+        for batch in (collator.batch, collator.reference)
+    )
+    return given == ours
 
 
 def _compare(facts: Facts, row: Row, landing: Landing, reference: Row | None) -> str:

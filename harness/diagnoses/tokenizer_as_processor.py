@@ -44,7 +44,9 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     processor = known(facts.processor)
-    sites = processor.image_calls or (_list_written_calls(facts) if processor.returned != "processor" else ())
+    # Where the loaded model makes AutoProcessor give a processor, only a call that was really made can be a wrong one.
+    has_processor = processor.returned == "processor" or _gives_processor(facts)
+    sites = processor.image_calls or (() if has_processor else _list_written_calls(facts))
     if not sites:
         return
     seen = {
@@ -63,6 +65,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
         "uses Preflight's, which does so.",
         snippet="tokenizer = AutoTokenizer.from_pretrained(base_model, trust_remote_code=True)",
     )
+
+
+def _gives_processor(facts: Facts) -> bool:
+    registered = known(facts.processor).registered
+    return not isinstance(registered, Unknown) and registered.returned == "processor"
 
 
 def _list_written_calls(facts: Facts) -> tuple[Site, ...]:

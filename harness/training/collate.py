@@ -140,7 +140,8 @@ class Collator:
             batch["labels"] = self._pad(targets, IGNORED, "right")
         elif with_target:
             batch["labels"] = self._pad([[IGNORED] * len(one.tokens) + target for one, target in sequences], IGNORED, side)
-        for name in dict.fromkeys(name for one in prompts for name in one.along):
+        # Some processors leave such an argument out of a prompt, and the target needs its mark all the same.
+        for name in dict.fromkeys([*(name for one in prompts for name in one.along), *self.family.target_marks]):
             mark = self.family.target_marks.get(name, 0)
             batch[name] = self._pad(
                 [

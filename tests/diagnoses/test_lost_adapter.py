@@ -26,3 +26,9 @@ def test_logits_that_could_not_be_compared_are_skipped_not_passed():
     facts = altered(HEALTHY, {"learning.round_trip.same_logits": Unknown(reason="it took too long")})
     [contract] = derive(facts, only=["lost_adapter"])
     assert judge(contract, facts) == Skipped("it took too long")
+
+
+def test_weights_that_did_not_arrive_under_their_own_names_are_named(findings_of):
+    changes = {"learning.round_trip.same_logits": False, "learning.round_trip.lost_keys": ("base_model.model.q_proj",)}
+    [finding] = findings_of("lost_adapter", altered(HEALTHY, changes))
+    assert "did not arrive" in finding.summary and "not loaded: base_model.model.q_proj" in finding.evidence

@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY as RUN
 from fixtures.specimens import altered
 from fixtures.specimens.mismatched_task_type import SICK
-from harness.facts import Unknown
+from harness.facts import Raised, Unknown
 from harness.findings import Skipped
 
 
@@ -18,3 +18,15 @@ def test_keywords_that_forward_takes_are_silent(findings_of):
 def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
     blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
     assert outcome_of("mismatched_task_type", blind) == Skipped("could not be looked at")
+
+
+def test_a_keyword_that_only_the_model_behind_a_forward_of_any_keyword_refuses_is_reported(findings_of):
+    refused = "DonutSwinModel.forward() got an unexpected keyword argument 'input_ids'"
+    changes = {
+        "adapter.task_type": "SEQ_2_SEQ_LM",
+        "adapter.injected": ("input_ids",),
+        "learning.training": Raised(type="TypeError", message=refused),
+    }
+    [finding] = findings_of("mismatched_task_type", altered(RUN, changes))
+    assert "`input_ids`" in finding.summary and finding.fix.snippet == "lora: {task_type: null}"
+    assert findings_of("failing_step", altered(RUN, changes)) == ()

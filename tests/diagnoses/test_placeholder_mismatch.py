@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY as RUN
 from fixtures.specimens import altered
 from fixtures.specimens.placeholder_mismatch import HEALTHY, SICK
-from harness.facts import Landing, Unknown
+from harness.facts import Landing, Raised, Unknown
 from harness.findings import Skipped
 
 
@@ -31,3 +31,14 @@ def test_surplus_placeholders_are_found_by_where_features_landed(findings_of):
 def test_a_row_without_any_placeholder_belongs_to_another_diagnosis(findings_of):
     bare = altered(RUN, {"collator.batch.rows.0.roles": "b" + "p" * 11 + "ttttttte"})
     assert findings_of("placeholder_mismatch", bare) == ()
+
+
+def test_a_forward_that_refuses_the_tokens_of_our_own_pictures_is_told_by_our_numbers(findings_of):
+    refused = Raised(type="AssertionError", message="vision_embeddings.size(0)=7, new_img_mask.sum()=tensor(3)")
+    changes = {
+        "forward.given": refused,
+        "forward.landing": Unknown(reason="forward raised"),
+        "collator.batch.rows.0.roles": "b" + "i" * 3 + "p" * 8 + "tttttttte"[:8],
+    }
+    [finding] = findings_of("placeholder_mismatch", altered(RUN, changes))
+    assert finding.evidence == ("row 0: 3 placeholders for 7 features",)

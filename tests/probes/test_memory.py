@@ -36,6 +36,7 @@ def measure(optim="adamw_torch", batch_size=2, cut=(), model=None, step=None):
         ),
         sample=[{}] * ROWS,
         reference=object(),
+        reader=types.SimpleNamespace(sequence="input_ids"),
         seeded=lambda collate, rows: {"input_ids": torch.zeros(ROWS, LENGTH, dtype=torch.long)},
         bare=model,
     )

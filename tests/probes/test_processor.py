@@ -1,11 +1,33 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
-from transformers import PreTrainedTokenizerBase
+import transformers
+from transformers import AutoProcessor, PreTrainedTokenizerBase
 
-from probes.processor import observe, record_image_calls
+from fixtures.corpus.models import find_model_obstacle
+from fixtures.corpus.plant import write_project
+from harness.check import open_sandbox
+from harness.config import load_config
+from harness.facts import Opened
+from harness.isolation import Returned
+from harness.training.model import load_processor
+from probes.processor import find_unfilled, observe, record_image_calls, record_openings
+
+MODELS = Path(__file__).parents[2] / "fixtures" / "models"
+needs_dots = pytest.mark.skipif(
+    find_model_obstacle("dots_ocr") is not None, reason=str(find_model_obstacle("dots_ocr"))
+)
+
+
+@pytest.fixture
+def processor_module(tmp_path, plant):
+    """A script of the user's that opens the processor; the folder it is in can be imported from."""
+    plant({"opener.py": "from transformers import AutoProcessor\n\n\ndef open_it(path):\n    return "
+           "AutoProcessor.from_pretrained(path)  # the user's line\n"})  # fmt: skip
+    return tmp_path / "opener.py"
 
 
 def test_what_auto_processor_gives_for_a_model_without_a_processor_is_no_processor(project, tmp_path):
@@ -30,3 +52,85 @@ def test_nothing_is_recorded_after_the_block():
     with pytest.raises(ZeroDivisionError), record_image_calls():
         raise ZeroDivisionError
     assert PreTrainedTokenizerBase.__call__ is original
+
+
+@needs_dots
+def test_a_processor_that_is_registered_by_an_import_is_told_from_what_comes_before(tmp_path):
+    """In a child: in this process the module may have been imported long ago."""
+    project = write_project(tmp_path / "project", [], model="dots_ocr")
+    with open_sandbox() as sandbox:
+        arguments = {"config_path": str(project), "trust": True, "folder": str(tmp_path)}
+        ended = sandbox.run("probes.processor:observe", arguments)
+    assert isinstance(ended, Returned), ended
+    assert ended.value["returned"] == "tokenizer"
+    inherits = "video_processor" in getattr(transformers.Qwen2_5_VLProcessor, "attributes", ())
+    assert ended.value["registered"]["returned"] == ("raised" if inherits else "processor")
+    assert ended.value["unfilled"] == (["video_processor"] if inherits else [])
+
+
+def test_a_model_without_a_processor_gives_the_same_both_times_and_has_no_slots(project, tmp_path):
+    found = observe(str(project), True, str(tmp_path))
+    assert found["registered"]["returned"] == found["returned"]
+    assert not found["unfilled"]
+
+
+class Parent:
+    attributes = ("image_processor", "tokenizer", "video_processor")
+
+    def __init__(self, image_processor=None, tokenizer=None, video_processor=None):
+        self.parts = image_processor, tokenizer, video_processor
+
+
+class Silent(Parent):
+    def __init__(self, image_processor=None, tokenizer=None, **kwargs):
+        super().__init__(image_processor, tokenizer)
+
+
+class Passing(Parent):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class Modern(Silent):
+    attributes = None
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(Parent, ()), (Silent, ("video_processor",)), (Passing, ()), (Modern, ()), (None, ())],
+    ids=["fills all", "fills two", "passes all on", "reads the constructor", "unknown"],
+)
+def test_a_slot_without_an_argument_of_the_constructor_is_unfilled(plant, configure, monkeypatch, kind, expected):
+    plant({"model/preprocessor_config.json": {"processor_class": "Silent"}})
+    monkeypatch.setattr("probes.processor._find_class", lambda name: kind)
+    assert find_unfilled(configure()) == expected
+
+
+def test_a_call_of_the_users_own_code_is_told_with_its_line_and_what_it_got(processor_module, monkeypatch):
+    monkeypatch.syspath_prepend(processor_module.parent)
+    import opener
+
+    with record_openings() as calls:
+        opener.open_it(str(MODELS / "deepseek_ocr"))
+        with pytest.raises(Exception, match="nowhere"):
+            opener.open_it("/nowhere/at/all")
+    got, refused = calls
+    assert isinstance(got, Opened)
+    assert got.returned == "tokenizer"
+    assert got.site is not None and (got.site.file, got.site.line) == ("opener.py", 5)
+    assert "the user's line" in got.site.code
+    assert refused.returned == "raised"
+    assert refused.raised is not None
+
+
+def test_a_call_of_ours_is_not_the_users(project):
+    with record_openings() as calls:
+        load_processor(load_config(project))
+    assert calls == []
+
+
+def test_the_class_is_as_before_after_the_block():
+    original = vars(AutoProcessor)["from_pretrained"]
+    with pytest.raises(ZeroDivisionError), record_openings():
+        raise ZeroDivisionError
+    assert vars(AutoProcessor)["from_pretrained"] is original

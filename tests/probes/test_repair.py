@@ -90,5 +90,11 @@ def test_a_model_that_always_raises_ends():
 def test_a_mask_is_replaced_by_the_one_that_belongs_to_the_own_tokens():
     batch = good()
     shifted = {**batch, "input_ids": batch["input_ids"].roll(1, 1)}
-    assert torch.equal(substitute(parts_of(Toy()), "marked", shifted, batch), shifted["input_ids"] == IMAGE)
-    assert substitute(parts_of(Toy()), "pixels", shifted, batch) is batch["pixels"]
+    [mask] = substitute(parts_of(Toy()), "marked", shifted, batch).values()
+    assert torch.equal(mask, shifted["input_ids"] == IMAGE)
+    assert substitute(parts_of(Toy()), "pixels", shifted, batch)["pixels"] is batch["pixels"]
+
+
+def test_tokens_are_replaced_together_with_all_that_runs_along_them():
+    batch = good()
+    assert substitute(parts_of(Toy()), "input_ids", {}, batch).keys() == {"input_ids", "marked"}

@@ -82,7 +82,43 @@ def test_chat_templates_are_named_by_where_they_stand(plant):
     settings = {**SETTINGS, "chat_template": [{"name": "default", "template": "x"}]}
     seen = look(plant, **{"tokenizer_config.json": settings, "chat_template.json": {"chat_template": "y"}})
     assert isinstance(seen, Tokenizer)
-    assert seen.chat_templates == ("tokenizer_config.json:default", "chat_template.json")
+    assert [template.place for template in seen.chat_templates] == [
+        "tokenizer_config.json:default",
+        "chat_template.json",
+    ]
+
+
+def test_one_template_written_in_two_files_is_one_template(plant):
+    settings = {**SETTINGS, "chat_template": "{{ messages }}"}
+    files = {"tokenizer_config.json": settings, "chat_template.jinja": "{{ messages }}\n"}
+    seen = look(plant, **files, **{"chat_template.json": {"chat_template": "{{ messages }}"}})
+    assert isinstance(seen, Tokenizer)
+    assert len(seen.chat_templates) == 3
+    assert len({template.sha256 for template in seen.chat_templates}) == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "walks"),
+    [
+        ("{% for m in messages %}{{ m['content'] + '!' }}{% endfor %}", False),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", False),
+        ("{% for m in messages %}{% for part in m['content'] %}{{ part.text }}{% endfor %}{% endfor %}", True),
+        ("{%- set content = m.content -%}{%- for item in content -%}{{ item.text }}{%- endfor -%}", True),
+        ("{{ (m['content'] | selectattr('type', 'equalto', 'text') | first).text }}", True),
+    ],
+)
+def test_a_template_that_goes_through_the_parts_of_a_message_is_told_from_one_that_does_not(plant, template, walks):
+    seen = look(plant, **{"tokenizer_config.json": {**SETTINGS, "chat_template": template}})
+    assert isinstance(seen, Tokenizer)
+    assert seen.chat_templates[0].walks_parts is walks
+
+
+@pytest.mark.parametrize("junk", [b"\xff\x00", "[]", '{"chat_template": 3}'])
+def test_a_broken_template_file_is_a_template_that_differs(plant, junk):
+    settings = {**SETTINGS, "chat_template": "x"}
+    seen = look(plant, **{"tokenizer_config.json": settings, "chat_template.json": junk})
+    assert isinstance(seen, Tokenizer)
+    assert len({template.sha256 for template in seen.chat_templates}) == 2
 
 
 def test_a_sentencepiece_model_alone_leaves_the_length_unknown_and_the_image_token_open(plant):
