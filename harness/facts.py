@@ -435,7 +435,7 @@ class Collator(Fact):
     roles: dict[str, str] = {}  # forward argument -> pixels | placement_mask | tiling | grid
     deltas: tuple[Delta, ...] | Unknown = ()
     views: tuple[PixelView, ...] | Unknown = ()
-    grid: Grid | None | Unknown = None  # None where the model takes none
+    grid: Grid | Unknown | None = None  # None where the model takes none
     planned_tiles: tuple[int, ...] | Unknown = ()  # per row, local views the page's size calls for
     seen_tiles: tuple[int, ...] | Unknown = ()
     deterministic: bool | Unknown = True
@@ -516,16 +516,21 @@ class Forward(Fact):
     wrapper: Wrapper | None = None
     loss: float | Unknown = 0.0
     uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
-    loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(reason="not run")  # which label a position is held to
+    loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(
+        reason="not run"
+    )  # which label a position is held to
     dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
     embedding_rows: int | Unknown = 0
     highest_token_id: int | Unknown = 0
     redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
     has_generate: bool | Unknown = True
+    generation: Raised | Literal["ok"] | Unknown = Unknown(reason="not run")  # two tokens by the model's own generate
     padding_side: str | None = None  # of the tokenizer that prediction will use
     idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
     lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
-    processor_calls: tuple[Opened, ...] = ()  # AutoProcessor as the user's loader and collator called it, in their order
+    processor_calls: tuple[
+        Opened, ...
+    ] = ()  # AutoProcessor as the user's loader and collator called it, in their order
 
 
 # --- ran: adapter and learning ------------------------------------------------------------------------------------------

@@ -122,9 +122,12 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: A
     if int(lengths[row]) == mask.shape[1]:
         return Unknown(reason="no row of the sample is padded")
     alone = remake([dict(parts.sample[row])])
-    logits = read_logits(call(parts.bare, alone))
-    if logits is None or logits.shape[1] < int(lengths[row]):
-        return Unknown(reason="the row alone has fewer tokens than in the batch")
     attended = _mask_of(parts, alone)
-    inside = logits[0] if attended is None else logits[0][attended[0].bool()]
-    return len(inside) != int(lengths[row]) or _differ(base[row][mask[row].bool()], inside)
+    sequence = alone[parts.reader.sequence]
+    own = torch.ones_like(sequence[0], dtype=torch.bool) if attended is None else attended[0].bool()
+    if not torch.equal(sequence[0][own], batch[parts.reader.sequence][row][mask[row].bool()]):
+        return Unknown(reason="the collator gives the row other tokens when it is alone")
+    logits = read_logits(call(parts.bare, alone))
+    if logits is None or logits.shape[:2] != sequence.shape:
+        return Unknown(reason="the row alone has no logits of its own for each token")
+    return _differ(base[row][mask[row].bool()], logits[0][own])

@@ -37,7 +37,9 @@ def look_at_collator(parts: Assembly) -> Collator:
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference = parts.seeded(parts.reference, rows) if parts.reference else None
     owner = parts.config.subject.collator or "preflight"
-    placeholder = None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
+    placeholder = (
+        None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
+    )
     expected = describe(reference, rows=rows, read=reader) if reference else Unknown(reason=UNDECLARED)
     given: Any = attempt(lambda: parts.seeded(parts.collate, rows))
     batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))

@@ -15,12 +15,13 @@ from torch.nn.functional import cross_entropy
 
 from harness.facts import Forward, Raised, Site, Unknown, Wrapper
 from probes.assembly import Assembly
+from probes.batches import IGNORED
 from probes.behaviour import TOLERANCE, look_at_behaviour
 from probes.buffers import find_lost_buffers
-from probes.batches import IGNORED
 from probes.calls import Batch, Seen, call, read_logits, read_loss, read_signature, record_keywords
 from probes.collator import UNDECLARED
 from probes.device import Redirect, redirect_cuda
+from probes.generation import look_at_generation
 from probes.landing import read_landing
 from probes.processor import record_openings
 from probes.repair import repair
@@ -106,6 +107,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         loss=_describe_loss(read_loss(seen.output)),
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
+        generation=look_at_generation(parts),
         behaviour=no_logits
         if seen.logits is None
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),

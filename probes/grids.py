@@ -15,8 +15,8 @@ SURE = 0.97  # correlation from which two sets of patches show the same pictures
 
 def look_at_grid(
     given: Mapping[str, Any], reference: Mapping[str, Any], roles: Mapping[str, str], packing: Packing | None
-) -> Grid | None | Unknown:
-    """The grid of a batch as numbers. None for a model without one, Unknown where the batch has nothing that could be read."""
+) -> Grid | Unknown | None:
+    """The grid of a batch as numbers. None for a model without one, Unknown where nothing of the batch can be read."""
     name = next((name for name, role in roles.items() if role == "grid"), None)
     pixels = next((name for name, role in roles.items() if role == "pixels"), None)
     if name is None or pixels is None or packing is None or name not in reference:

@@ -136,7 +136,7 @@ def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
     """The batch, and where none of its labels is trained on, with every real token as its own label: whether an adapter
     learns is another question than what it is asked to learn."""
     ids, labels = batch.get("input_ids"), batch.get("labels")
-    if isinstance(labels, torch.Tensor) and bool((labels != IGNORED).any()) or not isinstance(ids, torch.Tensor):
+    if (isinstance(labels, torch.Tensor) and bool((labels != IGNORED).any())) or not isinstance(ids, torch.Tensor):
         return dict(batch)
     mask = batch.get("attention_mask")
     real = mask.bool() if isinstance(mask, torch.Tensor) and mask.shape == ids.shape else torch.ones_like(ids).bool()

@@ -16,7 +16,6 @@ from probes.assembly import Assembly
 from probes.batches import compare
 from probes.calls import Batch, Seen, read_signature, watch
 
-
 TOKENS = "input_ids"
 
 

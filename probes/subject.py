@@ -303,12 +303,12 @@ def _find_generation(source: Source) -> Iterator[Site]:
 def _find_left_padding(source: Source) -> Iterator[Site]:
     """`tokenizer.padding_side = "left"`, or the keyword of a call."""
     for node, _ in source.nodes:
-        if isinstance(node, ast.Assign) and _is_text(node.value, "left"):
-            if any(isinstance(target, ast.Attribute) and target.attr == "padding_side" for target in node.targets):
-                yield source.site(node, "padding_side")
-        elif isinstance(node, ast.Call):
-            if any(k.arg == "padding_side" and _is_text(k.value, "left") for k in node.keywords):
-                yield source.site(node, "padding_side")
+        if isinstance(node, ast.Assign):
+            given = [(getattr(target, "attr", None), node.value) for target in node.targets]
+        else:
+            given = [(k.arg, k.value) for k in node.keywords] if isinstance(node, ast.Call) else []
+        if any(name == "padding_side" and _is_text(value, "left") for name, value in given):
+            yield source.site(node, "padding_side")
 
 
 def _is_text(node: ast.expr, text: str) -> bool:

@@ -73,7 +73,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             *show_some((f"unexpected: {key}" for key in trip.unexpected_keys), limit=3),
             *show_some((f"not loaded: {key}" for key in trip.lost_keys), limit=3),
         ),
-        fix="Load the file's tensors yourself, or use another release of peft: this one gives them other names on the way in."
+        fix="Load the file's tensors yourself, or use another release of peft: this one renames them on the way in."
         if trip.lost_keys and not keys
         else "Add the adapter to the model itself, before any wrapper, and save with save_pretrained of the PEFT model.",
         snippet="model.load_state_dict(renamed, strict=False)  # key -> key with `.default` before `.weight`"

@@ -58,8 +58,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     alone = not isinstance(facts.configuration, Unknown) and facts.configuration.batch_size == 1
     yield DIAGNOSIS.finding(
-        "The tokenizer that your call of `generate` uses pads on the right, and this model continues from the last position: every "
-        "prompt but the longest of a batch would be continued from padding.",
+        "The tokenizer that your call of `generate` uses pads on the right, and this model continues from the last "
+        "position: every prompt but the longest of a batch would be continued from padding.",
         evidence=(
             f"padding side: {forward.padding_side}",
             f"model: {forward.model_class}, decoder-only",

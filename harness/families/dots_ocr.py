@@ -105,7 +105,9 @@ def render_prompt(opening: Opening, image_token: str) -> Prompt:
 
     before, found, after = render([{"type": "image"}, {"type": "text", "text": text}]).partition(image_token)
     if not found:
-        raise FamilyError(f"chat_template.json of {opening.directory} puts no {image_token} into the prompt; fetch it again")
+        raise FamilyError(
+            f"chat_template.json of {opening.directory} puts no {image_token} into the prompt; fetch it again"
+        )
     return Prompt(before, after, render(text))
 
 

@@ -38,7 +38,8 @@ class OwnIntake:
         join: Callable[[Sequence[Prepared], torch.Tensor], dict[str, Any]],
         packing: Packing | None = None,
     ) -> None:
-        self.tokenizer, self.image_token, self.prompt = tokenizer, image_token, prompt
+        self.tokenizer, self.prompt = tokenizer, prompt
+        self.image_token: str | None = image_token
         self.image_token_id: int | None = find_token(tokenizer, image_token)
         self.mean: tuple[float, ...] | None = mean
         self.std: tuple[float, ...] | None = std

@@ -42,13 +42,17 @@ class ProcessorIntake:
                 "fetch preprocessor_config.json and the processor's files of the same revision"
             )
         if opening.prompt is not None and form is None:
-            raise FamilyError("`data.prompt` has no place in this model, which is asked by its picture alone; remove it")
+            raise FamilyError(
+                "`data.prompt` has no place in this model, which is asked by its picture alone; remove it"
+            )
         self._writes_prompt, self._encodes_prompt = writes_prompt, encodes_prompt
         images = self.processor.image_processor
         _configure(images, opening)
         normalises = bool(getattr(images, "do_normalize", False)) and getattr(images, "image_mean", None) is not None
         rescales = bool(getattr(images, "do_rescale", True))
-        self.mean: tuple[float, ...] | None = tuple(images.image_mean) if normalises else (0.0,) * 3 if rescales else None
+        self.mean: tuple[float, ...] | None = (
+            tuple(images.image_mean) if normalises else (0.0,) * 3 if rescales else None
+        )
         self.std: tuple[float, ...] | None = tuple(images.image_std) if normalises else (1.0,) * 3 if rescales else None
         self.packing = _read_packing(images)
         self.image_token_id = _find_image_token_id(opening) if form is not None or writes_prompt else None
@@ -104,7 +108,9 @@ class ProcessorIntake:
             turn = {"role": "user", "content": [{"type": "image"}, *text] if has_image else text}
             shown: str = self.processor.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
         else:
-            shown = form.format(image=self.image_token if has_image and self.image_token else "", instruction=instruction)
+            shown = form.format(
+                image=self.image_token if has_image and self.image_token else "", instruction=instruction
+            )
         bos = opening.tokenizer.bos_token
         begins = bool(bos) and opening.tokenizer.encode("")[:1] == [opening.tokenizer.bos_token_id]
         return shown.removeprefix(bos) if begins else shown  # the tokenizer puts one there itself
@@ -166,7 +172,14 @@ def _join(values: Sequence[Any], dtype: torch.dtype) -> Any:
         return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
     largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
     filled = [
-        pad(value, [n for have, want in zip(reversed(value.shape[1:]), reversed(largest), strict=True) for n in (0, want - have)])
+        pad(
+            value,
+            [
+                n
+                for have, want in zip(reversed(value.shape[1:]), reversed(largest), strict=True)
+                for n in (0, want - have)
+            ],
+        )
         for value in values
     ]
     joined = torch.cat(filled)

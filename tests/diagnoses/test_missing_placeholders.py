@@ -18,7 +18,10 @@ def test_a_row_without_an_image_needs_no_placeholder(findings_of):
 
 def test_of_a_model_that_nobody_declares_a_row_needs_at_least_one(findings_of):
     [finding] = findings_of("missing_placeholders", altered(SICK, {"collator.reference": UNDECLARED}))
-    assert finding.evidence == ("row 0: 0 placeholders, expected at least 1", "row 1: 0 placeholders, expected at least 1")
+    assert finding.evidence == (
+        "row 0: 0 placeholders, expected at least 1",
+        "row 1: 0 placeholders, expected at least 1",
+    )
 
 
 def test_a_batch_that_could_not_be_read_is_skipped_not_passed(outcome_of):

@@ -26,9 +26,7 @@ def test_a_refusal_in_the_first_call_counts_as_well(findings_of):
 
 
 def test_torchvision_alone_is_nobodys_slot(findings_of):
-    facts = altered(
-        SICK, {"processor.unfilled": (), "processor.registered": Opened(returned="raised", raised=BACKEND)}
-    )
+    facts = altered(SICK, {"processor.unfilled": (), "processor.registered": Opened(returned="raised", raised=BACKEND)})
     assert findings_of("missing_video_processor", facts) == ()
 
 

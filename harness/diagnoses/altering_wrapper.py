@@ -1,0 +1,64 @@
+"""A wrapper hands everything on and still returns other logits than the model inside it.
+
+## What it does
+Calls the wrapper and the model inside it with the same batch, in evaluation mode, and compares the logits. A wrapper that
+loses an input is another defect.
+
+## Why it matters
+What is trained is the model behind the wrapper's change; what is saved and used later is the model without it. The adapter
+then makes up for something that is no longer there, and no log shows it.
+
+## Example
+```python
+def forward(self, **batch):
+    output = self.model(**batch)
+    output.logits = output.logits / self.temperature
+    return output
+```
+
+## Use instead
+Train the model itself. Scale, smooth or weight in the loss, in a subclass of Trainer, and leave the logits alone.
+
+## References
+- transformers documentation, `Trainer.compute_loss`: the place for a loss of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts, Unknown
+from harness.findings import Basis, Finding, Severity
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="FWD013",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="the wrapper returns the logits of the model inside it",
+    needs=("forward",),
+)
+
+
+def applies(facts: Facts) -> bool:
+    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+
+
+def excuse(facts: Facts) -> str:
+    wrapper = known(facts.forward).wrapper
+    return wrapper.same_outputs.reason if wrapper is not None and isinstance(wrapper.same_outputs, Unknown) else ""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    wrapper = known(facts.forward).wrapper
+    if wrapper is None or wrapper.dropped or wrapper.same_outputs is not False:
+        return
+    yield DIAGNOSIS.finding(
+        f"{wrapper.class_name} hands the whole batch on to {wrapper.inner_class} and returns other logits; expected the "
+        "same.",
+        evidence=("one batch, evaluation mode, the wrapper and the model inside it",),
+        fix=f"Train {wrapper.inner_class} itself, and put what the wrapper does into the loss.",
+        snippet="class OwnTrainer(Trainer):\n    def compute_loss(self, model, inputs, return_outputs=False, **kwargs): ...",
+    )

@@ -1,0 +1,28 @@
+"""Whether the model writes anything: two tokens by its own `generate`, from prompts as our collator builds them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+
+from harness.facts import Raised, Unknown
+from probes.assembly import Assembly
+from probes.tracing import attempt
+
+TOKENS = 2  # the first comes from the prompt alone, the second is the first to use the cache
+
+
+def look_at_generation(parts: Assembly) -> Raised | Literal["ok"] | Unknown:
+    """How `generate` of the bare model ends."""
+    if parts.reference is None:
+        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+    limits: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
+    prompts = parts.reference.prompts([dict(row) for row in parts.sample[:2]])
+
+    def write() -> None:
+        with torch.no_grad():
+            parts.bare.generate(**prompts, **limits, pad_token_id=parts.tokenizer.pad_token_id)
+
+    ended = attempt(write)
+    return "ok" if ended is None else ended
