@@ -112,8 +112,9 @@ class Assembly:
     @cached_property
     def image_token_id(self) -> int | None:
         """The placeholder's id: our collator's, else as the configuration numbers it. None where pictures need none."""
-        if self.reference is not None:
-            return self.reference.image_token_id
+        ours = attempt(lambda: self.reference)
+        if ours is not None and not isinstance(ours, Raised):
+            return ours.image_token_id
         content = read_config_json(self.directory)
         return next((content[key] for key in IMAGE_TOKEN_KEYS if isinstance(content.get(key), int)), None)
 

@@ -35,12 +35,11 @@ def look_at_collator(parts: Assembly) -> Collator:
     rows = parts.sample
     reader = parts.reader
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
-    reference = parts.seeded(parts.reference, rows) if parts.reference else None
+    reference, expected = look_at_reference(parts)
     owner = parts.config.subject.collator or "preflight"
     placeholder = (
         None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
     )
-    expected = describe(reference, rows=rows, read=reader) if reference else Unknown(reason=UNDECLARED)
     given: Any = attempt(lambda: parts.seeded(parts.collate, rows))
     batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))
     if isinstance(batch, Raised):
@@ -74,22 +73,22 @@ def look_at_collator(parts: Assembly) -> Collator:
         roles=roles,
         deltas=compare(given, reference, roles=roles, accepted=parts.forward_names)
         if reference
-        else Unknown(reason=UNDECLARED),
-        views=_look_at_views(parts, given, reference, rows) if reference else Unknown(reason=UNDECLARED),
+        else _why(expected),
+        views=_look_at_views(parts, given, reference, rows) if reference else _why(expected),
         grid=look_at_grid(given, reference, roles, parts.reference.intake.packing)
         if reference and parts.reference
-        else Unknown(reason=UNDECLARED),
-        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
-        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else Unknown(reason=UNDECLARED),
+        else _why(expected),
+        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(expected),
+        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(expected),
         deterministic=_same(given, parts.seeded(parts.collate, rows)),
         pickles=pickles,
         pickle_error=pickle_error,
         expected_prompt=expected.rows[0].prompt_text
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else Unknown(reason=UNDECLARED),
+        else _why(expected),
         starts_with_bos=expected.rows[0].count("b") == 1
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else Unknown(reason=UNDECLARED),
+        else _why(expected),
         mixed_rows=mixed,
         mixed_swaps=swapped,
         swallowed_rows=_count_swallowed(parts, rows),
@@ -97,6 +96,23 @@ def look_at_collator(parts: Assembly) -> Collator:
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
     )
+
+
+def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | Unknown]:
+    """Our own collator's batch of the sampled rows and what there is to say about it; None and the reason where there is none.
+
+    With a tokenizer or processor that is broken, ours fails like anybody's.
+    """
+    made = attempt(lambda: None if parts.reference is None else parts.seeded(parts.reference, parts.sample))
+    if made is None:
+        return None, Unknown(reason=UNDECLARED)
+    if isinstance(made, Raised):
+        return None, Unknown(reason=f"our own collator raised {made.type}: {made.message}")
+    return dict(made), describe(made, rows=parts.sample, read=parts.reader)
+
+
+def _why(expected: Batch | Unknown) -> Unknown:
+    return expected if isinstance(expected, Unknown) else Unknown(reason=UNDECLARED)
 
 
 def _argument(family: Family | None, role: Any) -> str | None:

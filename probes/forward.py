@@ -19,7 +19,7 @@ from probes.batches import IGNORED
 from probes.behaviour import TOLERANCE, look_at_behaviour
 from probes.buffers import find_lost_buffers
 from probes.calls import Batch, Seen, call, read_logits, read_loss, read_signature, record_keywords
-from probes.collator import UNDECLARED
+from probes.collator import UNDECLARED, look_at_reference
 from probes.device import Redirect, redirect_cuda
 from probes.generation import look_at_generation
 from probes.landing import read_landing
@@ -193,9 +193,10 @@ def _unloaded(raised: Raised) -> Forward:
 
 
 def _collate_reference(parts: Assembly) -> Batch | Unknown:
-    if parts.reference is None:
-        return Unknown(reason=UNDECLARED)
-    return parts.seeded(parts.reference, parts.sample)
+    reference, expected = look_at_reference(parts)
+    if reference is None:
+        return expected if isinstance(expected, Unknown) else Unknown(reason=UNDECLARED)
+    return reference
 
 
 def _collate_given(parts: Assembly) -> Batch | Unknown:

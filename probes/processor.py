@@ -86,7 +86,7 @@ def find_unfilled(config: Config) -> tuple[str, ...]:
     slots = getattr(kind, "attributes", None)
     if kind is None or not isinstance(slots, list | tuple):
         return ()
-    parameters = inspect.signature(kind.__init__).parameters.values()
+    parameters = inspect.signature(kind).parameters.values()
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
         return ()
     return tuple(slot for slot in slots if slot not in {p.name for p in parameters})

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +86,17 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
     for name in find_code_modules(directory, auto_map):
         code.follow(name)
     language = next((get_object(config, key) for key in _TEXT_SECTIONS if get_object(config, key)), {})
-    architectures = config.get("architectures")
+    listed = config.get("architectures")
+    architectures = tuple(a for a in listed if isinstance(a, str)) if isinstance(listed, list) else ()
+    has_code = bool(auto_map) or bool(code.files)
     return Repository(
         path=str(directory),
         model_type=get_text(config, "model_type"),
-        architectures=tuple(a for a in architectures if isinstance(a, str)) if isinstance(architectures, list) else (),
+        architectures=architectures,
         auto_map=auto_map,
-        has_remote_code=bool(auto_map) or bool(code.files),
+        has_remote_code=has_code,
         files=_digest_files(directory, code),
-        forward=code.find_forward(auto_map),
+        forward=code.find_forward(auto_map) if has_code else find_installed_forward(architectures, exports),
         imports=tuple(_resolve_imports(code, exports)),
         device_sites=tuple(site for source in code.sources for site in find_device_sites(source)),
         suspicious=tuple(site for source in code.sources for site in find_hazards(source)),
@@ -104,6 +106,23 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
         torch_dtype=_find_dtype(config, language),
         weights_bytes=_measure_weights(directory),
     )
+
+
+def find_installed_forward(architectures: Sequence[str], exports: Exports) -> Signature | Unknown:
+    """The signature of forward in the transformers class that config.json names, from the installed source."""
+    if not architectures:
+        return Unknown(reason="config.json names no architecture, and there is no remote code")
+    name = architectures[0]
+    found = exports.find_class("transformers", name)
+    path = exports.find_source(found[0]) if found else None
+    source = read_source(path, path.name) if path else None
+    if not isinstance(source, Source):
+        return Unknown(reason=f"{name} is neither in this folder nor in the installed transformers")
+    classes = (node for node, _ in source.nodes if isinstance(node, ast.ClassDef) and node.name == name)
+    forward = next((method for node in classes if (method := find_method(node, "forward"))), None)
+    if forward is None:
+        return Unknown(reason=f"{name} of the installed transformers inherits its forward")
+    return read_signature(forward, f"{name}.forward")
 
 
 class RemoteCode:

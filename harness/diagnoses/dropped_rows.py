@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="the collator returns every row it is given",
     needs=("collator.batch",),
     # Rows that moved up are compared with the wrong page, so what their images reach cannot be told.
-    explains=("failing_batch", "leaking_image", "unseen_image"),
+    explains=("failing_batch", "leaking_image", "padding_changes_row", "unseen_image"),
 )
 
 

@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="changing an image changes its own row and no other",
     needs=("forward.behaviour",),
+    explains=("padding_changes_row",),
 )
 
 

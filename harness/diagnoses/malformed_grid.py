@@ -38,7 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the grid describes the patches of the batch",
     needs=("collator.batch", "collator.deltas"),
-    explains=("failing_batch", "unseen_image", "leaking_image"),
+    explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
 )
 
 

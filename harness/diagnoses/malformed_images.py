@@ -37,7 +37,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the images are nested and ranked as the model expects",
     needs=("collator.batch", "collator.deltas"),
-    explains=("failing_batch", "unseen_image", "leaking_image"),
+    explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
 )
 
 

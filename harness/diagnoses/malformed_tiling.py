@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the tiling describes the images of the batch",
     needs=("collator.batch", "collator.deltas"),
-    explains=("failing_batch", "unseen_image", "leaking_image"),
+    explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
 )
 
 

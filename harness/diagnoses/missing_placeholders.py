@@ -35,7 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every row with an image has image placeholders",
     needs=("collator.batch.rows",),
-    explains=("failing_batch", "leaking_image", "worse_than_guessing"),
+    explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
 )
 
 

@@ -75,8 +75,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
 def _find_refusal(facts: Facts) -> Raised | None:
     """What opening the processor raised, if the slot for videos is what was not filled."""
     processor = known(facts.processor)
-    opened = () if isinstance(processor.registered, Unknown) else (processor.registered.raised,)
-    for raised in (processor.raised, *opened):
+    later = None if isinstance(processor.registered, Unknown) else processor.registered.raised
+    for raised in (processor.raised, later):
         if raised is None:
             continue
         # Without torchvision the message names only that; the constructor tells that it would not help.

@@ -45,7 +45,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every row has as many image placeholders as features",
     needs=("collator.batch.rows", "forward"),
-    explains=("failing_batch", "leaking_image"),
+    explains=("failing_batch", "leaking_image", "padding_changes_row"),
 )
 
 

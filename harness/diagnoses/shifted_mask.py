@@ -35,7 +35,14 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask marks the image placeholders and nothing else",
     needs=("collator.batch.rows",),
-    explains=("unheard_text", "leaking_image", "failing_batch", "worse_than_guessing", "flat_loss"),
+    explains=(
+        "unheard_text",
+        "leaking_image",
+        "padding_changes_row",
+        "failing_batch",
+        "worse_than_guessing",
+        "flat_loss",
+    ),
 )
 
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
         "placeholder_mismatch",
         "failing_batch",
         "leaking_image",
+        "padding_changes_row",  # the row alone shows its own page
         "unseen_image",
         "worse_than_guessing",
     ),

@@ -34,7 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="no row is cut inside its image placeholders",
     needs=("collator.batch.rows", "collator.reference.rows"),
-    explains=("failing_batch", "leaking_image", "worse_than_guessing"),
+    explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
 )
 
 

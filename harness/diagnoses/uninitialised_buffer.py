@@ -45,6 +45,8 @@ DIAGNOSIS = Diagnosis(
         "padding_changes_row",
         "worse_than_guessing",
         "flat_loss",
+        "failing_step",
+        "frozen_adapter",
         "lost_adapter",
     ),
 )
@@ -64,8 +66,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     names = ", ".join(f'"{buffer.name}"' for buffer in lost)
     yield DIAGNOSIS.finding(
-        f"{len(lost)} buffer{'s' if len(lost) > 1 else ''} of {forward.model_class} did not survive loading: `{lost[0].name}` "
-        f"holds {lost[0].seen}, and the class computes {lost[0].expected}.",
+        f"{len(lost)} buffer{'s' if len(lost) > 1 else ''} of {forward.model_class} did not survive loading: "
+        f"`{lost[0].name}` holds {lost[0].seen}, and the class computes {lost[0].expected}.",
         evidence=show_some(f"{b.name}, {b.dtype} {list(b.shape)}: seen {b.seen}; expected {b.expected}" for b in lost),
         fix="Compute these buffers again after loading, in a loader of your own under subject.model, or install the "
         "transformers release that the model's code was written for.",

@@ -41,7 +41,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the processor is opened after the module that registers it was imported",
-    needs=("processor.registered", "forward"),
+    needs=("forward", "processor.registered"),
     explains=("failing_collator", "tokenizer_as_processor"),
 )
 

@@ -56,7 +56,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         for c in known(known(facts.learning).census)
         if c.part in PARTS and not c.checkpointing and c.adapters and not c.with_gradient
     ]
-    if not still:
+    if not still or _is_cut_off(facts):
         return
     parts = {c.part for c in still}
     guilty = [t for t in known(known(facts.adapter).targets) if any(t.hits.get(part) for part in parts)]
@@ -72,6 +72,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
             ]
         ),
     )
+
+
+def _is_cut_off(facts: Facts) -> bool:
+    """Whether gradients are lost inside the language model already: then none can reach what lies before it."""
+    census = [c for c in known(known(facts.learning).census) if c.part not in PARTS and not c.checkpointing]
+    return any(c.with_gradient < c.adapters - c.unreached for c in census)
 
 
 def _sees_no_image(facts: Facts) -> bool:

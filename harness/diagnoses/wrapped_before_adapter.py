@@ -25,6 +25,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
+from harness.symptoms import show_raised
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -33,19 +34,28 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the adapter sits on the model itself",
     needs=("adapter",),
-    explains=("lost_adapter",),
+    explains=("lost_adapter", "failing_adapter"),
 )
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    if not adapter.inside_wrapper:
-        return
     wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    # Newer releases of peft ask what they are put around for things that only a Hugging Face model has.
+    lacks = f"'{wrapper.class_name}' object has no attribute" if wrapper is not None else None
+    refused = adapter.raised is not None and lacks is not None and lacks in adapter.raised.message
+    if not adapter.inside_wrapper and not refused:
+        return
     name = wrapper.class_name if wrapper is not None else "a wrapper"
     yield DIAGNOSIS.finding(
-        f"The adapter is put around {name}, so its keys carry the wrapper's attribute names.",
+        f"The adapter is put around {name}, which is not a Hugging Face model: peft refuses it."
+        if refused
+        else f"The adapter is put around {name}, so its keys carry the wrapper's attribute names.",
         fix="Put the adapter on the bare model; wrap afterwards, if at all.",
         snippet="model = get_peft_model(model, lora_config)",
-        evidence=(f"key: {adapter.key_example}",) if adapter.key_example else (),
+        evidence=(show_raised(adapter.raised),)
+        if refused and adapter.raised is not None
+        else (f"key: {adapter.key_example}",)
+        if adapter.key_example
+        else (),
     )
