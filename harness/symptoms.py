@@ -198,7 +198,9 @@ def cuts_image(row: Row, reference: Row) -> bool:
     """Whether truncation took image placeholders away: the row ends inside them, or lost its head with all of them."""
     lost = row.count("i") < reference.count("i")
     if row.count("i"):
-        return lost and (row.truncated or row.roles.rstrip(".").endswith("i"))
+        # An encoder's prompt is cut by itself: what the decoder is to write stands behind it all the same.
+        read = row.roles.partition("t")[0]
+        return lost and (row.truncated or read.rstrip(".b").endswith("i"))
     return lost and row.truncated and not row.count("b") and not row.count("p")
 
 

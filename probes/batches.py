@@ -213,17 +213,27 @@ class RowReader:
         roles, cut = self._tell_roles(ids, inside, target)
         roles = "".join("." if flag == "0" else role for role, flag in zip(roles, inside, strict=True))
         supervised = [label for label in labels if label != IGNORED]
-        prompt = batch.get("input_ids")
-        asked = prompt[index].tolist() if isinstance(prompt, torch.Tensor) and prompt.dim() == 2 else []
+        asked, read, attended = self._read_encoder(batch, index)
         return Row(
-            roles=roles,
-            trained=inside,
-            attended="1" * len(ids),
+            roles=read + roles,
+            trained="0" * len(asked) + inside,
+            attended=attended + "1" * len(ids),
             supervised_text=self._decode(supervised),
             target_text=target,
-            prompt_text=self._decode([i for i in asked if i not in (pad, self.image_token_id)]),
+            prompt_text=self._decode([i for i, role in zip(asked, read, strict=True) if role == "p"]),
             truncated=cut,
         )
+
+    def _read_encoder(self, batch: Mapping[str, Any], index: int) -> tuple[list[int], str, str]:
+        """The ids of an encoder's prompt, what they are, and whether they are attended to; nothing where there is none."""
+        prompt = batch.get("input_ids")
+        if not isinstance(prompt, torch.Tensor) or prompt.dim() != 2 or index >= len(prompt):
+            return [], "", ""
+        ids = prompt[index].tolist()
+        attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
+        roles, _ = self._tell_roles(ids, attended, "")
+        # What ends an encoder's prompt is a part of it.
+        return ids, roles.replace("e", "p"), attended
 
     def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         ids = batch["input_ids"][index].tolist()

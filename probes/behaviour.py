@@ -70,7 +70,8 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
     changed = ids.clone()
     first: list[int | None] = []
     for row, facts in enumerate(parts.reader.read(batch, parts.sample)):
-        text = [i for i, role in enumerate(facts.roles) if role in "pt"]
+        own = facts.roles[-ids.shape[1] :]  # an encoder's prompt stands before its decoder's own sequence
+        text = [i for i, role in enumerate(own) if role in "pt"]
         first.append(text[0] if text else None)
         if text:
             others = {int(ids[row, i]) for i in text} - {int(ids[row, text[0]])}

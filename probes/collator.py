@@ -17,6 +17,7 @@ from probes.batches import compare, count_rows, describe
 from probes.grids import look_at_grid
 from probes.pixels import compare_views, count_views, spread
 from probes.processor import record_image_calls
+from probes.remakes import compare_rows, explain_by_remaking
 from probes.tracing import attempt
 
 MEASURED_ROWS = 200  # every page is opened for this
@@ -136,18 +137,25 @@ def _look_at_views(
     if parts.reference is None:
         return Unknown(reason=UNDECLARED)
     intake = parts.reference.intake
-    if intake.mean is None or intake.std is None:
-        return Unknown(reason="this family standardises each picture by itself, so its pixels have no fixed mean")
     roles = dict(parts.family.roles) if parts.family else {}
+    pixels = [name for name, role in roles.items() if role == "pixels" and name in given]
     shares = _count_shares(parts, reference, rows, roles)
-    return compare_views(
-        spread(given, roles=roles, packing=intake.packing, shares=shares),
-        spread(reference, roles=roles, packing=intake.packing, shares=shares),
-        roles=roles,
-        pages=[open_page(row["image_path"]) for row in rows],
-        mean=intake.mean,
-        std=intake.std,
-    )
+    views: tuple[PixelView, ...]
+    if intake.mean is None or intake.std is None:
+        views = compare_rows(given, reference, pixels, len(rows))
+    else:
+        views = compare_views(
+            spread(given, roles=roles, packing=intake.packing, shares=shares),
+            spread(reference, roles=roles, packing=intake.packing, shares=shares),
+            roles=roles,
+            pages=[open_page(row["image_path"]) for row in rows],
+            mean=intake.mean,
+            std=intake.std,
+        )
+    told = (v for v in views if v.geometry not in ("as expected", "unrecognised") or v.source_row not in (None, v.row))
+    if next(told, None) is not None:
+        return views
+    return explain_by_remaking(parts, given, reference, rows, pixels) or views
 
 
 def _count_shares(

@@ -206,10 +206,11 @@ class Exports:
                 return
             owner, known = found
             yield known
-            bases = [self._resolve_base(owner, base) for base in known.bases]
+            bases = [self.resolve_base(owner, base) for base in known.bases]
             waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
-    def _resolve_base(self, owner: str, base: str) -> tuple[str, str]:
+    def resolve_base(self, owner: str, base: str) -> tuple[str, str]:
+        """The module and name under which `owner` knows a base class, as it is written there."""
         names = self._read(owner)
         assert isinstance(names, ModuleNames)
         first, _, rest = base.partition(".")

@@ -112,17 +112,26 @@ def find_installed_forward(architectures: Sequence[str], exports: Exports) -> Si
     """The signature of forward in the transformers class that config.json names, from the installed source."""
     if not architectures:
         return Unknown(reason="config.json names no architecture, and there is no remote code")
-    name = architectures[0]
-    found = exports.find_class("transformers", name)
-    path = exports.find_source(found[0]) if found else None
+    waiting, seen = [("transformers", architectures[0])], set[tuple[str, str]]()
+    while waiting:
+        found = exports.find_class(*(here := waiting.pop(0)))
+        if found is None or here in seen:
+            continue
+        seen.add(here)
+        module, known = found
+        if "forward" in known.members and (forward := _read_forward(module, here[1], exports)):
+            return read_signature(forward, f"{architectures[0]}.forward")
+        waiting = [exports.resolve_base(module, base) for base in known.bases] + waiting
+    return Unknown(reason=f"{architectures[0]} is neither in this folder nor in the installed transformers")
+
+
+def _read_forward(module: str, name: str, exports: Exports) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    path = exports.find_source(module)
     source = read_source(path, path.name) if path else None
     if not isinstance(source, Source):
-        return Unknown(reason=f"{name} is neither in this folder nor in the installed transformers")
+        return None
     classes = (node for node, _ in source.nodes if isinstance(node, ast.ClassDef) and node.name == name)
-    forward = next((method for node in classes if (method := find_method(node, "forward"))), None)
-    if forward is None:
-        return Unknown(reason=f"{name} of the installed transformers inherits its forward")
-    return read_signature(forward, f"{name}.forward")
+    return next((method for node in classes if (method := find_method(node, "forward"))), None)
 
 
 class RemoteCode:

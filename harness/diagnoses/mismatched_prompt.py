@@ -24,9 +24,9 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Facts, Row
+from harness.facts import Facts, Row, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import get_rows
+from harness.symptoms import get_rows, pair_rows
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -41,7 +41,15 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     rows, expected = get_rows(collator.batch), known(collator.expected_prompt)
-    judged = [(n, row) for n, row in enumerate(rows) if _shows_prompt(row)]
+    views = () if isinstance(collator.views, Unknown) else collator.views
+    reshaped = any(view.geometry in ("squashed", "cropped", "turned") for view in views)
+    # Of a cut picture, or of one of another shape, the tokens that lay its tiles out are others too.
+    laid_out = {
+        n
+        for n, mine, theirs in pair_rows(collator)
+        if 0 < mine.count("i") < theirs.count("i") or (reshaped and mine.count("i") != theirs.count("i"))
+    }
+    judged = [(n, row) for n, row in enumerate(rows) if _shows_prompt(row) and n not in laid_out]
     other = [(n, row) for n, row in judged if not _is_same(row, expected)]
     # Several prompts are a way to train; it is enough that prediction's is one of them.
     if len(other) < len(judged):

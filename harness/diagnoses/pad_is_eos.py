@@ -61,7 +61,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _learns_text_without_end(row: Row) -> bool:
-    return not row.truncated and row.count("t", row.trained) > 0 and row.count("e", row.trained) == 0
+    """The end stands there and is not trained on; a target that was never ended is another defect."""
+    learns = row.count("t", row.trained) > 0 and row.count("e", row.trained) == 0
+    return not row.truncated and learns and "e" in row.roles
 
 
 def _show(number: int, row: Row) -> tuple[str, str]:
