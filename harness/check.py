@@ -69,16 +69,26 @@ def check(
     progress: Progress = lambda message: None,
     sandbox: Sandbox | None = None,
     seconds: float | None = None,
+    trained: Facts | None = None,
 ) -> Report:
     """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
 
     `seconds` is how long one child may take, SECONDS where it is None.
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
+    `trained` are facts of another check with the same model, rows, adapter step and trainer: what training showed there is
+    taken over, since nothing that this one could change would reach it.
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
     facts, timings = look(
-        config, level=level, trust=trust, progress=progress, reading=reading, sandbox=sandbox, seconds=seconds
+        config,
+        level=level,
+        trust=trust,
+        progress=progress,
+        reading=reading,
+        sandbox=sandbox,
+        seconds=seconds,
+        trained=trained,
     )
     progress("judging")
     with _timed(timings, "judge"):
@@ -95,6 +105,7 @@ def look(
     reading: bool = False,
     sandbox: Sandbox | None = None,
     seconds: float | None = None,
+    trained: Facts | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level."""
     timings: dict[str, float] = {}
@@ -107,7 +118,17 @@ def look(
             return _without_runs(facts, reason), timings
         limits = limit(SECONDS if seconds is None else seconds)
         place = Path(folder)
-        facts = run(config, facts, opened, place, trust=trust, limits=limits, progress=progress, timings=timings)
+        facts = run(
+            config,
+            facts,
+            opened,
+            place,
+            trust=trust,
+            limits=limits,
+            progress=progress,
+            timings=timings,
+            trained=trained,
+        )
     return _look_at_device(facts, level), timings
 
 
@@ -157,8 +178,12 @@ def run(
     limits: Limits,
     progress: Progress,
     timings: dict[str, float],
+    trained: Facts | None = None,
 ) -> Facts:
-    """Run the probes that execute code, each in a child of its own, as many at a time as there are cores."""
+    """Run the probes that execute code, each in a child of its own, as many at a time as there are cores.
+
+    With `trained`, none that trains: its facts are taken over.
+    """
 
     def submit(name: str, function: str = "observe") -> Job:
         place = folder / name
@@ -168,7 +193,8 @@ def run(
         return sandbox.submit(f"probes.{name}:{function}", arguments, limits=limits)
 
     endings: dict[str, Any] = {}
-    waiting, running = list(CHILDREN), dict[str, Job]()
+    waiting = [name for name in CHILDREN if name != "learning" or trained is None]
+    running = dict[str, Job]()
     cores = count_together()
     while waiting or running:
         while waiting and len(running) < cores:
@@ -181,7 +207,11 @@ def run(
         if name == "learning" and isinstance(endings[name][0], dict):
             # The same folder: the adapter that was saved there is loaded again by another process.
             running["reload"] = submit("learning", "reload")
-    return _gather(facts, endings)
+    if trained is None:
+        return _gather(facts, endings)
+    endings["learning"] = (Unknown(reason="taken over"), 0.0)
+    taken = {name: getattr(trained, name) for name in ("adapter", "learning", "memory")}
+    return msgspec.structs.replace(_gather(facts, endings), **taken)
 
 
 def _await_one(running: Mapping[str, Job]) -> str:

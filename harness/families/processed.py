@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _OWN = ("input_ids", "attention_mask", "labels")  # what our collator makes itself
+_CHANNELS = 4  # the most that a processor takes a first dimension for
 _IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
@@ -48,12 +49,7 @@ class ProcessorIntake:
         self._writes_prompt, self._encodes_prompt = writes_prompt, encodes_prompt
         images = self.processor.image_processor
         _configure(images, opening)
-        normalises = bool(getattr(images, "do_normalize", False)) and getattr(images, "image_mean", None) is not None
-        rescales = bool(getattr(images, "do_rescale", True))
-        self.mean: tuple[float, ...] | None = (
-            tuple(images.image_mean) if normalises else (0.0,) * 3 if rescales else None
-        )
-        self.std: tuple[float, ...] | None = tuple(images.image_std) if normalises else (1.0,) * 3 if rescales else None
+        self.mean, self.std = _read_normalisation(images)
         self.packing = _read_packing(images)
         self.image_token_id = _find_image_token_id(opening) if form is not None or writes_prompt else None
         self.image_token: str | None = None
@@ -69,10 +65,10 @@ class ProcessorIntake:
         """The tokens and the picture as the processor makes them."""
         if image is None and self._texts is None:
             raise FamilyError("this model reads one picture per row, and a row has none; drop the row")
-        given: dict[str, Any] = {} if image is None else {"images": [image]}
+        given: dict[str, Any] = {} if image is None else {"images": [_thicken(image)]}
         if self._texts is not None:
             given["text"] = [self._texts[image is not None]]
-        made = dict(self.processor(**given, return_tensors="pt"))
+        made = dict(self._process(given))
         if self._texts is None and not self._writes_prompt:
             return Prepared(tokens=[], placement=[], image=made)
         tokens: list[int] = made["input_ids"][0].tolist()
@@ -97,6 +93,20 @@ class ProcessorIntake:
         # An argument of tiles is absent for a picture that has none.
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: _join([row[name] for row in rows if name in row], self.image_dtype) for name in names}
+
+    def _process(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the processor makes of one row. What it refuses, it refuses in words that know of no row."""
+        try:
+            made: Mapping[str, Any] = self.processor(**given, return_tensors="pt")
+        except (ValueError, ArithmeticError, IndexError) as error:
+            kind, said = type(self.processor).__name__, str(error).partition("\n")[0]
+            if "images" not in given:
+                raise FamilyError(f"{kind} takes no row without a picture ({said}); drop the row") from error
+            size = " x ".join(map(str, given["images"][0].size))
+            raise FamilyError(
+                f"{kind} cannot prepare a picture of {size} pixels ({said}); enlarge or cut the picture, or drop the row"
+            ) from error
+        return made
 
     def _ends_by_itself(self, tokens: Sequence[int]) -> bool:
         """Whether the tokenizer ended the prompt. An encoder is used to that; a decoder would stop there."""
@@ -140,6 +150,17 @@ def _configure(images: Any, opening: Opening) -> None:
             setattr(images, name, list(getattr(wanted, name)))
 
 
+def _read_normalisation(images: Any) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """What is taken from pixels in 0..1 and what they are divided by; None for both where nothing fixed is.
+
+    One that normalises and has no mean standardises each picture by itself.
+    """
+    if getattr(images, "do_normalize", False):
+        mean, std = getattr(images, "image_mean", None), getattr(images, "image_std", None)
+        return (None, None) if mean is None or std is None else (tuple(mean), tuple(std))
+    return ((0.0,) * 3, (1.0,) * 3) if getattr(images, "do_rescale", True) else (None, None)
+
+
 def _read_packing(images: Any) -> Packing | None:
     numbers = [getattr(images, name, None) for name in ("patch_size", "temporal_patch_size", "merge_size")]
     if not all(isinstance(number, int) for number in numbers):
@@ -152,11 +173,24 @@ def _find_image_token_id(opening: Opening) -> int | None:
     """As the configuration numbers it, else as the processor names it; None for a family without one."""
     path = opening.directory / "config.json"
     content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for key in _IMAGE_TOKEN_KEYS:
-        if isinstance(found := content.get(key, getattr(opening.processor, key, None)), int):
+    # A processor may call the mark in the text so, which is another token than the one that features are placed at.
+    named = (
+        *(content.get(key) for key in _IMAGE_TOKEN_KEYS),
+        *(getattr(opening.processor, k, None) for k in _IMAGE_TOKEN_KEYS),
+    )
+    for found in named:
+        if isinstance(found, int):
             return found
     token = getattr(opening.processor, "image_token", None)
     return opening.tokenizer.convert_tokens_to_ids(token) if isinstance(token, str) else None
+
+
+def _thicken(image: Image.Image) -> Image.Image:
+    """A picture of five rows or more: releases before 5 take fewer for its channels, and its columns for the rows."""
+    if image.height > _CHANNELS:
+        return image
+    times = _CHANNELS // image.height + 1
+    return image.resize((image.width * times, image.height * times))
 
 
 def _empty_like(value: Any) -> Any:

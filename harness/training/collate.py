@@ -6,8 +6,9 @@ What differs between families (the prompt, the picture, the names and shapes of 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -16,7 +17,7 @@ import torch
 
 from harness.config import Augmentation, Config
 from harness.errors import UserError
-from harness.families import Family, Opening, Prepared
+from harness.families import Family, FamilyError, Opening, Prepared
 from harness.training.images import augment, open_image
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Collator:
         self.max_length, self.augmentation = max_length, augmentation
         self.intake = family.open_intake(opening)
         self.image_token_id = self.intake.image_token_id
-        self._protected = _compile_protected(tokenizer, self.intake.image_token)
+        self._protected = _compile_protected(tokenizer, self.intake.image_token, opening.directory)
         if tokenizer.eos_token_id is None:
             raise CollateError(
                 "the tokenizer has no EOS token, so no target can end; set eos_token in its configuration"
@@ -81,7 +82,10 @@ class Collator:
         return self._count_before(self._sequence(row, with_target=False).prompt) + 2
 
     def _sequence(self, row: Mapping[str, Any], *, with_target: bool) -> Sequenced:
-        prompt = self.intake.prepare(self._open(row))
+        try:
+            prompt = self.intake.prepare(self._open(row))
+        except FamilyError as error:
+            raise FamilyError(f"{_name_row(row)}: {error}") from error
         return Sequenced(prompt, self._cut(row, self._count_before(prompt)) if with_target else [])
 
     def _count_before(self, prompt: Prepared) -> int:
@@ -92,6 +96,9 @@ class Collator:
         path = row.get("image_path")
         if path is None:
             return None
+        if not isinstance(path, str | Path):
+            seen = f"image_path is {str(path)[:200]}, expected one path"
+            raise CollateError(f"{_name_row(row)}: {seen}; a row has one image: join its pages, or give each a row")
         image = open_image(Path(path))
         seed = row.get("augmentation_seed")
         return image if seed is None else augment(image, self.augmentation, seed)
@@ -105,7 +112,7 @@ class Collator:
                 needed = prefix + 1 + min(1, len(target))
                 seen = f"max_seq_length is {self.max_length}, but image and prompt alone have {prefix} tokens"
                 advice = f"set data.max_seq_length to at least {needed}, and more for the text"
-                raise CollateError(f"{row.get('image_path', 'a row without image')}: {seen}; {advice}")
+                raise CollateError(f"{_name_row(row)}: {seen}; {advice}")
             target = target[:room]
         return [*target, self.tokenizer.eos_token_id]
 
@@ -119,9 +126,7 @@ class Collator:
         pieces = [text[start:stop] for start, stop in pairwise(cuts) if stop > start]
         return [token for piece in pieces for token in self.tokenizer.encode(piece, add_special_tokens=False)]
 
-    def _assemble(
-        self, sequences: Sequence[Sequenced], side: str, *, with_target: bool = False
-    ) -> dict[str, Any]:
+    def _assemble(self, sequences: Sequence[Sequenced], side: str, *, with_target: bool = False) -> dict[str, Any]:
         """Pad everything that runs along a sequence on the same side, by position, never by token id."""
         if not sequences:
             raise CollateError(
@@ -139,7 +144,9 @@ class Collator:
             # A decoder's sequence begins at its first target token, whatever side the tokenizer pads its prompts on.
             batch["labels"] = self._pad(targets, IGNORED, "right")
         elif with_target:
-            batch["labels"] = self._pad([[IGNORED] * len(one.tokens) + target for one, target in sequences], IGNORED, side)
+            batch["labels"] = self._pad(
+                [[IGNORED] * len(one.tokens) + target for one, target in sequences], IGNORED, side
+            )
         # Some processors leave such an argument out of a prompt, and the target needs its mark all the same.
         for name in dict.fromkeys([*(name for one in prompts for name in one.along), *self.family.target_marks]):
             mark = self.family.target_marks.get(name, 0)
@@ -206,10 +213,37 @@ def build_collator(
     )
 
 
-def _compile_protected(tokenizer: PreTrainedTokenizerBase, image_token: str | None) -> re.Pattern[str]:
+def _name_row(row: Mapping[str, Any]) -> str:
+    """How a message calls a row: by its image, else by how its text begins."""
+    path = row.get("image_path")
+    return str(path) if isinstance(path, str | Path) else f"the row with the text {str(row.get('text'))[:40]!r}"
+
+
+def _compile_protected(tokenizer: PreTrainedTokenizerBase, image_token: str | None, directory: Path) -> re.Pattern[str]:
     """The control tokens that typed text must not turn into. Layout tokens such as <td> are output like any other.
 
     The look-ahead also finds occurrences that overlap.
     """
-    words = sorted({image_token, *tokenizer.all_special_tokens} - {None, ""}, key=len, reverse=True)
+    meant = _find_meant_tokens(tokenizer, directory)
+    words = sorted({image_token, *tokenizer.all_special_tokens, *meant} - {None, ""}, key=len, reverse=True)
     return re.compile(f"(?=(?:{'|'.join(map(re.escape, words))}))")
+
+
+def _find_meant_tokens(tokenizer: PreTrainedTokenizerBase, directory: Path) -> list[str]:
+    """The added tokens to which the model's own files give a meaning: what ends generation, what opens a picture, a video's
+    placeholder. Few tokenizers name all of them special."""
+    added, ids = tokenizer.added_tokens_decoder, set[int]()
+    for name in ("config.json", "generation_config.json"):
+        path = directory / name
+        if path.is_file():
+            ids |= set(_list_token_ids(json.loads(path.read_text(encoding="utf-8"))))
+    return [added[number].content for number in sorted(ids) if number in added]
+
+
+def _list_token_ids(content: Any) -> Iterator[int]:
+    """Every number under a key such as eos_token_id or image_token_index, at any depth."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key.endswith(("_token_id", "_token_ids", "_token_index")):
+            yield from (number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int))
+        else:
+            yield from _list_token_ids(value)

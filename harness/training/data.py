@@ -55,5 +55,6 @@ def _read_rows(directory: Path) -> list[dict[str, Any]]:
                 f"{path}: row {number} is {str(row)[:80]}, expected {{image_path, text}} with text as a string"
             )
         if not isinstance(row.get("image_path"), str | None):
-            raise DataError(f"{path}: row {number} has image_path {row['image_path']!r}, expected a path or nothing")
+            seen = f"row {number} has image_path {str(row['image_path'])[:80]}, expected one path or nothing"
+            raise DataError(f"{path}: {seen}; a row has one image: join its pages, or give each a row")
     return rows

@@ -41,8 +41,9 @@ def decode(
 ) -> list[list[int]]:
     """New tokens per row, without EOS: by the model's `generate`, which has a cache, or by our loop where it has none.
 
-    A `generate` that exists may still be bound to another version of transformers; that shows as an AttributeError or a
-    TypeError in its first step.
+    A `generate` that exists may still be bound to another version of transformers. That shows as an AttributeError or a
+    TypeError in its first step, or, where it cannot tell a later step from the first and hands over the pictures again,
+    as an AssertionError in the second. What fails in forward itself fails in our loop too, and is raised there.
     """
     eos = collator.tokenizer.eos_token_id
     inputs = _move(dict(batch), next(model.parameters()).device)
@@ -51,10 +52,11 @@ def decode(
             limits = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": eos}
             with torch.no_grad():
                 found = model.generate(**inputs, **limits, pad_token_id=collator.tokenizer.pad_token_id)  # type: ignore[operator]
-        except (AttributeError, TypeError) as error:
+        except (AssertionError, AttributeError, TypeError) as error:
             if collator.family.encoder_decoder:
                 raise
-            LOG.info("generate of this model does not work here (%s); decoding without a cache", error)
+            seen = f"{type(error).__name__}: {error}"
+            LOG.warning("generate of this model does not work here (%s); decoding without a cache", seen)
         else:
             # A decoder of its own begins with its start token, which may be the one that ends sequences.
             begin = 1 if collator.family.encoder_decoder else inputs["input_ids"].shape[1]

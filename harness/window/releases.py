@@ -160,7 +160,7 @@ class Release(Exports):
             yield owner, known
             if not known.fixed:
                 yield f"a computed base of {name}", None
-            bases = [self._resolve_base(owner, base) for base in known.bases]
+            bases = [self.resolve_base(owner, base) for base in known.bases]
             waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
     def find_subclasses_with(self, module: str, name: str, member: str) -> Iterator[str]:

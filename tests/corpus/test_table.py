@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-import pytest
-
 from fixtures.corpus import find_faults
-from fixtures.corpus.table import DryRun, Named, Result, Results, read_results, write_results
+from fixtures.corpus.cases import find_cases
+from fixtures.corpus.models import find_miniatures
+from fixtures.corpus.table import read_results, tabulate_models
 from reports import catalogue_docs
 
 
@@ -14,39 +13,35 @@ def fill_corpus() -> str:
     return catalogue_docs.fill_blocks("<!-- generated: corpus -->\n<!-- end generated -->\n")
 
 
-def test_results_survive_the_file(tmp_path):
-    row = Result(
-        id="chain-13",
-        plant="a mask",
-        found=(Named(code="COL001", name="broadcast_mask", basis="ran"),),
-        seconds=3.5,
-        dry_run=DryRun(outcome="silent"),
-    )
-    results = Results(versions={"torch": "2.13.0"}, faults=(row,))
-    write_results(results, tmp_path / "results.json")
-    assert read_results(tmp_path / "results.json") == results
-
-
-def test_a_broken_results_file_is_an_error_and_not_an_empty_table(tmp_path):
-    path = tmp_path / "results.json"
-    path.write_text('{"versions": {}}', encoding="utf-8")
-    with pytest.raises(msgspec.ValidationError, match="faults"):
-        read_results(path)
-
-
-def test_every_fault_has_a_result_and_every_result_a_fault():
-    assert [row.id for row in read_results().faults] == [fault.id for fault in find_faults()]
+def test_every_case_has_a_result_and_every_result_a_case():
+    tried = {(trial.faults[0], trial.model) for trial in read_results().trials if len(trial.faults) == 1}
+    assert tried == {(case.fault, case.model) for case in find_cases()}
 
 
 def test_every_planted_fault_was_found_by_exactly_its_root_causes():
-    assert not [row.id for row in read_results().faults if row.missed or row.extra]
+    assert not [(trial.model, trial.faults) for trial in read_results().planted if not trial.is_exact]
 
 
-def test_the_block_has_a_row_for_each_result():
+def test_no_healthy_model_had_a_false_alarm():
+    assert not [(trial.model, trial.extra) for trial in read_results().healthy if trial.extra]
+
+
+def test_every_model_has_a_row_with_what_it_found_or_why_it_was_not_run():
+    rows = list(tabulate_models(read_results()))
+    assert [row[0] for row in rows] == [model.shown for model in find_miniatures()]
+    assert all("not run" in row[2] or re.match(r"\d+ of \d+$", row[1]) for row in rows)
+
+
+def test_the_block_has_a_row_for_each_fault():
     ids = re.findall(r"^\| ([a-z]+-\d+) \|", fill_corpus(), re.MULTILINE)
-    assert ids == [row.id for row in read_results().faults]
+    assert ids == [fault.id for fault in find_faults()]
 
 
 def test_the_readme_shows_what_was_measured():
     readme = (catalogue_docs.ROOT / "README.md").read_text(encoding="utf-8")
     assert fill_corpus().strip() in readme, "run python -m reports.catalogue_docs and commit what it writes"
+
+
+def test_the_page_of_all_pairs_is_current():
+    page = (catalogue_docs.ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
+    assert page == catalogue_docs.render_pairs(), "run python -m reports.catalogue_docs and commit what it writes"

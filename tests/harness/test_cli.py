@@ -18,6 +18,7 @@ from fixtures.specimens import HEALTHY, altered
 from harness import cli
 from harness.contracts import derive, judge_all
 from harness.facts import KeyFact
+from harness.families import FAMILIES
 from reports.report import EXIT_CODES, Report
 
 UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r"),)}
@@ -214,6 +215,20 @@ def test_list_shows_the_whole_catalogue(run):
 
     lines = run("list").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [[m.DIAGNOSIS.code, m.DIAGNOSIS.name] for m in catalogue()]
+
+
+def test_list_shows_every_declared_family_without_importing_what_it_is_about():
+    program = (
+        "import sys; from harness.cli import preflight; preflight(['list', '--models'], standalone_mode=False); "
+        "print('heavy:', *{'torch', 'transformers', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    *lines, heavy = done.stdout.splitlines()
+    assert heavy == "heavy:"
+    assert lines[0].startswith("family") and "can be run here (torch " in lines[0]
+    assert [line.split("  ")[0] for line in lines[1:]] == [family.shown for family in FAMILIES.values()]
 
 
 def test_training_starts_only_after_a_clear_check(run, engine, config, trained, tmp_path):

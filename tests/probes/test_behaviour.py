@@ -126,6 +126,15 @@ def test_rows_of_one_length_have_no_padding_to_look_at(look):
     assert isinstance(look(Masked(), even).padding_changes, Unknown)
 
 
+def test_a_collator_that_builds_a_row_otherwise_when_it_is_alone_says_nothing_about_padding(look):
+    def longer_first(rows):
+        return collate([{**rows[0], "text": "3 4 5 6 7"}, *rows[1:]])
+
+    found = look(Masked(), longer_first)
+    assert isinstance(found.padding_changes, Unknown)
+    assert "other tokens" in found.padding_changes.reason
+
+
 def test_a_row_that_raises_when_it_is_changed_leaves_a_reason(look):
     calls = []
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
-from probes.pixels import compare_views, count_views, find_views
+from harness.families import Packing
+from harness.families.patches import pack
+from probes.pixels import compare_views, count_views, find_views, spread
 
 ROLES = {"pixels": "pixels"}
 HALF, IMAGENET = (0.5, 0.5, 0.5), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -161,3 +163,78 @@ def test_a_squashed_page_does_not_read_as_another_normalisation(name):
     (view,) = explain(squashed)
     assert view.geometry == "squashed"
     assert view.mean == pytest.approx(HALF, abs=0.02) and view.std == pytest.approx(HALF, abs=0.02)
+
+
+PACKED = {"pixels": "pixels", "grid": "grid"}
+PACKING = Packing(patch=2, temporal=2, merge=2)
+
+
+def pack_two():
+    """Two pictures as packed patches with their grid, and the pictures."""
+    pictures = [torch.arange(3 * 8 * 4.0).view(3, 8, 4), torch.arange(3 * 4 * 12.0).view(3, 4, 12) + 500]
+    patches = torch.cat([pack(picture, PACKING) for picture in pictures])
+    return {"pixels": patches, "grid": torch.tensor([[1, 4, 2], [1, 2, 6]]), "input_ids": torch.ones(2, 5)}, pictures
+
+
+def test_packed_patches_are_put_back_together_picture_by_picture():
+    given, pictures = pack_two()
+    found = spread(given, roles=PACKED, packing=PACKING)
+    assert [torch.equal(mine, theirs) for mine, theirs in zip(found["pixels"], pictures, strict=True)] == [True, True]
+    assert found["input_ids"] is given["input_ids"] and found["grid"] is given["grid"]
+    assert isinstance(given["pixels"], torch.Tensor)  # the batch itself is left alone
+
+
+def test_a_put_together_picture_is_a_view_of_its_row():
+    given, _ = pack_two()
+    found = spread(given, roles=PACKED, packing=PACKING)
+    assert [row for row, _, _ in find_views("pixels", found["pixels"], rows=2)] == [0, 1]
+
+
+def test_patches_in_reading_order_that_are_small_pictures_themselves_are_put_together_too():
+    picture = torch.arange(3 * 4 * 6.0).view(3, 4, 6)
+    patches = pack(picture, Packing(patch=2, temporal=1, merge=1)).view(6, 3, 2, 2)
+    found = spread({"pixels": patches, "grid": torch.tensor([[1, 2, 3]])}, roles=PACKED, packing=PACKING)
+    assert torch.equal(found["pixels"][0], picture)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        torch.tensor([[1, 4, 2]]),  # fewer patches than there are
+        torch.tensor([[1, 4, 2], [1, 3, 4]]),  # no whole blocks
+        torch.tensor([[2, 2, 2], [1, 2, 6]]),  # a film
+        torch.tensor([[1.0, 4.0, 2.0], [1.0, 2.0, 6.0]]),
+        torch.tensor([[4, 2], [2, 6]]),
+        [[1, 4, 2], [1, 2, 6]],
+        None,
+    ],
+)
+def test_patches_that_do_not_fit_their_grid_stay_as_they_are(grid):
+    given, _ = pack_two()
+    assert spread(given | {"grid": grid}, roles=PACKED, packing=PACKING)["pixels"] is given["pixels"]
+
+
+def test_patches_of_another_width_stay_as_they_are():
+    given, _ = pack_two()
+    narrow = given | {"pixels": given["pixels"][:, :-1]}
+    assert spread(narrow, roles=PACKED, packing=PACKING)["pixels"] is narrow["pixels"]
+    assert spread(given, roles=PACKED, packing=None)["pixels"] is given["pixels"]
+
+
+def test_pictures_one_after_the_other_are_dealt_out_to_their_rows():
+    tiles = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 2, 2) + 1
+    found = spread({"pixels": tiles}, roles=ROLES, packing=None, shares={"pixels": [3, 0, 2]})
+    assert [len(mine) for mine in found["pixels"]] == [3, 0, 2]
+    assert [row for row, _, _ in find_views("pixels", found["pixels"], rows=3)] == [0, 0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("shares", [None, {}, {"pixels": [3, 1]}, {"other": [5]}])
+def test_shares_that_do_not_fit_leave_the_pictures_alone(shares):
+    tiles = torch.ones(5, 3, 2, 2)
+    assert spread({"pixels": tiles}, roles=ROLES, packing=None, shares=shares)["pixels"] is tiles
+
+
+def test_what_is_no_tensor_stays_as_it_is():
+    views = [(torch.ones(1, 3, 2, 2),)]
+    assert spread({"pixels": views}, roles=ROLES, packing=PACKING)["pixels"] is views
+    assert spread({}, roles=PACKED, packing=PACKING) == {}
