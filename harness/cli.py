@@ -660,3 +660,7 @@ def _train(config: Config, clearance: Clearance) -> None:
     click.echo(f"Trained {result.steps} steps{losses}{held_out}")
     click.echo(f"Adapter: {result.adapter_dir}")
     click.echo(f"Log: {result.log_file}")
+
+
+if __name__ == "__main__":
+    preflight()

@@ -191,6 +191,7 @@ class Repository(Fact):
     auto_map: dict[str, str] = {}
     has_remote_code: bool = False
     files: dict[str, str] = {}  # file name -> sha256 of code and JSON
+    unread_code: tuple[str, ...] = ()  # files that loading would run and that could not be read, each with the reason
     forward: Signature | Unknown = Unknown(reason="no remote code")
     imports: tuple[Import, ...] = ()
     device_sites: tuple[Site, ...] = ()  # kind: "cuda" | "autocast" | "no_grad"

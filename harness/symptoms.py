@@ -143,6 +143,12 @@ def _holds_same(batch: Batch, key: str, reference: Batch | Unknown, argument: st
     return ("float" in mine.dtype) == ("float" in theirs.dtype)
 
 
+def excuse_unread_code(facts: Facts) -> str:
+    """Why nothing can be said for the model's own code as a whole: a file of it was not there to be read."""
+    unread = () if isinstance(facts.repository, Unknown) else facts.repository.unread_code
+    return unread[0] if unread else ""
+
+
 def list_rejected(facts: Facts) -> tuple[str, ...]:
     """Keywords that PEFT's task type adds to every call and the model refuses: by its signature, or, where that takes any
     keyword and hands it on, by what a training step raised.

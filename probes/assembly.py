@@ -120,10 +120,16 @@ class Assembly:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """The ids that end a text: the tokenizer's EOS and whatever generation stops at."""
+        """The ids that end a text: the tokenizer's EOS and whatever generation stops at.
+
+        The file is asked as well: a model that was built from its configuration has not read it.
+        """
         settings = getattr(self.bare, "generation_config", None)
-        named = getattr(settings, "eos_token_id", None)
-        stops = named if isinstance(named, list | tuple) else [named]
+        path = self.directory / "generation_config.json"
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        stops: list[Any] = []
+        for named in (getattr(settings, "eos_token_id", None), content.get("eos_token_id")):
+            stops += named if isinstance(named, list | tuple) else [named]
         return frozenset(i for i in (self.tokenizer.eos_token_id, *stops) if isinstance(i, int))
 
     @cached_property

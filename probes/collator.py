@@ -72,9 +72,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         batch=batch,
         reference=expected,
         roles=roles,
-        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names)
-        if reference
-        else _why(expected),
+        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names) if reference else _why(expected),
         views=_look_at_views(parts, given, reference, rows) if reference else _why(expected),
         grid=look_at_grid(given, reference, roles, parts.reference.intake.packing)
         if reference and parts.reference
@@ -100,7 +98,7 @@ def look_at_collator(parts: Assembly) -> Collator:
 
 
 def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | Unknown]:
-    """Our own collator's batch of the sampled rows and what there is to say about it; None and the reason where there is none.
+    """Our own collator's batch of the sampled rows and what there is to say of it; None and why where there is none.
 
     With a tokenizer or processor that is broken, ours fails like anybody's.
     """

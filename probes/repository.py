@@ -96,6 +96,7 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
         auto_map=auto_map,
         has_remote_code=has_code,
         files=_digest_files(directory, code),
+        unread_code=tuple(source.reason for source in code.files.values() if isinstance(source, Unknown)),
         forward=code.find_forward(auto_map) if has_code else find_installed_forward(architectures, exports),
         imports=tuple(_resolve_imports(code, exports)),
         device_sites=tuple(site for source in code.sources for site in find_device_sites(source)),

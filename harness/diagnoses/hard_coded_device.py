@@ -31,6 +31,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_site, show_some
 from harness.facts import Configuration, Environment, Facts
 from harness.findings import Basis, Finding, Severity
+from harness.symptoms import excuse_unread_code
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -42,6 +43,11 @@ DIAGNOSIS = Diagnosis(
 )
 
 _SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def excuse(facts: Facts) -> str:
+    # What the files that could be read show stands.
+    return "" if next(examine(facts), None) is not None else excuse_unread_code(facts)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
 from harness.facts import Delta, Facts, Unknown
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import list_deltas, show_delta
+from harness.symptoms import list_deltas, list_repaired, show_delta
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -56,8 +56,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _is_converted_inside(facts: Facts, wrong: tuple[Delta, ...]) -> bool:
-    """Whether forward took the batch as it is while its weights really had the other dtype."""
-    if isinstance(facts.forward, Unknown) or facts.forward.given != "ok":
+    """Whether forward took these pixels as they are while its weights really had the other dtype: with the whole batch, or
+    once something else in it was replaced."""
+    if isinstance(facts.forward, Unknown):
+        return False
+    replaced = list_repaired(facts)
+    went_on = bool(replaced) and not isinstance(facts.forward.landing, Unknown)
+    if facts.forward.given != "ok" and not (went_on and replaced.isdisjoint(delta.argument for delta in wrong)):
         return False
     present = {dtype for counts in facts.forward.dtypes.values() for dtype in counts}
     return all(any(dtype in delta.expected for dtype in present) for delta in wrong)

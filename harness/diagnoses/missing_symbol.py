@@ -33,6 +33,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
 from harness.facts import Facts, Import, Unknown
 from harness.findings import Basis, Finding, Severity
+from harness.symptoms import excuse_unread_code
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,6 +44,11 @@ DIAGNOSIS = Diagnosis(
     needs=("repository",),
     explains=("unloadable_model", "failing_forward"),
 )
+
+
+def excuse(facts: Facts) -> str:
+    # What the files that could be read show stands.
+    return "" if next(examine(facts), None) is not None else excuse_unread_code(facts)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from harness.config import Config
 from harness.errors import UserError
 from harness.fuzz.samples import Expectation, Sample, SampleError, keep, read_kept
+
+if TYPE_CHECKING:
+    from harness.isolation import Sandbox
 
 SECONDS = 600.0  # for the child, loading included
 SEARCHING = 0.7  # of these seconds the search may use; loading the model and the last sample need some too
@@ -55,10 +59,11 @@ def fuzz(
     trust: bool = False,
     replayed: Path | None = None,
     progress: Callable[[str], None] = lambda message: None,
+    sandbox: Sandbox | None = None,
 ) -> Fuzzed:
     """Try generated rows on the collator and the model of a project, or one kept sample where `replayed` names it.
 
-    What breaks a promise is kept in `folder`. Raises FuzzError where nothing can be tried, SampleError for a folder that
+    What breaks a promise is kept in `folder`. `sandbox` is one already open, for whoever tries several projects. Raises FuzzError where nothing can be tried, SampleError for a folder that
     holds no sample.
     """
     from harness.check import limit, open_sandbox
@@ -77,8 +82,8 @@ def fuzz(
         "seconds": allowed * SEARCHING, "replayed": None if replayed is None else str(replayed.absolute()),
     }  # fmt: skip
     progress(f"trying {examples} generated samples" if replayed is None else f"trying {replayed} again")
-    with open_sandbox() as sandbox:
-        ended = sandbox.run("harness.fuzz.command:observe", arguments, limits=limit(allowed))
+    with nullcontext(sandbox) if sandbox is not None else open_sandbox() as opened:
+        ended = opened.run("harness.fuzz.command:observe", arguments, limits=limit(allowed))
     if isinstance(ended, Raised):
         raise FuzzError(f"{config.source}: nothing could be tried: {ended.type.rpartition('.')[2]}: {ended.message}")
     if isinstance(ended, Died):

@@ -195,7 +195,7 @@ def _judge_typed(
         if seen != expected:
             text = f"row {index} has {seen} placeholders, and {expected} with a plain text"
             yield Breach(promise="keeps-its-placeholders", seen=text)
-        if bench.placeholder in labels and bench.placeholder not in plain_labels:
+        if bench.placeholder in labels:
             yield Breach(promise="trains-no-placeholder", seen=f"row {index} has a placeholder among its labels")
     ends = bench.parts.end_ids
     seen, expected = sum(i in ends for i in labels), sum(i in ends for i in plain_labels)
@@ -203,6 +203,8 @@ def _judge_typed(
         text = f"row {index} trains {seen} ends, and {expected} with a plain text: typed characters became an end"
         yield Breach(promise="ends-once", seen=text)
     prompt, plain_prompt = labels.count(IGNORED), plain_labels.count(IGNORED)
+    if not prompt and not bench.is_apart:
+        yield Breach(promise="trains-target-and-end-only", seen=f"row {index} leaves no token out of the loss")
     if bench.is_own and plain_labels and prompt != plain_prompt:
         text = f"row {index} leaves {prompt} tokens out of the loss, and {plain_prompt} with a plain text"
         yield Breach(promise="trains-target-and-end-only", seen=text)

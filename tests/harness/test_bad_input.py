@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fixtures.corpus.plant import MODELS, write_project
+from fixtures.corpus.models import MODELS
+from fixtures.corpus.plant import write_project
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "from harness.cli import preflight; preflight()"
