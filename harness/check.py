@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +59,16 @@ CHILDREN = ("learning", "forward", "collator", "processor")  # the longest first
 RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What some children would see, known from a check whose `facts` these are: those of `children` are not run again.
+
+    It is for whoever can show that each of them would be the same computation; nothing here looks at that.
+    """
+
+    facts: Facts
+    children: tuple[str, ...]
+
+
 def check(
     config: Config,
     *,
@@ -69,14 +79,15 @@ def check(
     progress: Progress = lambda message: None,
     sandbox: Sandbox | None = None,
     seconds: float | None = None,
-    trained: Facts | None = None,
+    together: int | None = None,
+    known: Known | None = None,
 ) -> Report:
     """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
 
     `seconds` is how long one child may take, SECONDS where it is None.
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
-    `trained` are facts of another check with the same model, rows, adapter step and trainer: what training showed there is
-    taken over, since nothing that this one could change would reach it.
+    `together` is how many children run at a time, as many as there are cores where it is None.
+    `known` is what need not be run again.
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
@@ -88,7 +99,8 @@ def check(
         reading=reading,
         sandbox=sandbox,
         seconds=seconds,
-        trained=trained,
+        together=together,
+        known=known,
     )
     progress("judging")
     with _timed(timings, "judge"):
@@ -105,7 +117,8 @@ def look(
     reading: bool = False,
     sandbox: Sandbox | None = None,
     seconds: float | None = None,
-    trained: Facts | None = None,
+    together: int | None = None,
+    known: Known | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level."""
     timings: dict[str, float] = {}
@@ -127,7 +140,8 @@ def look(
             limits=limits,
             progress=progress,
             timings=timings,
-            trained=trained,
+            together=together,
+            known=known,
         )
     return _look_at_device(facts, level), timings
 
@@ -178,12 +192,10 @@ def run(
     limits: Limits,
     progress: Progress,
     timings: dict[str, float],
-    trained: Facts | None = None,
+    together: int | None = None,
+    known: Known | None = None,
 ) -> Facts:
-    """Run the probes that execute code, each in a child of its own, as many at a time as there are cores.
-
-    With `trained`, none that trains: its facts are taken over.
-    """
+    """Run the probes that execute code, each in a child of its own, `together` at a time; as many as there are cores."""
 
     def submit(name: str, function: str = "observe") -> Job:
         place = folder / name
@@ -193,9 +205,9 @@ def run(
         return sandbox.submit(f"probes.{name}:{function}", arguments, limits=limits)
 
     endings: dict[str, Any] = {}
-    waiting = [name for name in CHILDREN if name != "learning" or trained is None]
-    running = dict[str, Job]()
-    cores = count_together()
+    waiting = [name for name in CHILDREN if known is None or name not in known.children]
+    running: dict[str, Job] = {}
+    cores = together or count_together()
     while waiting or running:
         while waiting and len(running) < cores:
             name = waiting.pop(0)
@@ -207,15 +219,15 @@ def run(
         if name == "learning" and isinstance(endings[name][0], dict):
             # The same folder: the adapter that was saved there is loaded again by another process.
             running["reload"] = submit("learning", "reload")
-    if trained is None:
-        return _gather(facts, endings)
-    endings["learning"] = (Unknown(reason="taken over"), 0.0)
-    taken = {name: getattr(trained, name) for name in ("adapter", "learning", "memory")}
-    return msgspec.structs.replace(_gather(facts, endings), **taken)
+    return _gather(facts, endings, known)
 
 
 def _await_one(running: Mapping[str, Job]) -> str:
     """The first job that has ended, so that its core is free for another."""
+    if len(running) == 1:
+        (name,) = running
+        running[name].result()
+        return name
     while True:
         for name, job in running.items():
             if job.is_done:
@@ -223,10 +235,12 @@ def _await_one(running: Mapping[str, Job]) -> str:
         time.sleep(0.01)
 
 
-def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
+def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], known: Known | None = None) -> Facts:
     """Put what the children returned into the facts; a child that returned nothing leaves its reason."""
 
     def section(name: str, kind: Any, key: str | None = None) -> Any:
+        if known is not None and name in known.children:
+            return getattr(known.facts, key or name)
         value = endings[name][0]
         if isinstance(value, Unknown):
             return value
@@ -234,9 +248,8 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
 
     processor = section("processor", Processor)
     collator = section("collator", Collator, "collator")
-    if isinstance(processor, Processor) and isinstance(collator, Collator):
-        calls = msgspec.convert(endings["collator"][0]["image_calls"], tuple[Site, ...])
-        processor = msgspec.structs.replace(processor, image_calls=calls)
+    if isinstance(processor, Processor):
+        processor = msgspec.structs.replace(processor, image_calls=_read_image_calls(collator, endings, known))
     learning = section("learning", Learning, "learning")
     if isinstance(learning, Learning) and "reload" in endings:
         round_trip = section("reload", RoundTrip)
@@ -251,6 +264,19 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]]) -> Facts:
         learning=learning,
         memory=section("learning", MemoryNeed, "memory"),
     )
+
+
+def _read_image_calls(
+    collator: Collator | Unknown, endings: Mapping[str, tuple[Any, float]], known: Known | None
+) -> tuple[Site, ...]:
+    """The calls that the collator's child noted; they are facts about the processor."""
+    if "collator" not in endings:
+        seen = known.facts.processor if known is not None else None
+        return seen.image_calls if isinstance(seen, Processor) else ()
+    if isinstance(collator, Unknown):
+        return ()
+    calls: tuple[Site, ...] = msgspec.convert(endings["collator"][0]["image_calls"], tuple[Site, ...])
+    return calls
 
 
 def _says_why(round_trip: RoundTrip | Unknown) -> bool:
@@ -327,10 +353,13 @@ def _use(sandbox: Sandbox | None) -> Iterator[Sandbox]:
         yield own
 
 
-def open_sandbox() -> Sandbox:
-    """A sandbox with what the probes need: no accelerator, quiet libraries, most of the machine's memory."""
+def open_sandbox(preload: Sequence[str] = ()) -> Sandbox:
+    """A sandbox with what the probes need: no accelerator, quiet libraries, most of the machine's memory.
+
+    `preload` names modules that the children of this caller need besides; importing them must run no torch operation.
+    """
     return Sandbox(
-        preload=PRELOAD,
+        preload=(*PRELOAD, *preload),
         limits=limit(SECONDS),
         environment={
             "CUDA_VISIBLE_DEVICES": "",
@@ -365,4 +394,4 @@ def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
     timings[name] = round(time.perf_counter() - started, 3)
 
 
-__all__ = ["SandboxUnavailable", "check", "look", "read", "run"]
+__all__ = ["Known", "SandboxUnavailable", "check", "look", "read", "run"]

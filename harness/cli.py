@@ -314,7 +314,8 @@ def fuzz(
         click.echo(f"  kept in {broken.folder}")
         click.echo(f"  again: preflight fuzz {config_path} --replay {broken.folder}")
     ending = ", stopped when the time was over" if found.out_of_time else ""
-    said = f"{len(found.broken)} promises broken" if found.broken else "every promise held"
+    count = len(found.broken)
+    said = f"{count} promise{'s' * (count > 1)} broken" if count else "every promise held"
     click.echo(f"{said}: {found.tried} samples tried, {found.taken} became a batch, {found.seconds:.0f} s{ending}")
     context.exit(found.exit_code)
 

@@ -42,8 +42,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     rows, expected = get_rows(collator.batch), known(collator.expected_prompt)
     views = () if isinstance(collator.views, Unknown) else collator.views
-    reshaped = any(view.geometry in ("squashed", "cropped", "turned") for view in views)
-    # Of a cut picture, or of one of another shape, the tokens that lay its tiles out are others too.
+    # Of a cut picture, or of one of another shape, the tokens that lay its tiles out in the text are others too.
+    varies = len({theirs.prompt_text for _, _, theirs in pair_rows(collator)}) > 1
+    reshaped = varies and any(view.geometry in ("squashed", "cropped", "turned") for view in views)
     laid_out = {
         n
         for n, mine, theirs in pair_rows(collator)

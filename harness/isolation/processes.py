@@ -17,6 +17,7 @@ __all__ = ["Usage", "adopt_orphans", "die_with_parent", "family", "kill_family",
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+_STAT_BYTES = 4096  # the line has about 300
 
 
 class Usage(NamedTuple):
@@ -44,22 +45,33 @@ def family(root: int) -> set[int]:
     """Linux: the ids of `root`, its descendants, and everything in its session or process group that still runs."""
     parents: dict[int, int] = {}
     members = {root}
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-        # The command name may hold anything, spaces and brackets too; the fields begin after its last bracket.
-        state, parent, group, session = text.rpartition(")")[2].split()[:4]
-        pid = int(entry.name)
-        parents[pid] = int(parent)
-        if state not in "ZX" and root in (int(group), int(session)):
-            members.add(pid)
+    with os.scandir(_PROC) as entries:  # no Path and no decoding: all processes are looked at whenever a child ends
+        for name in (entry.name for entry in entries if entry.name.isdigit()):
+            if (text := _read_stat(name)) is None:
+                continue
+            # The command name may hold anything, spaces and brackets too; the fields begin after its last bracket.
+            state, parent, group, session = text.rpartition(b")")[2].split(None, 4)[:4]
+            pid = int(name)
+            parents[pid] = int(parent)
+            if state not in b"ZX" and root in (int(group), int(session)):
+                members.add(pid)
     while more := {pid for pid, parent in parents.items() if parent in members and pid not in members}:
         members |= more
     return members
+
+
+def _read_stat(name: str) -> bytes | None:
+    """/proc/NAME/stat, None where the process has ended meanwhile."""
+    try:
+        descriptor = os.open(f"{_PROC}/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, _STAT_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def kill_family(root: int) -> None:

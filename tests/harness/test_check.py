@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import probes
+from fixtures.corpus.plant import write_project
 from fixtures.specimens import HEALTHY, altered
-from harness.check import _is_ours
+from harness.check import CHILDREN, RAN, Known, _is_ours, check, open_sandbox
+from harness.config import load_config
 from harness.contracts import derive, judge
-from harness.facts import Unknown
+from harness.facts import Site, Unknown
 from harness.findings import Crashed, Skipped
 from harness.isolation import Frame, Raised
 
@@ -41,3 +43,32 @@ def test_a_broken_probe_ends_as_crashed_and_a_missing_fact_as_skipped():
         facts = altered(HEALTHY, {"forward": Unknown(reason="why", failed=failed)})
         outcomes = {type(judge(c, facts)) for c in derive(facts) if "forward" in c.diagnosis.needs}
         assert outcomes == {kind}
+
+
+def test_what_is_known_is_taken_over_and_no_child_is_started_for_it(tmp_path):
+    config = load_config(write_project(tmp_path, ()))
+    closed = open_sandbox()  # never entered: it would raise for the first child
+    facts = check(config, trust=True, sandbox=closed, known=Known(facts=HEALTHY, children=CHILDREN)).facts
+    assert [getattr(facts, name) for name in RAN] == [getattr(HEALTHY, name) for name in RAN]
+    assert facts.configuration != HEALTHY.configuration  # what is only read is read each time
+    with pytest.raises(RuntimeError, match="closed"):
+        check(config, trust=True, sandbox=closed, known=Known(facts=HEALTHY, children=CHILDREN[1:]))
+
+
+def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path):
+    config = load_config(write_project(tmp_path, ()))
+    site = Site(file="theirs.py", line=1, code="processor(images=page)")
+    other = altered(HEALTHY, {"processor.image_calls": (site,)})
+    known = Known(facts=other, children=tuple(name for name in CHILDREN if name != "collator"))
+    with open_sandbox() as sandbox:
+        facts = check(config, trust=True, sandbox=sandbox, known=known).facts
+    assert facts.processor == HEALTHY.processor
+
+
+def test_one_child_at_a_time_is_one_at_a_time(tmp_path):
+    config, said = load_config(write_project(tmp_path, ())), list[str]()
+    with open_sandbox() as sandbox:
+        report = check(config, trust=True, sandbox=sandbox, together=1, progress=said.append)
+    ran = [line.partition(": ")[2] for line in said if line.startswith("running")]
+    assert ran == ["learning", "reload", *CHILDREN[1:]]  # what loads the adapter again waits for no other
+    assert report.findings == ()

@@ -184,7 +184,7 @@ def test_a_page_that_cannot_be_prepared_is_refused_with_its_path(opened, paint, 
 
 
 @EVERY
-@pytest.mark.parametrize("height", [1, 3])
+@pytest.mark.parametrize("height", [1, 3, 4])
 def test_the_rows_of_a_thin_page_are_not_taken_for_its_colours(opened, tmp_path, name, height):
     path = tmp_path / "red.png"
     Image.new("RGB", (64, height), (255, 0, 0)).save(path)
