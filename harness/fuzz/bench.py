@@ -11,13 +11,14 @@ import msgspec
 import torch
 
 from harness.errors import UserError
-from harness.facts import Raised
+from harness.facts import Landing, Raised, Unknown
 from harness.fuzz.samples import Page, Sample, Sheet, write_pages
 from harness.training.collate import Collator
 from probes.assembly import Assembly
 from probes.calls import Seen, read_loss, watch
 from probes.device import redirect_cuda
 from probes.forward import find_reading
+from probes.landing import read_landing
 from probes.tracing import attempt
 
 Row = Mapping[str, Any]
@@ -99,3 +100,9 @@ class Bench:
         torch.manual_seed(0)
         with redirect_cuda():
             return watch(self.parts, batch)
+
+    def find_landings(self, batch: Batch, seen: Seen) -> tuple[Landing, ...] | Unknown:
+        """Where image features arrived in that forward, row by row."""
+        parts = self.parts
+        with redirect_cuda():
+            return read_landing(parts.bare, parts.anatomy, batch, seen.trace, image_token_id=self.placeholder)

@@ -63,8 +63,8 @@ def fuzz(
 ) -> Fuzzed:
     """Try generated rows on the collator and the model of a project, or one kept sample where `replayed` names it.
 
-    What breaks a promise is kept in `folder`. `sandbox` is one already open, for whoever tries several projects. Raises FuzzError where nothing can be tried, SampleError for a folder that
-    holds no sample.
+    What breaks a promise is kept in `folder`. `sandbox` is one already open, for whoever tries several projects.
+    Raises FuzzError where nothing can be tried, SampleError for a folder that holds no sample.
     """
     from harness.check import limit, open_sandbox
     from harness.isolation import Died, Raised

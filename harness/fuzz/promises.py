@@ -20,7 +20,6 @@ from harness.fuzz.bench import Batch, Bench, Refused, Row
 from harness.training.collate import IGNORED
 from probes.batches import count_rows, walk
 from probes.calls import read_loss
-from probes.landing import read_landing
 
 SMALLEST_SIDE, LONGEST_ASPECT = (
     32,
@@ -55,6 +54,9 @@ def find_breaches(bench: Bench, rows: Sequence[Row], *, forward: bool = False) -
         yield Breach(promise="keeps-its-rows", seen=f"{len(rows)} rows went in and {count} came out")
         return
     bench.taken += 1
+    if away := [path for path, leaf in _list_tensors(batch) if leaf.device.type != "cpu"]:
+        yield Breach(promise="stays-on-the-cpu", seen=f"{', '.join(away)} elsewhere: a worker has no accelerator")
+        return
     yield from _judge_types(bench, batch)
     yield from _judge_repetition(bench, rows, batch)
     for index, row in enumerate(rows):
@@ -88,31 +90,32 @@ def _names(message: str, row: Row) -> bool:
     return any(Path(path).name in message for path in paths) or repr(row["text"][:40]) in message
 
 
-def _judge_types(bench: Bench, batch: Batch) -> Iterator[Breach]:
-    """Tensors on the CPU, finite, of the dtype and rank that an ordinary page gives them."""
-    usual = bench.usual
-    known = _list_forms(usual) if isinstance(usual, Mapping) else {}
+def _list_tensors(batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
     for name, value in batch.items():
         for path, leaf in walk(name, value):
-            if not isinstance(leaf, torch.Tensor):
-                continue
-            if leaf.device.type != "cpu":
-                yield Breach(promise="stays-on-the-cpu", seen=f"{path} is on {leaf.device}")
-            if leaf.is_floating_point() and not bool(torch.isfinite(leaf.float()).all()):
-                yield Breach(promise="is-finite", seen=f"{path} holds numbers that are not finite")
-            form = (leaf.dtype, leaf.dim())
-            if name in known and form not in known[name]:
-                seen = (
-                    f"{path} is {leaf.dtype} of rank {leaf.dim()}, for an ordinary page {sorted(map(str, known[name]))}"
-                )
-                yield Breach(promise="has-one-form", seen=seen)
+            if isinstance(leaf, torch.Tensor):
+                yield path, leaf
 
 
-def _list_forms(batch: Batch) -> dict[str, set[tuple[torch.dtype, int]]]:
-    return {
-        name: {(leaf.dtype, leaf.dim()) for _, leaf in walk(name, value) if isinstance(leaf, torch.Tensor)}
-        for name, value in batch.items()
-    }
+def _judge_types(bench: Bench, batch: Batch) -> Iterator[Breach]:
+    """Finite numbers, of the dtype and rank that an ordinary page gives them."""
+    usual = dict(_list_tensors(bench.usual)) if isinstance(bench.usual, Mapping) else {}
+    forms: dict[str, set[tuple[torch.dtype, int]]] = {}
+    for path, leaf in usual.items():
+        forms.setdefault(_name(path), set()).add((leaf.dtype, leaf.dim()))
+    for path, leaf in _list_tensors(batch):
+        if leaf.is_floating_point() and not bool(torch.isfinite(leaf.float()).all()):
+            yield Breach(promise="is-finite", seen=f"{path} holds numbers that are not finite")
+        form = (leaf.dtype, leaf.dim())
+        if _name(path) in forms and form not in forms[_name(path)]:
+            known = ", ".join(f"{dtype} of rank {rank}" for dtype, rank in forms[_name(path)])
+            seen = f"{path} is {leaf.dtype} of rank {leaf.dim()}, for an ordinary page {known}"
+            yield Breach(promise="has-one-form", seen=seen)
+
+
+def _name(path: str) -> str:
+    """The argument that a path such as `images[0][1]` begins with."""
+    return path.partition("[")[0]
 
 
 def _judge_repetition(bench: Bench, rows: Sequence[Row], batch: Batch) -> Iterator[Breach]:
@@ -248,15 +251,14 @@ def _judge_forward(bench: Bench, batch: Batch) -> Iterator[Breach]:
         yield Breach(promise="has-a-finite-loss", seen=f"the loss is {float(loss.detach().float().mean())}")
     if bench.is_apart or bench.placeholder is None:
         return
-    parts = bench.parts
-    landings = read_landing(parts.bare, parts.anatomy, batch, seen.trace, image_token_id=bench.placeholder)
+    landings = bench.find_landings(batch, seen)
     if isinstance(landings, Unknown):
         return
     for landing in landings:
         ids, real, _ = read_row(bench, batch, landing.row)
         # The token that opens a sequence may have the same id as the placeholder; no feature lands there.
         first = real.index(True) if any(real) else -1
-        opens = bench.placeholder == parts.tokenizer.bos_token_id
+        opens = bench.placeholder == bench.parts.tokenizer.bos_token_id
         places = "".join(
             "1" if token == bench.placeholder and flag and not (opens and at == first) else "0"
             for at, (token, flag) in enumerate(zip(ids, real, strict=True))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from harness import atomic
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Mode = Literal["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F"]
 TIFF_ONLY = ("PA", "CMYK", "F")  # modes that a PNG cannot hold
@@ -139,8 +142,7 @@ def _paint(page: Page, path: Path) -> Path:
         for number, top in enumerate(range(0, page.height, 2 * line)):
             right = page.width * (3 + number * 5 % 7) // 10
             pen.rectangle((0, top, max(right - 1, 0), min(top + line, page.height) - 1), fill=20 + 9 * (number % 8))
-    mode = page.mode
-    drawn = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
+    drawn = _convert(image, page.mode)
     exif = Image.Exif()
     if page.orientation > 1:
         exif[ORIENTATION] = page.orientation
@@ -148,3 +150,15 @@ def _paint(page: Page, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.save(path, exif=exif, **options)
     return path
+
+
+def _convert(image: Image.Image, mode: Mode) -> Image.Image:
+    """Grey 0..255 in another mode; 16 bits and floating point use their own range, as scanners write them."""
+    import numpy
+    from PIL import Image as Images
+
+    if mode == "I;16":
+        return Images.fromarray(numpy.asarray(image).astype(numpy.uint16) * 257)
+    if mode == "F":
+        return Images.fromarray(numpy.asarray(image).astype(numpy.float32) / 255)
+    return image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 
 from harness import atomic
@@ -34,7 +35,10 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Searched(msgspec.Struct, frozen=True, kw_only=True):
-    """How a search ended. `tried` counts samples, those tried while shrinking included; `taken` those made a batch."""
+    """How a search ended. `tried` counts samples, those tried while shrinking included; `taken` those made a batch.
+
+    `broken` holds the promise that was broken first, if any was.
+    """
 
     tried: int
     taken: int
@@ -94,6 +98,7 @@ def search(
             max_examples=examples,
             deadline=None,
             database=None,
+            phases=(Phase.generate, Phase.shrink),
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )(hypothesis.given(drawn)(attempt_sample))
@@ -101,12 +106,17 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     out_of_time = False
     try:
-        run()
+        with suppress(_Failed, Flaky):  # what failed is in `smallest`
+            run()
+        # Shrinking is slow to let go of a row in front of the one that fails.
+        for sample, _ in list(smallest.values())[:1]:
+            for sheet in sample.sheets if len(sample.sheets) > 1 else ():
+                with suppress(_Failed):
+                    attempt_sample(Sample(sheets=(sheet,)))
     except _OutOfTime:
         out_of_time = True
-    except (_Failed, Flaky):
-        pass  # what failed is in `smallest`
     (folder / RUNNING).unlink(missing_ok=True)
+    # The first promise to be broken is the one that was shrunk; what else broke on the way waits for the next search.
     broken = tuple(
         Broken(
             promise=promise,
@@ -114,7 +124,7 @@ def search(
             sample=sample,
             folder=str(keep(sample, _expect(breach, models), folder / promise)),
         )
-        for promise, (sample, breach) in smallest.items()
+        for promise, (sample, breach) in list(smallest.items())[:1]
     )
     return Searched(
         tried=tried,

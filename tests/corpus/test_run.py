@@ -36,7 +36,7 @@ def test_a_run_survives_its_file(run, tmp_path):
 
 
 def test_a_healthy_model_is_tried_where_no_fault_is_named():
-    trials = [trial for trial in list_trials(models=("llava",))]
+    trials = list(list_trials(models=("llava",)))
     assert trials[0].faults == () and len(trials) > 10
     assert {trial.model for trial in trials} == {"llava"}
 
