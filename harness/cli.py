@@ -326,6 +326,9 @@ def fuzz(
 @click.option("--fault", "faults", metavar="ID", multiple=True, help="Only this fault. Can be given several times.")
 @click.option("--groups", default=0, type=click.IntRange(min=0), help="Also plant so many pairs and triples of faults.")
 @click.option("--seed", default=20, show_default=True, help="What the groups are drawn with.")
+@click.option(
+    "--alone", is_flag=True, help="A project for each fault, not one for several; and a step of Trainer with each."
+)
 @click.option("--dry-run/--no-dry-run", default=True, help="Also let Trainer take one step, as you would without us.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one for each core where it is not given.")
 @click.pass_context
@@ -336,6 +339,7 @@ def corpus(
     faults: tuple[str, ...],
     groups: int,
     seed: int,
+    alone: bool,
     dry_run: bool,
     jobs: int | None,
 ) -> None:
@@ -360,6 +364,7 @@ def corpus(
         faults=faults,
         groups=groups,
         seed=seed,
+        alone=alone,
         dry_run=dry_run,
         jobs=jobs,
         progress=lambda trial: click.echo(describe(trial), err=trial.is_exact),
