@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from harness.facts import Batch, Delta, Leaf, Row, Unknown
 
 IGNORED = -100
+MOST_ALIGNED = 12  # rows; more are not held against each other in every way
 
 
 def describe(batch: Mapping[str, Any], *, rows: Sequence[Mapping[str, Any]], read: RowReader) -> Batch:
@@ -199,10 +201,24 @@ class RowReader:
     def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
         """One Row per row of the sequence; rows beyond the given ones have no target text."""
         read = self._read_row if self.sequence == "input_ids" else self._read_labels
+        targets = self._find_targets(batch[self.sequence], [str(row.get("text", "")) for row in rows])
         return tuple(
-            read(batch, index, str(rows[index].get("text", "")) if index < len(rows) else "")
+            read(batch, index, targets[index] if index < len(targets) else "")
             for index in range(len(batch[self.sequence]))
         )
+
+    def _find_targets(self, sequences: torch.Tensor, texts: Sequence[str]) -> Sequence[str]:
+        """The texts in order; where some rows were dropped, those of the rows that are still there, by what is in them."""
+        if len(sequences) >= len(texts) or len(texts) > MOST_ALIGNED:
+            return texts
+        decoded = [self._decode([i for i in ids if i != self.image_token_id]) for ids in sequences.tolist()]
+
+        def count_found(chosen: tuple[int, ...]) -> int:
+            pairs = zip(decoded, (texts[at] for at in chosen), strict=True)
+            return sum(_measure_found(text.strip(), line) for line, text in pairs)
+
+        # The first of equally good ones: nothing dropped in front.
+        return [texts[at] for at in max(combinations(range(len(texts)), len(decoded)), key=count_found)]
 
     def _read_labels(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         """A decoder's row: what is ignored is padding, and so is a run of pads at the end."""
@@ -295,6 +311,11 @@ class RowReader:
             at = len(whole) - len(target.strip())
             return next(k for k in range(len(decoded) - 1, -1, -1) if len(decoded[k]) <= at), False
         return len(ids), False
+
+
+def _measure_found(text: str, line: str) -> int:
+    """How many of the text's first characters stand in the line together: all of them, or as many as were not cut off."""
+    return next((n for n in range(len(text), 0, -1) if text[:n] in line), 0)
 
 
 def _is_cut(here: list[int], wanted: list[int]) -> bool:

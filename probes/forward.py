@@ -100,6 +100,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
         facts,
+        wrapper=_look_again(facts.wrapper, model, bare, batch),
         landing=APART
         if parts.is_encoder_decoder
         else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
@@ -222,6 +223,13 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
         shared_names=shared,
         same_outputs=_compare_outputs(model, bare, batch) if not dropped else False,
     )
+
+
+def _look_again(wrapper: Wrapper | None, model: nn.Module, bare: nn.Module, batch: Batch) -> Wrapper | None:
+    """The wrapper with a batch that the model inside it is known to run, where the first one could not be run."""
+    if wrapper is None or not isinstance(wrapper.same_outputs, Unknown):
+        return wrapper
+    return msgspec.structs.replace(wrapper, same_outputs=_compare_outputs(model, bare, batch))
 
 
 def _find_shared(model: nn.Module) -> tuple[tuple[str, str], ...]:

@@ -118,8 +118,8 @@ def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
     what was raised before is reported all the same.
     """
     rows = int(parts.bare.get_input_embeddings().weight.shape[0])
-    ids = batch.get("input_ids")
-    if parts.ids_below is None and isinstance(ids, torch.Tensor) and bool((ids >= rows).any()):
+    ids = [batch.get(name) for name in ("input_ids", "labels")]  # labels are what a decoder of its own is fed with
+    if parts.ids_below is None and any(isinstance(i, torch.Tensor) and bool((i >= rows).any()) for i in ids):
         parts.ids_below = rows
         return True
     return _unify_dtypes(parts.bare, parts.image_dtype)

@@ -38,6 +38,13 @@ DIAGNOSIS = Diagnosis(
 )
 
 
+def excuse(facts: Facts) -> str:
+    rows = get_rows(known(facts.collator).batch)
+    if not rows or any(map(_shows_prompt, rows)) or not any(row.target_text for row in rows):
+        return ""
+    return "no row shows where its prompt ends: each is cut, or the text to be learnt was not found in it"
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     rows, expected = get_rows(collator.batch), known(collator.expected_prompt)

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known
-from harness.facts import Facts, Unknown
+from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
 
@@ -38,12 +38,19 @@ DIAGNOSIS = Diagnosis(
 )
 
 
+def excuse(facts: Facts) -> str:
+    """Refused for a reason of its own, the adapter never came to lie anywhere."""
+    adapter = known(facts.adapter)
+    is_wrapped = not isinstance(facts.forward, Unknown) and facts.forward.wrapper is not None
+    if adapter.raised is None or not is_wrapped or _lacks_attribute(facts, adapter.raised):
+        return ""
+    return f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}"
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
     wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
-    # Newer releases of peft ask what they are put around for things that only a Hugging Face model has.
-    lacks = f"'{wrapper.class_name}' object has no attribute" if wrapper is not None else None
-    refused = adapter.raised is not None and lacks is not None and lacks in adapter.raised.message
+    refused = adapter.raised is not None and _lacks_attribute(facts, adapter.raised)
     if not adapter.inside_wrapper and not refused:
         return
     name = wrapper.class_name if wrapper is not None else "a wrapper"
@@ -59,3 +66,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         if adapter.key_example
         else (),
     )
+
+
+def _lacks_attribute(facts: Facts, raised: Raised) -> bool:
+    """Newer releases of peft ask what they are put around for things that only a Hugging Face model has."""
+    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    return wrapper is not None and f"'{wrapper.class_name}' object has no attribute" in raised.message
