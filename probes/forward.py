@@ -255,7 +255,7 @@ def _compare_outputs(model: nn.Module, bare: nn.Module, batch: Any) -> bool | Un
     outer, inner = both
     if outer is None or inner is None:
         return Unknown(reason="no logits to compare")
-    return outer.shape == inner.shape and bool(torch.allclose(outer, inner, atol=TOLERANCE))
+    return outer.shape == inner.shape and bool(torch.allclose(outer, inner, atol=TOLERANCE, equal_nan=True))
 
 
 def _count_dtypes(parts: Assembly) -> dict[str, dict[str, int]]:
