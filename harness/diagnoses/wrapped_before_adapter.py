@@ -42,7 +42,7 @@ def excuse(facts: Facts) -> str:
     """Refused for a reason of its own, the adapter never came to lie anywhere."""
     adapter = known(facts.adapter)
     is_wrapped = not isinstance(facts.forward, Unknown) and facts.forward.wrapper is not None
-    if adapter.raised is None or not is_wrapped or _lacks_attribute(facts, adapter.raised):
+    if adapter.raised is None or adapter.inside_wrapper or not is_wrapped or _lacks_attribute(facts, adapter.raised):
         return ""
     return f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}"
 

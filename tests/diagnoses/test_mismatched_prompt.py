@@ -24,3 +24,8 @@ def test_rows_without_the_bos_token_are_named(findings_of):
     changes = {"collator.batch.rows.0.roles": "piiiiiiippppttttttte"}
     [finding] = findings_of("mismatched_prompt", altered(RUN, changes))
     assert finding.evidence == ("row 0: no BOS",)
+
+
+def test_rows_that_do_not_show_where_their_prompt_ends_are_skipped_not_passed(outcome_of):
+    changes = {f"collator.batch.rows.{n}.roles": "biiiiiiippp" for n in range(len(RUN.collator.batch.rows))}
+    assert "no row shows where its prompt ends" in outcome_of("mismatched_prompt", altered(RUN, changes)).reason

@@ -1,6 +1,6 @@
 from fixtures.specimens import altered
 from fixtures.specimens.wrapped_before_adapter import HEALTHY, SICK
-from harness.facts import Unknown
+from harness.facts import Raised, Unknown
 from harness.findings import Skipped
 
 
@@ -17,3 +17,8 @@ def test_a_wrapper_around_the_adapter_is_silent(findings_of):
 def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
     blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
     assert outcome_of("wrapped_before_adapter", blind) == Skipped("could not be looked at")
+
+
+def test_an_adapter_that_was_refused_for_another_reason_lies_nowhere_yet(outcome_of):
+    refused = altered(HEALTHY, {"adapter.raised": Raised(type="ValueError", message="Target modules not found")})
+    assert "Target modules not found" in outcome_of("wrapped_before_adapter", refused).reason

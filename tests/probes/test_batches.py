@@ -210,3 +210,21 @@ def test_a_mask_must_be_boolean_and_ids_may_be_any_integer():
     reference = {"mask": torch.tensor([[True]]), "input_ids": torch.tensor([[1]])}
     given = {"mask": torch.tensor([[1]]), "input_ids": torch.tensor([[1]], dtype=torch.int32)}
     assert differ(given, reference) == [("mask", "dtype")]
+
+
+def read_targets(ids, *texts):
+    reader = RowReader(Letters(), image_token_id=IMAGE, mask_argument=None)
+    return [row.target_text for row in reader.read({"input_ids": torch.tensor(ids)}, [{"text": t} for t in texts])]
+
+
+def test_rows_that_are_left_over_are_held_to_the_texts_that_they_hold():
+    left = [[0, *spell("readyy"), 1], [0, *spell("readzz"), 1]]
+    assert read_targets(left, "xx", "yy", "zz") == ["yy", "zz"]
+
+
+def test_a_text_that_is_cut_is_found_by_how_it_begins():
+    assert read_targets([[0, IMAGE, *spell("wor")]], "zebra", "words") == ["words"]
+
+
+def test_rows_that_hold_none_of_the_texts_are_held_to_the_first():
+    assert read_targets([[0, IMAGE, IMAGE]], "zebra", "words") == ["zebra"]
