@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness import compat
 from harness.facts import LostBuffer, Raised, Unknown
 from probes.assembly import Assembly
 from probes.tracing import attempt
@@ -21,17 +22,33 @@ from probes.tracing import attempt
 SHOWN = 4
 LIMIT = 1e30  # beyond it a value is "as large as can be": a mask's lowest number differs from dtype to dtype
 COARSE, FINE = 0.05, 1e-3  # relative; what was computed in half precision is off by a few times its rounding
-OWN = Unknown(
-    reason="the model was built from its configuration by Preflight; nothing was loaded that could lose a buffer"
-)
+NOT_LOADED = "the model was built from its configuration by Preflight, and could not be loaded as its weights would be"
 
 
 def find_lost_buffers(parts: Assembly) -> tuple[LostBuffer, ...] | Unknown:
-    """The floating-point buffers outside the state dict that are not what the class computes. Call before any forward."""
-    by_us = parts.config.subject.model is None or parts.loading is not None
+    """The floating-point buffers outside the state dict that are not what the class computes. Call before any forward.
+
+    A model too large to be loaded was built from its configuration. Loading is what loses buffers, so that what was built
+    is loaded once, from its own state dict.
+    """
+    model, by_us = parts.bare, parts.config.subject.model is None or parts.loading is not None
     if by_us and parts.built.weights != "real":
-        return OWN
-    return compare_with_fresh(parts.bare)
+        model = attempt(lambda: load_again(parts.bare))
+    if isinstance(model, Raised):
+        return Unknown(reason=f"{NOT_LOADED}: {model.type}: {model.message}")
+    return compare_with_fresh(model)
+
+
+def load_again(model: nn.Module) -> Any:
+    """The model as the installed transformers loads it when its state dict comes from a checkpoint."""
+    load: Any = type(model).from_pretrained  # type: ignore[attr-defined]
+    dtype = {compat.dtype_keyword(): find_dtype(model)}
+    return load(None, config=copy.deepcopy(model.config), state_dict=model.state_dict(), **dtype)
+
+
+def find_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype of the first weight that has one with a floating point."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def compare_with_fresh(model: nn.Module) -> tuple[LostBuffer, ...] | Unknown:
@@ -43,7 +60,7 @@ def compare_with_fresh(model: nn.Module) -> tuple[LostBuffer, ...] | Unknown:
     loaded = list_unsaved(model)
     if not loaded:
         return ()
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    dtype = find_dtype(model)
     fresh = attempt(lambda: (_build(model, torch.float32, seed=0), _build(model, dtype, seed=1)))
     if isinstance(fresh, Raised):
         return Unknown(reason=f"{type(model).__name__} could not be built again: {fresh.type}: {fresh.message}")

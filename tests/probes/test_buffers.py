@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from harness.facts import Unknown
-from probes.buffers import compare_with_fresh, find_lost_buffers, list_unsaved
+from probes.buffers import compare_with_fresh, find_lost_buffers, list_unsaved, load_again
 
 
 class Config(PretrainedConfig):
@@ -119,10 +119,37 @@ def test_a_class_that_cannot_be_built_again_is_unknown():
     assert "nothing was said" in found.reason
 
 
-def test_a_model_that_we_built_ourselves_is_unknown(assemble):
+def test_a_model_that_we_built_ourselves_is_loaded_once_from_its_own_weights(assemble):
     parts = assemble()
+    parts.built = msgspec.structs.replace(parts.built, weights="random")
     assert find_lost_buffers(parts) == ()
+
+
+def test_what_loading_loses_is_seen_in_a_model_too_large_to_be_loaded(assemble, monkeypatch):
+    def load_badly(model):
+        model.register_buffer("frequencies", torch.full((4,), 3e33), persistent=False)
+        return model
+
+    monkeypatch.setattr("probes.buffers.load_again", load_badly)
+    monkeypatch.setattr("probes.buffers._build", lambda model, *given, **named: {"frequencies": torch.ones(4)})
+    parts = assemble()
+    parts.built = msgspec.structs.replace(parts.built, weights="random")
+    [lost] = find_lost_buffers(parts)
+    assert (lost.name, lost.expected) == ("frequencies", "1, 1, 1, 1")
+
+
+def test_a_model_that_cannot_be_loaded_from_its_own_weights_is_unknown(assemble, monkeypatch):
+    def refuse(model):
+        raise ValueError("no such file")
+
+    monkeypatch.setattr("probes.buffers.load_again", refuse)
+    parts = assemble()
     parts.built = msgspec.structs.replace(parts.built, weights="random")
     found = find_lost_buffers(parts)
     assert isinstance(found, Unknown)
-    assert "built from its configuration by Preflight" in found.reason
+    assert "built from its configuration by Preflight" in found.reason and "no such file" in found.reason
+
+
+def test_loading_again_gives_the_same_weights(model):
+    again = load_again(model)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(model.parameters(), again.parameters(), strict=True))
