@@ -23,6 +23,7 @@ from probes.collator import UNDECLARED, look_at_reference
 from probes.device import Redirect, redirect_cuda
 from probes.generation import look_at_generation
 from probes.landing import read_landing
+from probes.parts import find_embeddings
 from probes.processor import record_openings
 from probes.repair import repair
 from probes.rescue import make_runnable
@@ -67,7 +68,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         weights="real" if parts.built.weights == "real" else "random",
         wrapper=_look_at_wrapper(model, bare, reference if isinstance(reference, Mapping) else given),
         dtypes=_count_dtypes(parts),
-        embedding_rows=int(bare.get_input_embeddings().weight.shape[0]),
+        embedding_rows=int(find_embeddings(bare).weight.shape[0]),
         has_generate=callable(getattr(bare, "generate", None)),
         padding_side=getattr(parts.tokenizer, "padding_side", None),
         lost_buffers=lost,

@@ -12,6 +12,7 @@ import torch
 
 from harness.facts import MemoryNeed, Unknown
 from probes.assembly import Assembly
+from probes.parts import find_embeddings
 
 OPTIMIZER_STATES = {"sgd": 0, "adafactor": 0, "lion_32bit": 1, "adamw_8bit": 0.5, "paged_adamw_8bit": 0.5}
 ADAM_STATES = 2  # exp_avg and exp_avg_sq, in the dtype of the trained weights
@@ -40,7 +41,7 @@ def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed | Unkno
     rows = len(parts.sample)
     ids = parts.seeded(parts.reference, parts.sample).get(parts.reader.sequence) if parts.reference else None
     longest = int(ids.shape[1]) if isinstance(ids, torch.Tensor) else 0
-    vocabulary = int(parts.bare.get_input_embeddings().weight.shape[0])
+    vocabulary = int(find_embeddings(parts.bare).weight.shape[0])
     states = OPTIMIZER_STATES.get(parts.config.training.optim or "", ADAM_STATES)
     trained_bytes = sum(p.numel() * p.element_size() for p in trained)
     return MemoryNeed(

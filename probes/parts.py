@@ -55,10 +55,21 @@ def _part_of_block(name: str) -> str:
     return "other" if any("norm" in step for step in steps) else "mlp"
 
 
+def find_embeddings(model: nn.Module) -> Any:
+    """What looks up the embeddings of the text. Raises AttributeError where a model offers none.
+
+    Before transformers 4.50 an encoder and a decoder under one roof do not say, but their decoder does.
+    """
+    try:
+        return model.get_input_embeddings()  # type: ignore[operator]
+    except NotImplementedError:
+        return model.get_decoder().get_input_embeddings()  # type: ignore[operator]
+
+
 def read_anatomy(model: nn.Module) -> Anatomy:
     """Find embeddings, head and decoder blocks. Raises AttributeError where a model offers no input embeddings."""
     names = {id(module): name for name, module in model.named_modules()}
-    embeddings: Any = model.get_input_embeddings()  # type: ignore[operator]
+    embeddings = find_embeddings(model)
     head: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None  # type: ignore[operator]
     embedding = names[id(embeddings)]
     return Anatomy(

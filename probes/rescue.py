@@ -22,6 +22,7 @@ from harness.config import Config
 from harness.facts import Import, Raised, Unknown
 from probes.exports import Exports
 from probes.model import Built, build
+from probes.parts import find_embeddings
 from probes.repository import look_at_repository
 from probes.tracing import describe_error
 
@@ -117,7 +118,7 @@ def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
     One cure a call, so that each has its own exception. True where anything was changed and another try makes sense;
     what was raised before is reported all the same.
     """
-    rows = int(parts.bare.get_input_embeddings().weight.shape[0])
+    rows = int(find_embeddings(parts.bare).weight.shape[0])
     ids = [batch.get(name) for name in ("input_ids", "labels")]  # labels are what a decoder of its own is fed with
     if parts.ids_below is None and any(isinstance(i, torch.Tensor) and bool((i >= rows).any()) for i in ids):
         parts.ids_below = rows

@@ -54,6 +54,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"`generate` ended with {show_raised(ended)}; expected text.",
         evidence=show_some(f"{site.file}:{site.line}: {site.code}" for site in calls),
-        fix="Decode without a cache, which is slower, or use a release of transformers that the model's code was written for.",
+        fix="Decode without a cache (slower), or use a release of transformers that the model's code was written for.",
         snippet="model.generate(**batch, use_cache=False)",
     )

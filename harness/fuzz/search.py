@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
 class Searched(msgspec.Struct, frozen=True, kw_only=True):
     """How a search ended. `tried` counts samples, those tried while shrinking included; `taken` those made a batch.
 
-    `broken` holds the promise that was broken first, if any was.
+    `broken` holds the promise that was broken first, with the smallest sample that breaks it, if any was.
     """
 
     tried: int
@@ -55,12 +54,6 @@ class _Failed(AssertionError):
     """One sample breaks one promise."""
 
 
-@cache
-def _fail_at(promise: str) -> type[_Failed]:
-    """A kind of failure for each promise: Hypothesis shrinks failures of one kind without slipping into another."""
-    return type(f"Breaks_{promise}", (_Failed,), {})
-
-
 def search(
     bench: Bench,
     folder: Path,
@@ -76,21 +69,22 @@ def search(
     What breaks a promise is shrunk and kept in `folder`/PROMISE. Ends after about `seconds`, with what was found so far.
     """
     started, tried, taken = time.monotonic(), 0, bench.taken
-    smallest: dict[str, tuple[Sample, Breach]] = {}
+    smallest: tuple[Sample, Breach] | None = None
     asked: dict[Sample, bool] = {}  # so that a sample tried again, as while shrinking, is tried in the same way
 
     def attempt_sample(sample: Sample) -> None:
-        nonlocal tried
+        nonlocal tried, smallest
         if time.monotonic() - started > seconds:
             raise _OutOfTime
         tried += 1
         atomic.write_bytes(folder / RUNNING, msgspec.json.encode(sample))
-        forward = asked.setdefault(sample, bool(smallest) or (forward_every > 0 and tried % forward_every == 0))
+        forward = asked.setdefault(sample, smallest is not None or (forward_every > 0 and tried % forward_every == 0))
         for breach in try_sample(bench, sample, folder / "pages", forward=forward and forward_every > 0):
-            known = smallest.get(breach.promise)
-            if known is None or sample.size <= known[0].size:
-                smallest[breach.promise] = (sample, breach)
-            raise _fail_at(breach.promise)(breach.seen)
+            # From the first on, one promise is pursued: shrinking would slip from one failure into another.
+            if smallest is None or (breach.promise == smallest[1].promise and sample.size <= smallest[0].size):
+                smallest = (sample, breach)
+            if breach.promise == smallest[1].promise:
+                raise _Failed(breach.seen)
 
     drawn = draw_samples(typed=bench.typed, bare=bench.takes_bare_rows, several=bench.is_own)
     run: Any = hypothesis.seed(seed)(
@@ -109,23 +103,18 @@ def search(
         with suppress(_Failed, Flaky):  # what failed is in `smallest`
             run()
         # Shrinking is slow to let go of a row in front of the one that fails.
-        for sample, _ in list(smallest.values())[:1]:
-            for sheet in sample.sheets if len(sample.sheets) > 1 else ():
+        if smallest is not None and len(smallest[0].sheets) > 1:
+            for sheet in smallest[0].sheets:
                 with suppress(_Failed):
                     attempt_sample(Sample(sheets=(sheet,)))
     except _OutOfTime:
         out_of_time = True
     (folder / RUNNING).unlink(missing_ok=True)
-    # The first promise to be broken is the one that was shrunk; what else broke on the way waits for the next search.
-    broken = tuple(
-        Broken(
-            promise=promise,
-            seen=breach.seen,
-            sample=sample,
-            folder=str(keep(sample, _expect(breach, models), folder / promise)),
-        )
-        for promise, (sample, breach) in list(smallest.items())[:1]
-    )
+    broken: tuple[Broken, ...] = ()
+    if smallest is not None:
+        sample, breach = smallest
+        kept = keep(sample, _expect(breach, models), folder / breach.promise)
+        broken = (Broken(promise=breach.promise, seen=breach.seen, sample=sample, folder=str(kept)),)
     return Searched(
         tried=tried,
         taken=bench.taken - taken,

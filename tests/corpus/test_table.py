@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from fixtures.corpus import find_faults
 from fixtures.corpus.cases import find_cases
 from fixtures.corpus.models import find_miniatures
+from fixtures.corpus.run import read_versions
 from fixtures.corpus.table import read_results, tabulate_models
 from reports import catalogue_docs
 
@@ -14,6 +17,8 @@ def fill_corpus() -> str:
 
 
 def test_every_case_has_a_result_and_every_result_a_case():
+    if read_versions() != read_results().versions:
+        pytest.skip(f"the committed results are of {read_results().versions}, installed is {read_versions()}")
     tried = {(trial.faults[0], trial.model) for trial in read_results().trials if len(trial.faults) == 1}
     assert tried == {(case.fault, case.model) for case in find_cases()}
 
