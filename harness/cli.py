@@ -147,6 +147,35 @@ def window(source: Path, json_path: Path | None) -> None:
         click.echo(f"JSON: {json_path}")
 
 
+@preflight.group()
+def index() -> None:
+    """The index of what each release of transformers, peft and accelerate exports, which `window` reads."""
+
+
+@index.command()
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    type=click.Choice(["transformers", "peft", "accelerate"]),
+    help="Only this library. Can be given several times.",
+)
+def update(packages: tuple[str, ...]) -> None:
+    """Add the releases that came out since: their wheels are downloaded and read, nothing in them is installed or run."""
+    from harness.errors import UserError
+    from harness.window.releases import PACKAGES
+    from harness.window.update import update as bring_up_to_date
+
+    try:
+        for package in packages or PACKAGES:
+            [done] = bring_up_to_date([package], progress=lambda message: click.echo(message, err=True))
+            said = f"{', '.join(done.added)} added" if done.added else "nothing newer"
+            instead = f" in place of {', '.join(done.dropped)}" if done.dropped else ""
+            click.echo(f"{package}: {said}{instead}; {done.count} releases, up to {done.newest}")
+    except UserError as error:
+        raise Refusal(str(error)) from None
+
+
 @preflight.command(epilog=EPILOG)
 @click.argument(
     "text_path",

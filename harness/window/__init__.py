@@ -4,7 +4,8 @@
     window = read_window(Path("models/deepseek-ocr"))
     window.find("transformers").ranges       # (("4.40.2", "4.47.1"),)
 
-What each release exports stands in `index/`, which `python -m harness.window.build` writes from the published wheels.
+What each release exports stands in `index/`, which `python -m harness.window.build` writes from the published wheels and
+`preflight index update` adds newer ones to.
 """
 
 from harness.window.window import (

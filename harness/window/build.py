@@ -21,7 +21,7 @@ import msgspec
 from harness import atomic
 from harness.facts import Unknown
 from harness.window.reading import FileNames, read_file
-from harness.window.releases import INDEX, Indexed, IndexedClass, IndexedModule, Timeline, sort_key
+from harness.window.releases import INDEX, Indexed, IndexedClass, IndexedModule, Timeline, pick, sort_key
 
 OLDEST: Mapping[str, str] = {"transformers": "4.40", "peft": "0.10", "accelerate": "0.30"}
 _LEFT_OUT = re.compile(r"(^|/)convert_[^/]*\.py$|(^|/)tests?/")
@@ -46,7 +46,8 @@ def fetch(package: str, version: str, folder: Path) -> Path:
     pattern = f"{package}-{version}-*.whl"
     if not any(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        subprocess.run([*command, "--dest", str(folder), f"{package}=={version}"], check=True)
+        wanted = [*command, "--dest", str(folder), f"{package}=={version}"]
+        subprocess.run(wanted, check=True, capture_output=True, text=True, encoding="utf-8")
     return next(folder.glob(pattern))
 
 
@@ -75,17 +76,45 @@ class Wheels:
         return found
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """One module in one release, as the index keeps it. `classes`: name -> (its bases, its members)."""
+
+    flags: str
+    names: _Values
+    functions: _Values
+    classes: dict[str, tuple[str, _Values]]
+
+
 def index(package: str, releases: Mapping[str, Mapping[str, FileNames]]) -> Indexed:
     """One index of all releases; `releases` is version -> module -> its names, in the order of the versions."""
-    whole = (1 << len(releases)) - 1
-    ever = {module for modules in releases.values() for module in modules}
-    layers: dict[str, dict[int, tuple[FileNames, _Values]]] = {}
-    for place, modules in enumerate(releases.values()):
+    return extend(Indexed((), {}), releases)
+
+
+def extend(known: Indexed, releases: Mapping[str, Mapping[str, FileNames]]) -> Indexed:
+    """The index with more releases, which must be newer. Of two patches of one minor release the newer one stays.
+
+    Raises ValueError for a release that is not newer.
+    """
+    if known.versions and any(sort_key(version) <= sort_key(known.versions[-1]) for version in releases):
+        raise ValueError(f"the index goes to {known.versions[-1]}; {', '.join(releases)} are not all newer")
+    replaced = {sort_key(version)[:2] for version in releases}
+    kept = [place for place, version in enumerate(known.versions) if sort_key(version)[:2] not in replaced]
+    ever = {*known.modules, *(module for modules in releases.values() for module in modules)}
+    layers: dict[str, dict[int, Layer]] = {}
+    for module, raw in known.modules.items():
+        decoded = msgspec.msgpack.decode(raw, type=IndexedModule)
+        layers[module] = {
+            1 << place: _take_out(decoded, 1 << old) for place, old in enumerate(kept) if decoded.releases & 1 << old
+        }
+    for place, modules in enumerate(releases.values(), start=len(kept)):
         for module, names in modules.items():
-            bound = _bind(module, names, modules, ever)
-            layers.setdefault(module, {})[1 << place] = (names, bound)
-    encoded = {module: msgspec.Raw(msgspec.msgpack.encode(_merge(layers[module], whole))) for module in sorted(layers)}
-    return Indexed(tuple(releases), encoded)
+            layers.setdefault(module, {})[1 << place] = _make_layer(names, _bind(module, names, modules, ever))
+    encoded = {
+        module: msgspec.Raw(msgspec.msgpack.encode(_merge(layers[module])))
+        for module in sorted(layers)
+        if layers[module]
+    }
+    return Indexed((*(known.versions[place] for place in kept), *releases), encoded)
 
 
 def write(indexed: Indexed, path: Path) -> int:
@@ -123,26 +152,48 @@ def _expand(module: str, modules: Mapping[str, FileNames], seen: frozenset[str])
     yield from names.names.items()
 
 
-def _merge(layers: Mapping[int, tuple[FileNames, _Values]], whole: int) -> IndexedModule:
+def _make_layer(file: FileNames, bound: _Values) -> Layer:
+    """What a file defines, with everything that it binds."""
+    module = file.module
+    stars = [star for star in module.stars if not star.startswith(f"{next(iter(star.split('.')))}.models.")]
+    foreign = ",".join(star for star in stars if star.partition(".")[0] not in OLDEST)
+    flags = "l" * module.lazy + "d" * bool(module.dynamic) + (f"*{foreign}" if foreign else "")
+    classes = {
+        name: (
+            f"{'?' * (not known.fixed)}{'@' * (known.fields is not None)}{','.join(known.bases)}",
+            file.members.get(name, {}),
+        )
+        for name, known in module.classes.items()
+    }
+    return Layer(flags, bound, file.functions, classes)
+
+
+def _take_out(module: IndexedModule, bit: int) -> Layer:
+    """One release of a module that is in the index already."""
+    classes = {
+        name: (bases, _pick_all(entry.members, bit))
+        for name, entry in module.classes.items()
+        if (bases := pick(entry.bases, bit)) is not None
+    }
+    return Layer(pick(module.flags, bit) or "", _pick_all(module.names, bit), _pick_all(module.functions, bit), classes)
+
+
+def _pick_all(lines: Mapping[str, Timeline], bit: int) -> _Values:
+    return {name: value for name, line in lines.items() if (value := pick(line, bit)) is not None}
+
+
+def _merge(layers: Mapping[int, Layer]) -> IndexedModule:
     """The releases of one module laid over each other. `layers`: the bit of a release -> the module in it."""
     mask = sum(layers)
-    flags, names, functions = {}, {}, {}
     classes: dict[str, dict[int, tuple[str, _Values]]] = {}
-    for bit, (file, bound) in layers.items():
-        module = file.module
-        stars = [star for star in module.stars if not star.startswith(f"{next(iter(star.split('.')))}.models.")]
-        foreign = ",".join(star for star in stars if star.partition(".")[0] not in OLDEST)
-        flags[bit] = {"": "l" * module.lazy + "d" * bool(module.dynamic) + (f"*{foreign}" if foreign else "")}
-        names[bit], functions[bit] = bound, file.functions
-        for name, known in module.classes.items():
-            kind = "?" * (not known.fixed) + "@" * (known.fields is not None)
-            members = file.members.get(name, {})
-            classes.setdefault(name, {})[bit] = (f"{kind}{','.join(known.bases)}", members)
+    for bit, layer in layers.items():
+        for name, known in layer.classes.items():
+            classes.setdefault(name, {})[bit] = known
     return IndexedModule(
         mask,
-        _lay(flags, mask)[""],
-        _lay(names, mask),
-        _lay(functions, mask),
+        _lay({bit: {"": layer.flags} for bit, layer in layers.items()}, mask)[""],
+        _lay({bit: layer.names for bit, layer in layers.items()}, mask),
+        _lay({bit: layer.functions for bit, layer in layers.items()}, mask),
         {name: _merge_class(classes[name], mask) for name in sorted(classes)},
     )
 

@@ -114,6 +114,13 @@ class Index:
         return tuple(version for place, version in enumerate(self.versions) if mask >> place & 1)
 
 
+def pick(timeline: Timeline | None, bit: int) -> str | None:
+    """The value in the release of this bit; None where there is none. A timeline that is one text never changes."""
+    if timeline is None or isinstance(timeline, str):
+        return timeline
+    return next((value for mask, value in timeline if mask & bit), None)
+
+
 def _cover(timeline: Timeline, whole: int) -> int:
     """The releases in which a timeline has a value."""
     return whole if isinstance(timeline, str) else sum(mask for mask, _ in timeline)
@@ -177,9 +184,7 @@ class Release(Exports):
         return known if known is not None and known.releases & self._bit else None
 
     def _pick(self, timeline: Timeline | None) -> str | None:
-        if timeline is None or isinstance(timeline, str):
-            return timeline
-        return next((value for mask, value in timeline if mask & self._bit), None)
+        return pick(timeline, self._bit)
 
     def _locate_anew(self, module: str) -> importlib.machinery.ModuleSpec | None:
         found = module.partition(".")[0] == self._index.package and self._find(module) is not None
@@ -232,8 +237,12 @@ class Release(Exports):
 @functools.cache
 def open_index(package: str) -> Index:
     """The index of one library. Raises OSError when the file is not there."""
-    data = lzma.decompress((INDEX / f"{package}.msgpack.xz").read_bytes())
-    return Index(package, msgspec.msgpack.decode(data, type=Indexed))
+    return Index(package, read_index(INDEX / f"{package}.msgpack.xz"))
+
+
+def read_index(path: Path) -> Indexed:
+    """What an index file holds, its modules still encoded. Raises OSError when it is not there."""
+    return msgspec.msgpack.decode(lzma.decompress(path.read_bytes()), type=Indexed)
 
 
 def sort_key(version: str) -> tuple[int, ...]:

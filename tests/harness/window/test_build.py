@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 import zipfile
 from pathlib import Path
 from textwrap import dedent
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
-from harness.window.build import Wheels, index, write
+from harness.cli import preflight
+from harness.window.build import Wheels, extend, index, write
 from harness.window.judging import Judge
-from harness.window.releases import Index, Indexed, Release
+from harness.window.reading import FileNames
+from harness.window.releases import INDEX, Index, Indexed, Release, read_index
+from harness.window.update import UpdateError, update
 from harness.window.uses import Use
 
 FIRST = {
@@ -119,3 +124,76 @@ def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     sizes = [write(build(tmp_path), path) for path in paths]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert sizes[0] == paths[0].stat().st_size
+
+
+THIRD = {
+    "__init__.py": "from .caches import Cache",
+    "caches.py": "class Cache:\n    def __init__(self, config, room=1): ...",
+}
+
+
+def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, FileNames]]:
+    wheels = Wheels("peft")
+    versions = {name.replace("_", ".").removeprefix("v"): texts for name, texts in files.items()}
+    return {version: wheels.read(make_wheel(folder, version, texts)) for version, texts in versions.items()}
+
+
+def test_an_index_that_is_extended_is_the_one_that_is_built_at_once(tmp_path: Path) -> None:
+    releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_2_0=THIRD)
+    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
+    assert extend(early, {"1.2.0": releases["1.2.0"]}) == index("peft", releases)
+
+
+def test_a_newer_patch_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
+    releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_1_1=THIRD)
+    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
+    later = extend(early, {"1.1.1": releases["1.1.1"]})
+    assert later == index("peft", {version: releases[version] for version in ("1.0.0", "1.1.1")})
+
+
+def test_a_release_that_is_not_newer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"goes to 1\.1\.0"):
+        extend(build(tmp_path), {"1.0.9": {}})
+
+
+@pytest.mark.parametrize("package", ["peft", "accelerate"])
+def test_the_committed_index_taken_apart_and_put_together_is_itself(package: str) -> None:
+    known = read_index(INDEX / f"{package}.msgpack.xz")
+    assert extend(known, {}) == known
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an index of two releases of peft, and a package index that has a third."""
+    write(build(tmp_path), tmp_path / "peft.msgpack.xz")
+    monkeypatch.setattr("harness.window.update.list_releases", lambda package: ("1.0.0", "1.1.0", "1.2.0"))
+    monkeypatch.setattr(
+        "harness.window.update.fetch", lambda package, version, folder: make_wheel(folder, version, THIRD)
+    )
+    return tmp_path
+
+
+def test_an_update_adds_what_is_newer_and_nothing_the_second_time(shelf: Path) -> None:
+    [done] = update(["peft"], folder=shelf)
+    assert (done.added, done.dropped, done.newest, done.count) == (("1.2.0",), (), "1.2.0", 3)
+    releases = Index("peft", read_index(shelf / "peft.msgpack.xz")).releases
+    answers = [ask(r, "call", "peft.Cache", "__init__", keywords=["room"], positional=1) for r in releases]
+    assert [answer[0][0] for answer in answers] == ["undecided", "missing", "fits"]
+    [again] = update(["peft"], folder=shelf)
+    assert again.added == ()
+
+
+def test_a_package_index_that_cannot_be_asked_is_said_in_one_line(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(package: str) -> tuple[str, ...]:
+        raise subprocess.CalledProcessError(1, "pip", stderr="WARNING: retrying\nERROR: no route to host\n")
+
+    monkeypatch.setattr("harness.window.update.list_releases", fail)
+    with pytest.raises(UpdateError, match="peft: the package index cannot be asked: ERROR: no route to host"):
+        update(["peft"], folder=shelf)
+
+
+def test_the_command_says_what_was_added(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update, "__kwdefaults__", {**update.__kwdefaults__, "folder": shelf})
+    ended = CliRunner().invoke(preflight, ["index", "update", "--package", "peft"])
+    assert ended.exit_code == 0
+    assert ended.stdout == "peft: 1.2.0 added; 3 releases, up to 1.2.0\n"
