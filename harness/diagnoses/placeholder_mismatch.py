@@ -55,6 +55,10 @@ def excuse(facts: Facts) -> str:
         return "" if _is_stopped(facts) else landings.reason
     if not landings:
         return "no row was seen on its way into the decoder"
+    pairs = list(pair_rows(known(facts.collator))) if not isinstance(facts.collator, Unknown) else []
+    told = _is_stopped(facts) or _has_wrong_pictures(facts)
+    if pairs and not told and all(_shows_our_picture(facts, mine, theirs) for _, mine, theirs in pairs):
+        return "forward refused the pictures, and the rows were made for others than ours"
     return "" if any(not isinstance(x.features, Unknown) or "1" in x.landed for x in landings) else _name(landings)
 
 
@@ -106,6 +110,21 @@ def _is_stopped(facts: Facts) -> bool:
     return refused and isinstance(forward.given, Raised) and _has_our_pictures(known(facts.collator))
 
 
+def _has_wrong_pictures(facts: Facts) -> bool:
+    return bool(list_malformed_images(facts) or list_malformed_tiling(facts))
+
+
+def _shows_our_picture(facts: Facts, row: Row, reference: Row | None) -> bool:
+    """Whether what landed are features of our picture, put in place of one that forward refused, in a row that was made
+    for another, or in our row: its own features were never seen."""
+    collator, repaired = known(facts.collator), list_repaired(facts)
+    if "input_ids" in repaired:
+        return True
+    if reference is None or row.count("i") == reference.count("i") or _has_our_pictures(collator):
+        return False
+    return bool(repaired & set(list_arguments(collator, "pixels")))
+
+
 def _has_our_pictures(collator: Collator) -> bool:
     """Whether the pixels of the batch have the shapes that ours have, so that as many features can be expected."""
     if not isinstance(collator.batch, Batch) or isinstance(collator.reference, Unknown):
@@ -122,9 +141,11 @@ def _compare(facts: Facts, row: Row, landing: Landing, reference: Row | None) ->
     """What is wrong with this row's number of placeholders, or nothing."""
     placeholders = row.count("i")
     # Wrong pixels or tiling change the number of features: then the reference's number is the one that counts.
-    if list_malformed_images(facts) or list_malformed_tiling(facts):
+    if _has_wrong_pictures(facts):
         expected = reference.count("i") if reference is not None else placeholders
         return f"{placeholders} placeholders for {expected} features" if expected != placeholders else ""
+    if _shows_our_picture(facts, row, reference):
+        return ""
     if not isinstance(landing.features, Unknown):
         unlike = landing.features and landing.features != placeholders
         return f"{placeholders} placeholders for {landing.features} features" if unlike else ""

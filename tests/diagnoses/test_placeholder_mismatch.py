@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY as RUN
 from fixtures.specimens import altered
 from fixtures.specimens.placeholder_mismatch import HEALTHY, SICK
-from harness.facts import Landing, Raised, Unknown
+from harness.facts import Landing, Raised, Repair, Unknown
 from harness.findings import Skipped
 
 
@@ -42,3 +42,26 @@ def test_a_forward_that_refuses_the_tokens_of_our_own_pictures_is_told_by_our_nu
     }
     [finding] = findings_of("placeholder_mismatch", altered(RUN, changes))
     assert finding.evidence == ("row 0: 3 placeholders for 7 features",)
+
+
+REFUSED = Raised(type="RuntimeError", message="Input type (float) and bias type (c10::BFloat16) should be the same")
+
+
+def test_features_of_our_own_picture_say_nothing_about_a_row_that_was_made_for_another(findings_of):
+    """Forward refused the pixels; with ours in their place, our number of features lands among the row's placeholders."""
+    made_for_another = {
+        "collator.batch.leaves": (),
+        "collator.batch.rows.0.roles": "b" + "i" * 9 + "p" * 2 + "t" * 7 + "e",
+    }
+    assert findings_of("placeholder_mismatch", altered(RUN, made_for_another)) != ()
+    replaced = {**made_for_another, "forward.repairs": (Repair(argument="images", raised=REFUSED),)}
+    assert findings_of("placeholder_mismatch", altered(RUN, replaced)) == ()
+
+
+def test_a_landing_of_our_own_tokens_is_skipped_not_passed(outcome_of):
+    changes = {
+        "forward.given": REFUSED,
+        "collator.batch.leaves": (),
+        "forward.repairs": (Repair(argument="input_ids", raised=REFUSED),),
+    }
+    assert "were made for others than ours" in outcome_of("placeholder_mismatch", altered(RUN, changes)).reason
