@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from harness.facts import Batch, Collator, Delta, Facts, Raised, Row, Unknown
+from harness.findings import Finding
 
 _ALIKE = 0.85  # of difflib's ratio: one or two letters in a name of ten
 
@@ -143,8 +144,13 @@ def _holds_same(batch: Batch, key: str, reference: Batch | Unknown, argument: st
     return ("float" in mine.dtype) == ("float" in theirs.dtype)
 
 
-def excuse_unread_code(facts: Facts) -> str:
-    """Why nothing can be said for the model's own code as a whole: a file of it was not there to be read."""
+def excuse_unread_code(facts: Facts, found: Iterable[Finding]) -> str:
+    """Why nothing can be said for the model's own code as a whole: a file of it was not there to be read.
+
+    What the files that could be read show stands: nothing is excused where anything was `found`.
+    """
+    if next(iter(found), None) is not None:
+        return ""
     unread = () if isinstance(facts.repository, Unknown) else facts.repository.unread_code
     return unread[0] if unread else ""
 

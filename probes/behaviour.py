@@ -11,10 +11,10 @@ import torch
 from PIL import ImageOps
 
 from harness.facts import Behaviour, Raised, Unknown
+from harness.training.images import open_image
 from probes.assembly import Assembly, Collate
 from probes.batches import IGNORED
 from probes.calls import Batch, call, read_logits, read_signature
-from probes.collator import open_page
 from probes.repair import substitute
 from probes.tracing import attempt
 
@@ -92,7 +92,7 @@ def _change_images(
     with tempfile.TemporaryDirectory() as folder:
         for index, row in enumerate(rows):
             other = Path(folder) / f"{index}.png"
-            ImageOps.invert(ImageOps.mirror(open_page(row["image_path"]))).save(other)
+            ImageOps.invert(ImageOps.mirror(open_image(Path(row["image_path"])))).save(other)
             changed = remake([*rows[:index], {**row, "image_path": str(other)}, *rows[index + 1 :]])
             after = read_logits(call(parts.bare, changed))
             if after is None or after.shape != base.shape:

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from harness.facts import Batch, Collator, PixelView, Raised, Unknown
 from harness.families import Family
+from harness.training.images import open_image
 from probes.assembly import Assembly
 from probes.batches import compare, count_rows, describe
 from probes.grids import look_at_grid
@@ -123,12 +124,6 @@ def _count_tiles(batch: Mapping[str, Any], roles: Mapping[str, str], rows: int) 
     return tuple(max(n - 1, 0) for n in count_views(batch, roles=roles, rows=rows))
 
 
-def open_page(path: str) -> Image.Image:
-    """The page as a reader sees it: upright, RGB."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
 def _look_at_views(
     parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[PixelView, ...] | Unknown:
@@ -146,7 +141,7 @@ def _look_at_views(
             spread(given, roles=roles, packing=intake.packing, shares=shares),
             spread(reference, roles=roles, packing=intake.packing, shares=shares),
             roles=roles,
-            pages=[open_page(row["image_path"]) for row in rows],
+            pages=[open_image(Path(row["image_path"])) for row in rows],
             mean=intake.mean,
             std=intake.std,
         )

@@ -53,8 +53,7 @@ _DISTRIBUTIONS = {
 
 
 def excuse(facts: Facts) -> str:
-    # What the files that could be read show stands.
-    return "" if next(examine(facts), None) is not None else excuse_unread_code(facts)
+    return excuse_unread_code(facts, examine(facts))
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 
 from harness.config import Config
 from harness.errors import UserError
-from harness.fuzz.samples import Expectation, Sample, SampleError, keep, read_kept
+from harness.fuzz.samples import RUNNING, Expectation, Sample, SampleError, keep, read_kept
 
 if TYPE_CHECKING:
     from harness.isolation import Sandbox
@@ -76,7 +77,7 @@ def fuzz(
         read_kept(replayed)
     allowed, place = SECONDS if seconds is None else seconds, folder.absolute()
     place.mkdir(parents=True, exist_ok=True)
-    _find_running(place).unlink(missing_ok=True)
+    (place / RUNNING).unlink(missing_ok=True)
     arguments = {
         "config_path": str(config.source), "trust": trust, "folder": str(place), "examples": examples,
         "seconds": allowed * SEARCHING, "replayed": None if replayed is None else str(replayed.absolute()),
@@ -105,10 +106,12 @@ def observe(
     set_hypothesis_home_dir(place / ".cache")
     bench = Bench(Assembly(config_path, trust=trust, folder=place / ".cache"), place / "pages")
     if replayed is not None:
+        started = time.monotonic()
         rows, breaches = read_kept(Path(replayed))[1], replay(bench, Path(replayed))
         words = f"{len(rows)} rows"
+        lasted = round(time.monotonic() - started, 1)
         broken = tuple(Broken(promise=b.promise, seen=b.seen, sample=words, folder=replayed) for b in breaches)
-        return dict(msgspec.to_builtins(Fuzzed(tried=1, taken=1, broken=broken, seconds=0.0)))
+        return dict(msgspec.to_builtins(Fuzzed(tried=1, taken=int(bench.taken > 0), broken=broken, seconds=lasted)))
     found = search(bench, place, examples=examples, seconds=seconds)
     broken = tuple(
         Broken(promise=b.promise, seen=b.seen, sample=b.sample.describe(), folder=b.folder) for b in found.broken
@@ -136,13 +139,9 @@ def _require_trust(config: Config, trust: bool) -> None:
         raise FuzzError(NO_TRUST)
 
 
-def _find_running(folder: Path) -> Path:
-    return folder / "running.json"  # the sample being tried, written before each try
-
-
 def _report_death(reason: str, seconds: float, folder: Path) -> Fuzzed:
     """The sample that was being tried when the child ended, kept like any other. Raises FuzzError where there was none."""
-    path = _find_running(folder)
+    path = folder / RUNNING
     try:
         sample = msgspec.json.decode(path.read_bytes(), type=Sample)
     except (OSError, msgspec.MsgspecError):

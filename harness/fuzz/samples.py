@@ -18,6 +18,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
+RUNNING = "running.json"  # the sample being tried, written before each try, for whoever finds the process dead
 Mode = Literal["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F"]
 TIFF_ONLY = ("PA", "CMYK", "F")  # modes that a PNG cannot hold
 ORIENTATION = 0x0112  # the EXIF tag that says how a page must be turned to stand upright

@@ -17,11 +17,9 @@ from hypothesis.errors import Flaky
 from harness import atomic
 from harness.fuzz.bench import Bench
 from harness.fuzz.promises import Breach, find_breaches
-from harness.fuzz.samples import Expectation, Sample, SampleError, keep, read_kept, write_pages
+from harness.fuzz.samples import RUNNING, Expectation, Sample, SampleError, keep, read_kept, write_pages
 from harness.fuzz.strategies import draw_samples
 from harness.training.data import DataError, Rows
-
-RUNNING = "running.json"  # the sample being tried, for whoever finds the process dead; see `harness.fuzz.command`
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):

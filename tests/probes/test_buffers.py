@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import pytest
 import torch
+import yaml
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from fixtures.corpus.buffers import LOSES_BUFFERS
+from fixtures.corpus.models import find_miniatures, find_model_obstacle, place_model
+from fixtures.corpus.plant import write_project
+from harness.check import check
+from harness.config import load_config
 from harness.facts import Unknown
+from probes.assembly import Assembly
 from probes.buffers import compare_with_fresh, find_lost_buffers, list_unsaved, load_again
 
 
@@ -153,3 +162,24 @@ def test_a_model_that_cannot_be_loaded_from_its_own_weights_is_unknown(assemble,
 def test_loading_again_gives_the_same_weights(model):
     again = load_again(model)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", [model.name for model in find_miniatures() if model.is_native])
+def test_no_native_miniature_loses_a_buffer_when_it_is_loaded_again(name, tmp_path):
+    if obstacle := find_model_obstacle(name):
+        pytest.skip(obstacle)
+    parts = Assembly(write_project(tmp_path / "project", [], model=name), trust=True, folder=tmp_path)
+    assert compare_with_fresh(load_again(parts.bare)) == ()
+
+
+@pytest.mark.skipif(find_model_obstacle("dots_ocr") is not None, reason=str(find_model_obstacle("dots_ocr")))
+def test_dots_ocr_without_its_weights_is_told_what_loading_will_do_to_it(tmp_path):
+    """As the real model is, whose weights are too large to be loaded."""
+    path = write_project(tmp_path / "project", [], model="dots_ocr")
+    bare = tmp_path / "model"
+    shutil.copytree(place_model("dots_ocr"), bare, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    text = path.read_text(encoding="utf-8").replace(str(place_model("dots_ocr")), str(bare))
+    document = {key: value for key, value in yaml.safe_load(text).items() if key != "subject"}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    found = [finding.name for finding in check(load_config(path), trust=True).findings]
+    assert ("uninitialised_buffer" in found) is LOSES_BUFFERS
