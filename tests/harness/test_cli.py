@@ -307,7 +307,7 @@ def _time(program: str) -> float:
 
 
 def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    root = str(Path(cli.__file__).parents[1])
+    root = str(Path(cli.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
         [sys.executable, *words],

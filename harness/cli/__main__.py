@@ -1,0 +1,5 @@
+"""`python -m harness.cli` is `preflight`."""
+
+from harness.cli import preflight
+
+preflight()

@@ -1,0 +1,97 @@
+"""`preflight check`, `probe`, `explain`, `list`: look at a project, or at the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Level, Refusal, preflight
+from harness.cli.steps import choose, load, open_directory, read_accepted, run_check, run_look, save, show, write_all
+
+
+@preflight.command(epilog=EPILOG)
+@CONFIG
+@LEVEL
+@TRUST
+@click.option("--json", "json_path", type=FILE, help="Write the report as JSON.")
+@click.option("--html", "html_path", type=FILE, help="Write the report as one HTML page.")
+@click.option("--junit", "junit_path", type=FILE, help="Write the report as JUnit XML.")
+@click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
+@WAIVERS
+@SECONDS
+@click.pass_context
+def check(
+    context: click.Context,
+    config_path: Path,
+    level: Level,
+    trust: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+    junit_path: Path | None,
+    only: str,
+    waivers: Path | None,
+    seconds: float | None,
+) -> None:
+    """Check the setup in the YAML file CONFIG and print the verdict."""
+    config = load(config_path, trust=trust)
+    report = run_check(config, level=level, only=choose(only), waivers=read_accepted(waivers), seconds=seconds)
+    show(report)
+    write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path)
+    context.exit(report.exit_code)
+
+
+@preflight.command()
+@click.argument("source", metavar="CONFIG|MODEL_DIR", type=click.Path(path_type=Path))
+@click.option("--json", "json_path", type=FILE, help="Write the facts to this file instead of printing them.")
+def probe(source: Path, json_path: Path | None) -> None:
+    """Print what the probes see, as JSON, and judge nothing.
+
+    Foreign code runs only where the YAML file says `trust_remote_code: true`; a model directory is only read.
+    """
+    import msgspec
+
+    from harness import atomic
+
+    config = open_directory(source) if source.is_dir() else load(source)
+    text = msgspec.json.format(run_look(config).to_json(), indent=2) + b"\n"
+    if json_path is None:
+        click.echo(text.decode("utf-8"), nl=False)
+    else:
+        save(lambda: atomic.write_bytes(json_path, text), json_path)
+        click.echo(f"Facts: {json_path}")
+
+
+@preflight.command()
+@click.argument("code", metavar="CODE|NAME")
+def explain(code: str) -> None:
+    """Print what a diagnosis means, why it matters and what to do."""
+    import inspect
+
+    from harness.diagnoses import find
+    from harness.gate import nearest
+
+    module = find(code)
+    if module is None:
+        raise Refusal(f"there is no diagnosis {code!r}{nearest(code)}\nType `preflight list` to see all of them.")
+    diagnosis = module.DIAGNOSIS
+    click.echo(f"{diagnosis.code} {diagnosis.name} ({diagnosis.severity.value}, {diagnosis.basis.value})\n")
+    click.echo(inspect.cleandoc(module.__doc__ or "").strip())
+
+
+@preflight.command("list")
+@click.option("--models", "wants_models", is_flag=True, help="Print the declared model families instead.")
+def list_known(wants_models: bool) -> None:
+    """Print the catalogue: every diagnosis with its severity and how it is known."""
+    if wants_models:
+        from reports.models import render
+
+        click.echo(render())
+        return
+    from harness.diagnoses import catalogue
+
+    rows = [(d.code, d.name, d.severity.value, d.basis.value, d.contract) for d in (m.DIAGNOSIS for m in catalogue())]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[4]]))

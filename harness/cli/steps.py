@@ -1,0 +1,222 @@
+"""What several commands do: load, check, show, write, refuse. Heavy imports inside the functions."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import Level, Refusal
+
+if TYPE_CHECKING:
+    from harness.config import Config
+    from harness.facts import Facts
+    from harness.gate import Clearance, Waiver
+    from reports.report import Report
+
+
+def prepare() -> None:
+    from reports.terminal import survive_code_pages
+
+    survive_code_pages()
+    sys.excepthook = log_failure
+
+
+def log_failure(
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    what: str = "Preflight itself failed",
+    plea: str = "; please report it",
+) -> None:
+    """The interpreter's last resort: a short message, and the traceback in a file. Python then exits with 1."""
+    name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    text = "".join(traceback.format_exception(kind, error, trace))
+    for folder in (Path("logs"), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        where = f"The traceback is in {folder / name}{plea}."
+        break
+    else:
+        where = f"The traceback could not be written anywhere:\n{text}"
+    click.echo(f"{what}: {kind.__name__}: {error}\n{where}", err=True)
+
+
+def load(path: Path, *, trust: bool = False) -> Config:
+    """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
+    import msgspec
+
+    from harness.config import ConfigError, load_config
+
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        raise Refusal(str(error)) from None
+    if not trust:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=True))
+
+
+def open_directory(directory: Path) -> Config:
+    from harness.config import build_config
+
+    if not (directory / "config.json").is_file():
+        raise Refusal(f"{directory}: seen a directory without config.json, expected a model directory or a YAML file")
+    return build_config({"model": {"base_model": str(directory.absolute())}}, source=directory.absolute())
+
+
+def choose(only: str) -> tuple[str, ...]:
+    from harness.diagnoses import find
+    from harness.diagnosis import FAMILIES
+    from harness.gate import nearest
+
+    chosen = tuple(word.strip() for word in only.split(",") if word.strip())
+    for word in chosen:
+        if find(word) is None and word.upper() not in FAMILIES:
+            raise Refusal(
+                f"--only: there is no diagnosis or family {word!r}{nearest(word)}\nType `preflight list` to see all."
+            )
+    return chosen
+
+
+def read_accepted(path: Path | None) -> tuple[Waiver, ...]:
+    from harness.gate import GateError, read_waivers
+
+    if path is None:
+        return ()
+    try:
+        return read_waivers(path)
+    except GateError as error:
+        raise Refusal(str(error)) from None
+
+
+def run_check(
+    config: Config,
+    *,
+    level: Level = "ran",
+    only: tuple[str, ...] = (),
+    waivers: tuple[Waiver, ...] = (),
+    seconds: float | None = None,
+) -> Report:
+    from harness.check import check as check_config
+    from harness.config import ConfigError
+    from harness.isolation import SandboxUnavailable
+    from reports.terminal import Progress
+
+    progress = Progress()
+    try:
+        return check_config(
+            config,
+            level=level,
+            trust=config.model.trust_remote_code,
+            only=only,
+            waivers=waivers,
+            progress=progress,
+            seconds=seconds,
+        )
+    except (ConfigError, SandboxUnavailable) as error:
+        raise Refusal(str(error)) from None
+    finally:
+        progress.clear()
+
+
+def run_look(config: Config) -> Facts:
+    """The facts, as far as the configuration allows foreign code to run."""
+    from harness.check import look
+    from harness.config import ConfigError
+    from harness.isolation import SandboxUnavailable
+    from reports.terminal import Progress
+
+    progress, trust = Progress(), config.model.trust_remote_code
+    try:
+        return look(config, level="ran" if trust else "read", trust=trust, progress=progress)[0]
+    except (ConfigError, SandboxUnavailable) as error:
+        raise Refusal(str(error)) from None
+    finally:
+        progress.clear()
+
+
+def show(report: Report) -> None:
+    import shutil
+
+    from reports import terminal
+
+    width = min(shutil.get_terminal_size((100, 40)).columns, 110)
+    click.echo(terminal.render(report, colour=terminal.wants_colour(sys.stdout), width=width), color=True)
+
+
+def write_all(
+    report: Report, *, json_path: Path | None = None, html_path: Path | None = None, junit_path: Path | None = None
+) -> None:
+    """After the verdict is on the terminal, so that a folder that cannot be written costs nobody the result."""
+    for kind, module, path in (
+        ("JSON", "reports.json_writer", json_path),
+        ("HTML", "reports.html", html_path),
+        ("JUnit", "reports.junit", junit_path),
+    ):
+        if path is not None:
+            write = importlib.import_module(module).write
+            save(functools.partial(write, report, path), path)
+            click.echo(f"{kind}: {path}")
+
+
+def save(write: Callable[[], None], path: Path) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def accept(config: Config, path: Path) -> Clearance | None:
+    """The clearance at `path` while it still holds, else None, having said why."""
+    from harness.gate import Clearance, GateError
+
+    if not path.exists():
+        return None
+    try:
+        clearance = Clearance.read(path)
+    except GateError as error:
+        raise Refusal(str(error)) from None
+    if clearance.still_holds(config):
+        click.echo(f"Cleared on {clearance.issued:%Y-%m-%d %H:%M} UTC, and nothing changed since: {path}")
+        return clearance
+    changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
+    click.echo(f"{path} no longer holds ({changed}); checking again", err=True)
+    return None
+
+
+def issue(config: Config, report: Report, path: Path | None = None) -> Clearance:
+    from harness.gate import Clearance
+
+    clearance = Clearance.issue(config, verdict=report.verdict, level=report.level, facts_digest=report.facts.digest())
+    place = path or config.training.output_dir / "clearance.json"
+    save(lambda: clearance.write(place), place)
+    click.echo(f"Clearance: {place}")
+    return clearance
+
+
+def start_training(config: Config, clearance: Clearance) -> None:
+    from harness.errors import UserError
+    from harness.training.train import train
+
+    # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
+    sys.excepthook = functools.partial(log_failure, what="Training failed", plea="")
+    try:
+        result = train(config, clearance=clearance)
+    except UserError as error:
+        raise Refusal(str(error)) from None
+    losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
+    held_out = "" if result.eval_loss is None else f", {result.eval_loss:.3f} on held-out rows"
+    click.echo(f"Trained {result.steps} steps{losses}{held_out}")

@@ -1,0 +1,76 @@
+"""`preflight diagnose`: from a pasted message to the diagnosis."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
+from harness.cli.steps import load, run_check, save
+
+
+@preflight.command(epilog=EPILOG)
+@click.argument(
+    "text_path",
+    metavar="[FILE]",
+    default="-",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
+@LEVEL
+@TRUST
+@SECONDS
+@click.option("--vocabulary", type=click.IntRange(min=2), metavar="N", help="How many tokens the model knows.")
+@click.option(
+    "--json", "json_path", type=FILE, help="Write the answer as JSON; - for standard output, in place of text."
+)
+@click.pass_context
+def diagnose(
+    context: click.Context,
+    text_path: Path,
+    config_path: Path | None,
+    level: Level,
+    trust: bool,
+    seconds: float | None,
+    vocabulary: int | None,
+    json_path: Path | None,
+) -> None:
+    """Name the diagnosis behind a pasted traceback or a training log.
+
+    Reads FILE, or standard input without one or for `-`. With a CONFIG beside it, the contracts that the text points at
+    are run to confirm it, as `preflight check` runs them.
+    """
+    import shutil
+
+    import msgspec
+
+    from harness import atomic
+    from harness.triage import confirm, diagnose, read_vocabulary
+    from harness.triage.terminal import render
+
+    if config_path is None and text_path.suffix.lower() in (".yaml", ".yml"):
+        raise Refusal(
+            f"{text_path}: seen a CONFIG, expected a log in front of it; type `preflight diagnose - {text_path}`"
+        )
+    config = load(config_path, trust=trust) if config_path else None
+    if str(text_path) == "-" and sys.stdin.isatty():
+        click.echo("Paste the traceback or the log, then Ctrl-D (on Windows Ctrl-Z and Enter).", err=True)
+    with click.open_file(str(text_path), "rb") as stream:
+        size = vocabulary or (read_vocabulary(config) if config else None)
+        answer = diagnose(stream, source=str(text_path), vocabulary=size, config=str(config_path or "CONFIG"))
+    if answer.is_empty:
+        raise Refusal(f"{text_path}: nothing to read; paste a traceback or give a log")
+    if config is not None:
+        answer = confirm(answer, lambda codes: run_check(config, level=level, only=codes, seconds=seconds).judgements)
+    if str(json_path) != "-":
+        click.echo(render(answer, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
+    if json_path is not None:
+        text = msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
+        if str(json_path) == "-":
+            click.echo(text.decode("utf-8"), nl=False)
+        else:
+            save(lambda: atomic.write_bytes(json_path, text), json_path)
+            click.echo(f"JSON: {json_path}")
+    context.exit(answer.exit_code)

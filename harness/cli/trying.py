@@ -1,0 +1,168 @@
+"""`preflight fuzz`, `corpus`, `write-tests`: try a project, or Preflight itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
+from harness.cli.steps import load, run_look
+
+
+@preflight.command()
+@CONFIG
+@TRUST
+@click.option(
+    "--examples", type=click.IntRange(min=1), default=100, show_default=True, help="How many samples to draw."
+)
+@SECONDS
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    metavar="DIR",
+    default=Path("preflight-fuzz"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where failing samples are kept.",
+)
+@click.option(
+    "--replay",
+    "replayed",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Try this kept sample again, and no other.",
+)
+@click.pass_context
+def fuzz(
+    context: click.Context,
+    config_path: Path,
+    trust: bool,
+    examples: int,
+    seconds: float | None,
+    directory: Path,
+    replayed: Path | None,
+) -> None:
+    """Try generated rows on the collator of CONFIG and keep the smallest that break a promise.
+
+    Pages of every size and mode, texts of every script with control tokens typed inside them. Needs Hypothesis.
+    Exits with 11 where a promise was broken.
+    """
+    from harness.errors import UserError
+    from harness.fuzz.command import fuzz as try_rows
+    from harness.isolation import SandboxUnavailable
+    from reports.terminal import Progress
+
+    config, progress = load(config_path, trust=trust), Progress()
+    try:
+        found = try_rows(
+            config,
+            folder=directory,
+            examples=examples,
+            seconds=seconds,
+            trust=config.model.trust_remote_code,
+            replayed=replayed,
+            progress=progress,
+        )
+    except (UserError, SandboxUnavailable) as error:
+        raise Refusal(str(error)) from None
+    except OSError as error:
+        raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
+    finally:
+        progress.clear()
+    for broken in found.broken:
+        click.echo(f"{broken.promise}: {broken.seen}")
+        click.echo(f"  smallest sample: {broken.sample}")
+        click.echo(f"  kept in {broken.folder}")
+        click.echo(f"  again: preflight fuzz {config_path} --replay {broken.folder}")
+    ending = ", stopped when the time was over" if found.out_of_time else ""
+    count = len(found.broken)
+    said = f"{count} promise{'s' * (count > 1)} broken" if count else "every promise held"
+    click.echo(f"{said}: {found.tried} samples tried, {found.taken} became a batch, {found.seconds:.0f} s{ending}")
+    context.exit(found.exit_code)
+
+
+@preflight.command()
+@click.option("--json", "json_path", type=FILE, help="Write every trial as JSON.")
+@click.option("--model", "models", metavar="NAME", multiple=True, help="Only this model. Can be given several times.")
+@click.option("--fault", "faults", metavar="ID", multiple=True, help="Only this fault. Can be given several times.")
+@click.option("--groups", default=0, type=click.IntRange(min=0), help="Also plant so many pairs and triples of faults.")
+@click.option("--seed", default=20, show_default=True, help="What the groups are drawn with.")
+@click.option(
+    "--alone", is_flag=True, help="A project for each fault, not one for several; and a step of Trainer with each."
+)
+@click.option("--dry-run/--no-dry-run", default=True, help="Also let Trainer take one step, as you would without us.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one for each core where it is not given.")
+@click.pass_context
+def corpus(
+    context: click.Context,
+    json_path: Path | None,
+    models: tuple[str, ...],
+    faults: tuple[str, ...],
+    groups: int,
+    seed: int,
+    alone: bool,
+    dry_run: bool,
+    jobs: int | None,
+) -> None:
+    """Plant every known fault in every small model and see whether each is found: the proof of the whole catalogue.
+
+    Exits with 1 where a fault was missed or anything else was reported.
+    """
+    import difflib
+
+    from fixtures.corpus import find_faults
+    from fixtures.corpus.models import find_miniatures
+    from fixtures.corpus.run import run_corpus
+    from fixtures.corpus.table import describe, summarise, write_results
+
+    known = {*(model.name for model in find_miniatures()), *(fault.id for fault in find_faults())}
+    if unknown := [name for name in (*models, *faults) if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise Refusal(f"there is no model or fault {unknown[0]!r} in the corpus{hint}")
+    run = run_corpus(
+        models=models,
+        faults=faults,
+        groups=groups,
+        seed=seed,
+        alone=alone,
+        dry_run=dry_run,
+        jobs=jobs,
+        progress=lambda trial: click.echo(describe(trial), err=trial.is_exact),
+    )
+    if json_path is not None:
+        write_results(run, json_path)
+    for line in summarise(run):
+        click.echo(line)
+    context.exit(0 if all(trial.is_exact for trial in run.trials) else 1)
+
+
+@preflight.command("write-tests")
+@CONFIG
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the tests go.",
+)
+@TRUST
+def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
+    """Write the contract of this model as pytest tests that run without Preflight."""
+    from harness import ghostwriter
+
+    config = load(config_path, trust=trust)
+    facts = run_look(config)
+    try:
+        written = ghostwriter.write_tests(facts, config, directory)
+    except ghostwriter.NotEnoughFacts as error:
+        raise Refusal(str(error)) from None
+    except OSError as error:
+        raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
+    for path in written:
+        click.echo(f"Written: {path}")
+    click.echo(f"Run them: pytest {directory}")
