@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness.config import Config
-from harness.facts import Adapter, Raised, Target, Unknown
+from harness.facts import Adapter, Carrier, Raised, Target, Unknown
 from harness.training.adapter import attach
 from probes.assembly import Assembly
 from probes.calls import Batch, read_signature, record_keywords
@@ -25,7 +25,9 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
     model, bare, anatomy = parts.model, parts.bare, parts.anatomy
     names_before = tuple(name for name, module in bare.named_modules() if _can_carry(module))
     accepted = set(parts.forward_names) if not _takes_anything(bare) else None
-    fitting = tuple(find_fitting_task_types(keys, accepted))
+    # Where PEFT cannot adapt anything at all, the adapter step below says so.
+    found: Any = attempt(lambda: tuple(find_fitting_task_types(keys, accepted)))
+    fitting: tuple[str, ...] = () if isinstance(found, Raised) else found
     adapted: Any = attempt(lambda: attach(model, parts.config))
     if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
@@ -39,6 +41,7 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
             rejected=tuple(k for k in given if accepted is not None and k not in accepted),
             targets=targets,
             fitting_task_types=fitting,
+            carriers=count_carriers(names_before, (), anatomy),
         ), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))
@@ -57,6 +60,7 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         inside_wrapper=_wraps_a_wrapper(adapted),
         on_tied_weights=_find_tied(inner),
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
+        carriers=count_carriers(names_before, _list_adapted(inner), anatomy),
     ), adapted
 
 
@@ -143,6 +147,31 @@ def _tally(names: Iterator[str], anatomy: Anatomy) -> dict[str, int]:
         part = anatomy.part_of(name)
         hits[part] = hits.get(part, 0) + 1
     return hits
+
+
+def _list_adapted(inner: nn.Module) -> tuple[str, ...]:
+    """The names, as in the bare model, of modules with an adapter; PEFT keeps those of embeddings under another name."""
+    kept = ("lora_A", "lora_embedding_A")
+    return tuple(name for name, module in inner.named_modules() if any(getattr(module, k, None) for k in kept))
+
+
+def count_carriers(names: Sequence[str], adapted: Sequence[str], anatomy: Anatomy) -> tuple[Carrier, ...]:
+    """The modules that can carry an adapter by part and kind, in the order of the model, and how many do."""
+    have = set(adapted)
+    counts: dict[tuple[str, str], list[int]] = {}
+    for name in names:
+        count = counts.setdefault((anatomy.part_of(name), name_kind(name)), [0, 0])
+        count[0] += 1
+        count[1] += name in have
+    return tuple(
+        Carrier(part=part, name=kind, modules=modules, adapted=with_one)
+        for (part, kind), (modules, with_one) in counts.items()
+    )
+
+
+def name_kind(name: str) -> str:
+    """A module's name with `*` for every number in it, so that the like modules of all blocks are called alike."""
+    return ".".join("*" if step.isdigit() else step for step in name.split("."))
 
 
 def _wraps_a_wrapper(adapted: Any) -> bool:

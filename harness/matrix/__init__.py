@@ -1,1 +1,1 @@
-"""One project, or the miniatures, checked with several releases of transformers and PEFT, each in an environment of its own."""
+"""One project, or the miniatures, checked with several releases of transformers and PEFT, each in its own environment."""

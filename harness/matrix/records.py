@@ -1,10 +1,10 @@
-"""What a cell of the matrix leaves behind: one JSON file, complete by itself, so that cells can run anywhere and be merged."""
+"""What a cell of the matrix leaves behind: one JSON file, complete by itself: cells run anywhere and are merged later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -38,10 +38,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One model in one cell.
 
-    `ending` is the verdict of the check; "absent" where these releases have no such model, or a package it needs is not
-    there; "failed" where Preflight itself did not come back. `reason` says why for the last three. `breaches` are the root
-    causes, worst first. `agrees` says whether running and reading agree, and `explanation` why not; None where one of them
-    is missing.
+    `ending` is the verdict of the check; "unjudged" where nothing could be run; "absent" where these releases have no such
+    model (`is_without_class`), or a package that it needs is not there; "failed" where Preflight itself raised. `reason`
+    says why for the last three. `breaches` are the root causes, worst first. `agrees` says whether running and reading
+    agree, and `explanation` why not; None where one of them says nothing.
     """
 
     model: str
@@ -53,6 +53,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     broken: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    is_without_class: bool = False
     prediction: Prediction | None = None
     agrees: bool | None = None
     explanation: str = ""
@@ -62,7 +63,8 @@ class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One cell: which releases were asked for, what was installed, and what came of each model.
 
     `built` is False where the environment could not be made; `reason` then says why, and `models` is empty. `seconds` has
-    "install" and "run", in wall seconds. `environment` is package -> version as installed.
+    "install" and "run", in wall seconds. `environment` is package -> version as installed. `subject` is a digest of what was
+    checked: a record of something else is no answer.
     """
 
     schema_version: Literal[1] = 1
@@ -71,6 +73,7 @@ class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
     peft: str
     built: bool
     reason: str = ""
+    subject: str = ""
     environment: dict[str, str] = {}
     seconds: dict[str, float] = {}
     models: tuple[ModelRecord, ...] = ()
@@ -87,9 +90,20 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     cells: tuple[CellRecord, ...]
 
+    @property
+    def exit_code(self) -> int:
+        """0; 1 where Preflight itself failed on a model; 3 where no model was judged in any cell."""
+        endings = {model.ending for cell in self.cells for model in cell.models}
+        if "failed" in endings:
+            return 1
+        return 0 if endings & {"clear", "refused"} else 3
+
     def write(self, path: Path) -> None:
         """Write the merged file in one step. Raises OSError where the folder cannot be written."""
         atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+
+
+Record = TypeVar("Record", CellRecord, Matrix)
 
 
 def read_cell(path: Path) -> CellRecord:
@@ -113,7 +127,7 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def _read(path: Path, kind: type[msgspec.Struct]) -> Any:
+def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:

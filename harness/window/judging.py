@@ -14,9 +14,10 @@ import msgspec
 
 from harness.window.reading import Call, may_serve, read_signature
 from harness.window.releases import ClassMembers, Release
-from harness.window.uses import OwnClass, Use, is_library
+from harness.window.uses import SLOTS, OwnClass, Use, is_library
 
 Status = Literal["fits", "missing", "undecided"]
+_PARTS = ("processor", "tokenizer", "extractor")  # how transformers calls the parts of a processor
 _EVERY_CLASS = frozenset(dir(type)) | frozenset(dir(object))
 _MODULE = """
 T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
@@ -72,6 +73,8 @@ class Judge:
         if use.kind == "member":
             assert use.name is not None
             return (self._judge_member(use, use.name),)
+        if use.kind == "slots":
+            return tuple(self._judge_slots(use))
         return tuple(self._judge_call(use))
 
     def _judge_name(self, module: str, name: str | None) -> Ruling:
@@ -149,6 +152,18 @@ class Judge:
             for name in call.required:
                 if name not in call.names[: use.positional] and name not in use.keywords:
                     yield Ruling("missing", f"{label}({name})", f"{label} requires {name}, which is not given")
+
+    def _judge_slots(self, use: Use) -> Iterator[Ruling]:
+        """A processor is loaded part by part, as the class attribute `attributes` of its base lists them; each is then a
+        parameter of the base's constructor."""
+        if not self._split(use.target) or not self._find_member(use.target, SLOTS).owner:
+            return
+        call, _ = self._find_signature(use.target, "__init__")
+        base = use.target.rpartition(".")[2]
+        for part in call.names if call else ():
+            if part.endswith(_PARTS) and part not in use.keywords:
+                reason = f"{base} has a part {part} there, which its subclass {use.name} does not take"
+                yield Ruling("missing", f"{use.name}({part})", reason)
 
     def _is_overridden(self, use: Use, target: str, method: str | None) -> bool:
         """Whether the value may be of a subclass that has a method of its own under this name."""

@@ -18,9 +18,10 @@ def render(window: Window, *, width: int = 100) -> str:
         lines += _write_boundaries(package, width)
     lines += _write_doubts(window, width)
     if not window.files:
-        lines += [
-            "The model brings no code of its own: what transformers ships for it decides, which is not judged here."
-        ]
+        named = f"; its files name {' and '.join(window.declared)}" if window.declared else ""
+        lines += _wrap(
+            f"The model brings no code of its own: what transformers ships for it decides{named}.", width, ""
+        )
         return "\n".join(lines)
     files = "1 file" if len(window.files) == 1 else f"{len(window.files)} files"
     lines += [f"{files} read in {window.seconds:.1f} s; nothing was imported or executed."]

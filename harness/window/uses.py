@@ -18,7 +18,8 @@ from harness.window.reading import Function
 from harness.window.releases import PACKAGES
 from probes.source import Source, dotted_name, find_calls, names_type_checking
 
-Kind = Literal["import", "attribute", "member", "call", "loose"]
+Kind = Literal["import", "attribute", "member", "call", "loose", "slots"]
+SLOTS = "attributes"  # the class attribute in which a processor lists the parts it is made of
 
 # What these classes hand out is an instance of another class. Types, not renames: what that class has, the index says.
 _HANDED_OUT = {
@@ -45,7 +46,8 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     import: `name` of the module `target`. attribute: the same, written `target.name`. member: `name` of an instance of
     `target`. call: `target` (its method `name`, or itself) called with `keywords` and `positional` arguments, which is
-    None where they cannot be counted. loose: `name` of a value whose class the source does not tell.
+    None where they cannot be counted. loose: `name` of a value whose class the source does not tell. slots: the class
+    `name` of the code read inherits from `target` and is constructed with `keywords` and nothing else.
     """
 
     kind: Kind
@@ -105,7 +107,7 @@ def find_uses(source: Source, own: dict[str, OwnClass]) -> tuple[Use, ...]:
     """Everything the file needs of the indexed libraries, in the order of its lines."""
     walk = _Walk(source, own)
     walk.run()
-    found = [*_find_imports(source), *walk.found]
+    found = [*_find_imports(source), *_find_slots(source), *walk.found]
     return tuple(dict.fromkeys(sorted(found, key=lambda use: use.site.line)))
 
 
@@ -122,6 +124,26 @@ def _find_imports(source: Source) -> Iterator[Use]:
         package = site.module.partition(".")[0]
         function = "a function" if site.deferred else None
         yield Use(kind="import", package=package, target=site.module, name=site.name, site=place, function=function)
+
+
+def _find_slots(source: Source) -> Iterator[Use]:
+    """Classes that construct themselves otherwise than the library's class they inherit from, whose parts they keep."""
+    for node, _ in source.nodes:
+        if not isinstance(node, ast.ClassDef) or not node.bases or SLOTS in _read_class(source, node).members:
+            continue
+        target = source.full_name(node.bases[0])
+        init = next((child for child in node.body if isinstance(child, Function) and child.name == "__init__"), None)
+        if init is None or init.args.vararg or target is None or not is_library(target):
+            continue
+        yield Use(
+            kind="slots",
+            package=target.partition(".")[0],
+            target=target,
+            name=node.name,
+            site=Site(file=source.name, line=node.lineno, code=source.lines[node.lineno - 1].strip()[:200]),
+            function="from_pretrained",
+            keywords=tuple(argument.arg for argument in (*init.args.args[1:], *init.args.kwonlyargs)),
+        )
 
 
 def _read_class(source: Source, node: ast.ClassDef) -> OwnClass:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.compat import builds_without_memory
 from harness.errors import UserError
 from harness.facts import Site, Unknown
+from harness.window.buffers import find_unsaved_buffers
+from harness.window.declared import find_declared, need
 from harness.window.judging import Judge
 from harness.window.releases import PACKAGES, Index, open_index
 from harness.window.uses import OwnClass, Use, find_own_classes, find_own_names, find_uses
@@ -95,11 +98,15 @@ class PackageWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. `files` were read, `unread` could not be; `limits` is what reading can never know."""
+    """The answer. `files` were read, `unread` could not be; `limits` is what reading can never know.
+
+    `declared` are the classes of transformers that the model's JSON files ask for.
+    """
 
     source: str
     packages: tuple[PackageWindow, ...]
     files: tuple[str, ...]
+    declared: tuple[str, ...] = ()
     unread: tuple[str, ...]
     seconds: float
     limits: tuple[str, ...] = LIMITS
@@ -121,17 +128,49 @@ def read_window(subject: Path | Config) -> Window:
     sources, unread = _read_directory(subject) if isinstance(subject, Path) else _read_config(subject)
     if not sources and unread:
         raise UserError("\n".join(unread))
+    directory = subject if isinstance(subject, Path) else find_model_directory(subject)
+    declared = [] if isinstance(directory, Unknown) else [u for u in find_declared(directory) if _was_ever(u)]
     own = find_own_classes(sources)
-    uses = [use for source in sources for use in find_uses(source, own)]
+    uses = [*declared, *(use for source in sources for use in find_uses(source, own))]
     defined = find_own_names(sources)
     uses = [use for use in uses if use.kind != "loose" or use.name not in defined]
+    model = [] if isinstance(directory, Unknown) else [s for s in sources if s.path.is_relative_to(directory)]
+    packages = tuple(_judge(package, uses, own) for package in PACKAGES)
     return Window(
         source=str(subject if isinstance(subject, Path) else subject.source),
-        packages=tuple(_judge(package, uses, own) for package in PACKAGES),
+        packages=tuple(_add_lost_buffers(package, model) for package in packages),
         files=tuple(source.name for source in sources),
+        declared=tuple(str(use.name) for use in declared),
         unread=tuple(unread),
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+def _add_lost_buffers(window: PackageWindow, model: Sequence[Source]) -> PackageWindow:
+    """The doubts with those about buffers: where a model is built without memory, its code may still set them itself."""
+    if window.package != "transformers":
+        return window
+    losing = tuple(version for version in window.indexed if builds_without_memory(version))
+    found: dict[str, list[Site]] = {}
+    for name, site in find_unsaved_buffers(model):
+        found.setdefault(name, []).append(site)
+    reason = "models are built without memory there, and what neither checkpoint nor _init_weights gives is undefined"
+    doubts = [
+        Doubt(symbol=f"buffer {name}", reason=reason, releases=losing, sites=tuple(sites), replacement=None)
+        for name, sites in found.items()
+    ]
+    return msgspec.structs.replace(window, doubts=(*window.doubts, *doubts))
+
+
+def judge_names(names: Iterable[str], site: Site) -> PackageWindow:
+    """The window of classes that transformers must export, for a model that is known by these names alone."""
+    return _judge("transformers", [use for name in names if _was_ever(use := need(name, site))], {})
+
+
+def _was_ever(use: Use) -> bool:
+    """Whether any release exports it: a class that none has is the model's own, or a name that its authors left behind."""
+    releases = open_index(use.package).releases
+    return any(release.resolve(use.target, use.name)[0] == "found" for release in releases)
 
 
 def group(chosen: Iterable[str], indexed: Sequence[str]) -> tuple[tuple[str, str], ...]:

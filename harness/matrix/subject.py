@@ -1,0 +1,34 @@
+"""What a matrix is of: the user's configurations, or the miniatures that come with Preflight."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.config import load_config
+from harness.gate import bind
+
+MINIATURES = "miniatures"
+_PACKAGES = ("harness", "probes", "fixtures")
+
+
+def digest_subject(configs: Sequence[Path]) -> str:
+    """sha256 of all that decides the outcome but for the installed releases: what is checked, and what checks it.
+
+    Raises UserError where a configuration is wrong.
+    """
+    whole = hashlib.sha256()
+    for path in configs:
+        for part, digest in bind(load_config(path)).items():
+            if part != "versions":
+                whole.update(f"{part} {digest}\n".encode())
+    for path in _list_own_sources():
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def _list_own_sources() -> Iterator[Path]:
+    here = Path(__file__).resolve().parents[2]
+    for package in _PACKAGES:
+        yield from sorted((here / package).rglob("*.py"))
