@@ -38,8 +38,8 @@ def test_without_trust_nothing_foreign_runs_and_the_record_says_so(tmp_path):
     path.write_text(path.read_text("utf-8").replace("trust_remote_code: true", "trust_remote_code: false"), "utf-8")
     run("--cell", HERE.name, "--json", tmp_path / "r.json", path)
     [model] = read_cell(tmp_path / "r.json").models
-    assert model.ending == "unjudged"
-    assert "without trust" in model.reason
+    assert (model.ending, model.breaches[0].code) == ("refused", "CFG007")
+    assert model.skipped > model.kept
 
 
 def test_an_environment_that_is_not_the_cells_gives_no_result_under_its_name(config, tmp_path):

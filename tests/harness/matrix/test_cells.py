@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from harness.errors import UserError
-from harness.matrix.cells import VARIED, Cell, choose_cells, list_cells, make_cell
+from harness.matrix.cells import PEFT, TRANSFORMERS, VARIED, Cell, choose_cells, list_cells, make_cell
 
 TOX = Path(__file__).parents[3] / "tox.ini"
 
@@ -47,6 +48,13 @@ def test_tox_installs_in_each_cell_what_the_list_says(tox):
 def test_tox_shares_all_but_what_varies(tox):
     command = next(tox[name] for name in tox.sections() if name.startswith("testenv:tf"))["install_command"]
     assert f"--vary {','.join(VARIED)} " in command
+
+
+def test_the_workflow_has_the_same_cells_and_runs_them_with_tox():
+    workflow = yaml.safe_load((TOX.parent / ".github" / "workflows" / "matrix.yml").read_text("utf-8"))
+    job = workflow["jobs"]["cell"]
+    assert job["strategy"]["matrix"] == {"transformers": list(TRANSFORMERS), "peft": list(PEFT)}
+    assert "tox -e tf${{ matrix.transformers }}-peft${{ matrix.peft }}" in [step.get("run") for step in job["steps"]]
 
 
 def test_a_cell_asks_for_exact_releases():
