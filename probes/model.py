@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from harness.config import Config
 from harness.facts import Unknown
@@ -23,21 +24,26 @@ from probes.repository import find_model_directory
 FULL_LOAD_BYTES = 1 << 30  # weights up to this size are loaded as they are
 KEPT_BLOCKS = 2  # of each kind of block in a cut list
 SEED = 20
+_LARGE = 1 << 16  # numbers
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """A model and whether its weights are its own ("real") or drawn at random."""
+    """A model and whether its weights are its own ("real"), drawn at random or not there at all ("none").
+
+    `bytes_before_cut` is what the whole model's weights take where it was cut to a miniature.
+    """
 
     model: Any
     weights: str
     cut: tuple[str, ...] = ()
+    bytes_before_cut: int = 0
 
 
 def build(config: Config) -> Built:
     """The user's loader's model, or the one `model.base_model` names, in evaluation mode on the CPU."""
     torch.manual_seed(SEED)
     directory = find_model_directory(config)
-    weights = 0 if isinstance(directory, Unknown) else _weigh(directory)
+    weights = 0 if isinstance(directory, Unknown) else weigh(directory)
     if config.subject.model is not None:
         return Built(model=load_model(config).eval(), weights="real" if weights else "random")
     if 0 < weights <= FULL_LOAD_BYTES:
@@ -45,8 +51,35 @@ def build(config: Config) -> Built:
     return build_small(config)
 
 
-def build_small(config: Config) -> Built:
-    """The architecture from the config, its lists of like blocks cut, with seeded random weights in the asked dtype."""
+def build_small(config: Config, *, whole: bool = False) -> Built:
+    """The architecture from the config, its lists of like blocks cut, with seeded random weights in the asked dtype.
+
+    With `whole` nothing is cut: the model's real size and speed, without its weights.
+    """
+    model, model_config = build_empty(config)
+    weights = sum(_count_bytes(p, config) for p in model.parameters())
+    cut = () if whole else tuple(_cut(model))
+    for known in (model_config, model.config):  # releases differ in whether a model keeps a copy
+        _count_layers_again(known, model)
+    asked = find_dtype(config.model.torch_dtype)
+    _materialise(model, asked if isinstance(asked, torch.dtype) else torch.float32)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return Built(model=model.eval(), weights="random", cut=cut, bytes_before_cut=weights)
+
+
+def _count_bytes(parameter: nn.Parameter, config: Config) -> int:
+    """What a parameter of the whole model will take: in the asked dtype, else in the one the model is built in."""
+    asked = find_dtype(config.model.torch_dtype)
+    size = asked.itemsize if isinstance(asked, torch.dtype) and parameter.is_floating_point() else None
+    return parameter.numel() * (size or parameter.element_size())
+
+
+def build_empty(config: Config, flash_instead: str | None = None) -> tuple[Any, Any]:
+    """The whole architecture on the meta device, and its configuration. Buffers are real, parameters have no numbers.
+
+    `flash_instead` takes the place of flash attention wherever the configuration asks for it, in its sections too.
+    """
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModel
 
@@ -56,16 +89,38 @@ def build_small(config: Config) -> Built:
     )
     if config.model.attn_implementation:
         model_config._attn_implementation = config.model.attn_implementation
+    if flash_instead is not None:
+        _replace_flash(model_config, flash_instead)
     auto_class = _choose_auto_class(model_config, AutoModel)
-    with init_empty_weights(include_buffers=False):
+    # A list of parameters that are allocated and dropped at once scatters the heap: 3 B of them take 11 GB of addresses.
+    with init_empty_weights(include_buffers=False), _LargeOnMeta():
         model = auto_class.from_config(model_config, trust_remote_code=trust)
-    cut = tuple(_cut(model))
-    _count_layers_again(model_config, model)
-    asked = find_dtype(config.model.torch_dtype)
-    _materialise(model, asked if isinstance(asked, torch.dtype) else torch.float32)
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
-    return Built(model=model.eval(), weights="random", cut=cut)
+    if any(buffer.is_meta for buffer in model.buffers()):
+        with init_empty_weights(include_buffers=False):
+            model = auto_class.from_config(model_config, trust_remote_code=trust)
+    return model, model_config
+
+
+class _LargeOnMeta(TorchFunctionMode):
+    """`torch.empty` of many numbers, with which layers begin their weights, takes no memory and no time."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.empty and kwargs.get("device") is None:
+            hollow = func(*args, **{**kwargs, "device": "meta"})
+            if hollow.numel() >= _LARGE:
+                return hollow
+        return func(*args, **kwargs)
+
+
+def _replace_flash(section: Any, name: str) -> None:
+    for key, value in list(vars(section).items()):
+        if key.endswith("attn_implementation") and isinstance(value, str) and value.startswith("flash"):
+            setattr(section, key, name)
+        elif hasattr(value, "to_dict"):
+            _replace_flash(value, name)
 
 
 def _choose_auto_class(model_config: Any, fallback: Any) -> Any:
@@ -82,7 +137,7 @@ def _choose_auto_class(model_config: Any, fallback: Any) -> Any:
     return fallback
 
 
-def _weigh(directory: Path) -> int:
+def weigh(directory: Path) -> int:
     """The bytes of the weight files in a directory."""
     return sum(f.stat().st_size for f in directory.iterdir() if f.suffix in (".safetensors", ".bin"))
 
