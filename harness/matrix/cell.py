@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def run_cell(
             if isinstance(project, Absence):
                 record = _note_absence(project, cell)
             else:
-                record = _look(project, cell, sandbox, trust=trust or not configs)
+                record = _hide(_look(project, cell, sandbox, trust=trust or not configs), folder)
             models.append(record)
             progress(record)
     return CellRecord(
@@ -184,6 +185,17 @@ def _look(project: Project, cell: Cell, sandbox: Sandbox, *, trust: bool) -> Mod
         return ModelRecord(model=project.model, shown=project.shown, ending="failed", reason=str(error))
     record = _summarise(project, report, seconds=round(time.perf_counter() - started, 1))
     return compare(msgspec.structs.replace(record, prediction=predict(config, cell)), expected=project.expected)
+
+
+def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
+    """The record without the temporary folder of this run, so that two runs say the same."""
+    breaches = tuple(
+        msgspec.structs.replace(breach, summary=breach.summary.replace(f"{folder}{os.sep}", ""))
+        for breach in record.breaches
+    )
+    return msgspec.structs.replace(
+        record, breaches=breaches, explanation=record.explanation.replace(f"{folder}{os.sep}", "")
+    )
 
 
 def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -141,9 +140,7 @@ def _look_inside(
 
 def _list_environment() -> Iterator[tuple[str, str]]:
     """Ours; and the way to Preflight where it runs from its sources, which no environment lists."""
-    yield from ((name, value) for name, value in os.environ.items() if name != "PYTHONPATH")
+    yield from os.environ.items()
     yield "PYTHONIOENCODING", "utf-8"
     if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:
-        yield "PYTHONPATH", str(_ROOT)
-    if sys.flags.utf8_mode:
-        yield "PYTHONUTF8", "1"
+        yield "PYTHONPATH", os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
