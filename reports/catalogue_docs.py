@@ -8,6 +8,7 @@ writes nothing and fails where something is old. What takes a run to know (`MEAS
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import tempfile
@@ -155,11 +156,28 @@ def render_keys() -> str:
     return "\n".join([*_start_table("key", "what it does"), *rows])
 
 
+def render_collator_speed() -> str:
+    """What the last `python -m tests.benchmarks.collator_speed` measured: each way as a multiple of the plain one."""
+    run = json.loads((ROOT / "reports" / "bench" / "collator-cpu.json").read_text(encoding="utf-8"))
+    titles = {"native": "transformers' own", "exact": "ours", "fast": "ours, `fast`", "kept": "ours, kept on disk"}
+    lines = _start_table("model", "page", "in", "plainly, images/s", *titles.values())
+    cells: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
+    for line in run["lines"]:
+        cells.setdefault((line["family"], line["page"], line["in"]), {})[line["way"]] = line
+    for place, ways in cells.items():
+        times = (f"{ways[way]['times_plain']:.1f} x" for way in titles)
+        lines.append(_join_cells(*place, f"{ways['plain']['images_per_second']:.1f}", *times))
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    said = f"{run['machine']}; one thread a process; {versions}; medians of {run['rounds']} rounds that take turns"
+    return "\n".join([*lines, "", f"`{run['command']}`: {said}. Transformers' own: {run['native']}."])
+
+
 SILENT_FAULTS = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "diagnoses": render_table,
     "corpus": render_corpus,
+    "collator-speed": render_collator_speed,
     "exit-codes": render_exit_codes,
     "keys": render_keys,
 }

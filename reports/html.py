@@ -1,34 +1,28 @@
-"""The report as one HTML page that needs nothing beside itself: no script, no font, no picture from anywhere.
+"""The report of a check as one HTML page that needs nothing beside itself: no font, no picture, no script from anywhere.
 
-Whatever comes from the model, the data or the configuration is escaped by jinja2; nothing is marked safe by hand.
+Whatever comes from the model, the data or the configuration is escaped by jinja2. Marked safe are three things only:
+our own style and script, curves that were drawn here, and the diagnoses' docstrings as rendered Markdown.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import jinja2
 import msgspec
 
 from harness import atomic
-from harness.facts import Batch, Configuration, Facts, Landing, Row, Unknown
-from harness.findings import Basis, Kept, Severity, Skipped
+from harness.contracts import Judgement
+from harness.exhibits import RowExhibit
+from harness.facts import Collator, Configuration, Facts, PixelView, Unknown
+from harness.findings import Basis, Finding, Kept, Severity, Skipped
+from harness.training.history import RunHistory
+from reports.page import bars, curves
+from reports.page.explanations import explain
+from reports.page.shell import render_page
+from reports.page.strips import ROLES, Strip, draw_strips
 from reports.report import Report
-
-ROLES: Mapping[str, str] = {
-    "b": "BOS",
-    "i": "image placeholder",
-    "p": "prompt",
-    "t": "target",
-    "e": "EOS",
-    ".": "padding",
-    "?": "could not be told",
-}
-
-_SHORT: Mapping[str, str] = dict(zip(ROLES, ("BOS", "image", "prompt", "target", "EOS", "pad", "?"), strict=True))
 
 _BASES: Mapping[Basis, str] = {
     Basis.READ: "files were read; no foreign code was run",
@@ -37,50 +31,72 @@ _BASES: Mapping[Basis, str] = {
 }
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Neighbouring tokens that are alike. `weight` is the box's share of the width; `role` an index into `ROLES`."""
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Contracts that were not looked at for one reason."""
 
-    role: int
-    short: str
-    label: str
-    weight: float
-    trained: bool
-    landed: bool
-    wrong: bool
+    reason: str
+    judgements: tuple[Judgement, ...]
 
 
-class Strip(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the batch, ready to be drawn."""
+class RowView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the batch: its strip, what is shown of it, and what is known of its pictures, by their path."""
 
-    row: Row
-    facts: str
-    runs: tuple[Run, ...]
-    notes: tuple[str, ...]
+    number: int
+    strip: Strip | None
+    shown: RowExhibit | None
+    known: dict[str, tuple[str, ...]]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the table of contents."""
+
+    anchor: str
+    title: str
+    count: str = ""
+    loud: bool = False
 
 
 def render(report: Report) -> str:
     """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    rows = tuple(show_rows(report))
+    gaps = tuple(_list_gaps(report))
+    findings = report.findings
+    explanations = tuple(explain(_list_codes(findings)))
     configuration = report.facts.configuration
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        verdict="Refused: nothing could be judged" if not report.judged else report.verdict.capitalize(),
-        tone=report.verdict,
-        tally=[(s.value, sum(f.severity is s for f in report.findings)) for s in Severity],
-        kept=report.count(Kept),
-        skipped_count=report.count(Skipped),
-        model=configuration.base_model if isinstance(configuration, Configuration) else "",
-        bases=_BASES,
-        roles=ROLES,
-        strips=tuple(draw_strips(report.facts)),
-        facts_json=msgspec.json.format(report.facts.to_json(), indent=2).decode("utf-8"),
-    )
+    context = {
+        "report": report,
+        "headline": "Refused: nothing could be judged" if not report.judged else report.verdict.capitalize(),
+        "tone": report.verdict,
+        "tally": [(s.value, number) for s in Severity if (number := sum(f.severity is s for f in findings))],
+        "kept": report.count(Kept),
+        "skipped_count": report.count(Skipped),
+        "model": configuration.base_model if isinstance(configuration, Configuration) else "",
+        "bases": _BASES,
+        "roles": ROLES,
+        "gaps": gaps,
+        "rows": rows,
+        "no_rows": _say_why_no_rows(report.facts),
+        "exhibits": report.exhibits,
+        "is_shown": not isinstance(report.exhibits, Unknown),
+        "explanations": explanations,
+        "explained": {explanation.code: explanation.anchor for explanation in explanations},
+        "codes": sorted({judgement.contract.diagnosis.code for judgement in report.judgements}),
+        "learnt": tuple(curves.draw_learning(report.facts)),
+        "no_steps": _say_why_no_steps(report.facts),
+        "run": report.run if isinstance(report.run, RunHistory) else None,
+        "no_run": report.run.reason if isinstance(report.run, Unknown) else "",
+        "ran": tuple(curves.draw_run(report.run)) if isinstance(report.run, RunHistory) else (),
+        "roll": _known(bars.count_adapters(report.facts)),
+        "memory": _known(bars.weigh_memory(report.facts)),
+        "spell_bytes": bars.spell_bytes,
+        "missing": {
+            "roll": _reason(bars.count_adapters(report.facts)),
+            "memory": _reason(bars.weigh_memory(report.facts)),
+        },
+        "entries": tuple(_list_contents(report, gaps, rows)),
+        "facts_json": msgspec.json.format(report.facts.to_json(), indent=2).decode("utf-8"),
+    }
+    return render_page("report.html.j2", context, styles=("_style.css", "_report.css"))
 
 
 def write(report: Report, path: Path) -> None:
@@ -88,55 +104,82 @@ def write(report: Report, path: Path) -> None:
     atomic.write_text(path, render(report))
 
 
-def draw_strips(facts: Facts) -> Iterator[Strip]:
-    """One strip per row of the batch that was run; none where no batch was seen."""
-    if isinstance(facts.collator, Unknown) or not isinstance(facts.collator.batch, Batch):
-        return
-    rows = facts.collator.batch.rows
-    if isinstance(rows, Unknown):
-        return
-    landings: Mapping[int, Landing] = {}
-    repaired: tuple[str, ...] = ()
-    if not isinstance(facts.forward, Unknown) and not isinstance(facts.forward.landing, Unknown):
-        landings = {landing.row: landing for landing in facts.forward.landing}
-        repaired = tuple(dict.fromkeys(repair.argument for repair in facts.forward.repairs))
-    for index, row in enumerate(rows):
-        yield _draw_strip(row, landings.get(index), repaired)
+def show_rows(report: Report) -> Iterator[RowView]:
+    """The rows of the batch; those of a batch that cannot be read token by token have their pictures all the same."""
+    shown = () if isinstance(report.exhibits, Unknown) else report.exhibits.rows
+    strips = tuple(draw_strips(report.facts, shown))
+    remarks = _describe_views(report.facts)
+    for number in range(max(len(strips), len(shown))):
+        yield RowView(
+            number=number,
+            strip=strips[number] if number < len(strips) else None,
+            shown=shown[number] if number < len(shown) else None,
+            known=remarks,
+        )
 
 
-def _draw_strip(row: Row, landing: Landing | None, repaired: tuple[str, ...]) -> Strip:
-    length = len(row.roles)
-    landed = landing.landed.ljust(length, "0") if landing else "0" * length
-    trained = row.trained.ljust(length, "0")
-    said = [f"{length} tokens", f"{row.count('i')} image placeholders", f"{trained.count('1')} trained"]
-    if landing:
-        features = "an unknown number of" if isinstance(landing.features, Unknown) else str(landing.features)
-        said += [f"{features} features offered", f"{landing.landed.count('1')} landed"]
-    notes = []
-    if landing is None:
-        notes.append("Where image features land in this row was not seen.")
-    elif repaired:
-        notes.append(f"forward raised on this batch; the lane was seen after {', '.join(repaired)} had been replaced.")
-    if row.marked and len(row.marked) != length:
-        notes.append(f"The placement mask has length {len(row.marked)}, the row {length}.")
-    if row.truncated:
-        notes.append("This row was cut to max_seq_length.")
-    tokens = zip(row.roles, trained, landed, strict=False)
-    runs = tuple(_draw_run(key, sum(1 for _ in group), bool(landing)) for key, group in itertools.groupby(tokens))
-    return Strip(row=row, facts=", ".join(said), runs=runs, notes=tuple(notes))
+def _describe_views(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """What the comparison with our own collator found about a picture and is not as expected, by its path."""
+    if not isinstance(facts.collator, Collator) or isinstance(facts.collator.views, Unknown):
+        return {}
+    return {view.path: said for view in facts.collator.views if (said := tuple(_describe_view(view)))}
 
 
-def _draw_run(key: tuple[str, str, str], number: int, looked: bool) -> Run:
-    role, trained, landed = key[0], key[1] == "1", key[2] == "1"
-    known = role if role in ROLES else "?"
-    wrong = looked and landed != (role == "i")
-    label = f"{number} x {ROLES[known]}{', trained on' if trained else ''}{', image features landed' if landed else ''}"
-    return Run(
-        role=list(ROLES).index(known),
-        short=f"{_SHORT[known]} {number}" if number > 1 else _SHORT[known],
-        label=f"{label}{' (wrong)' if wrong else ''}",
-        weight=round(math.log2(number + 1), 2),
-        trained=trained,
-        landed=landed,
-        wrong=wrong,
-    )
+def _describe_view(view: PixelView) -> Iterator[str]:
+    if view.geometry not in ("as expected", "unrecognised"):
+        yield f"the page is {view.geometry}"
+    if view.source_row not in (None, view.row):
+        yield f"this is the page of row {view.source_row}"
+
+
+def _list_codes(findings: tuple[Finding, ...]) -> Iterator[str]:
+    """Every code that the findings name."""
+    for finding in findings:
+        yield finding.code
+    for finding in findings:
+        yield from finding.consequences
+
+
+def _list_gaps(report: Report) -> Iterator[Gap]:
+    for reason in report.skipped:
+        found = tuple(j for j in report.judgements if isinstance(j.outcome, Skipped) and j.outcome.reason == reason)
+        yield Gap(reason=reason, judgements=found)
+
+
+def _say_why_no_rows(facts: Facts) -> str:
+    """Why there is no row to be shown."""
+    unknown = facts.unknown_on("collator.batch.rows")
+    return unknown.reason if unknown else "the batch has no rows"
+
+
+def _say_why_no_steps(facts: Facts) -> str:
+    unknown = facts.unknown_on("learning.losses")
+    return unknown.reason if unknown else "no step was made"
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, Unknown) else value
+
+
+def _reason(value: object) -> str:
+    return value.reason if isinstance(value, Unknown) else ""
+
+
+def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, ...]) -> Iterator[Entry]:
+    if report.findings:
+        yield Entry(anchor="findings", title="Findings", count=str(len(report.findings)), loud=True)
+    if report.crashed:
+        yield Entry(anchor="crashed", title="Crashed", count=str(len(report.crashed)), loud=True)
+    if gaps:
+        yield Entry(anchor="skipped", title="Not looked at", count=str(report.count(Skipped)), loud=True)
+    if report.waived or report.waiver_problems:
+        yield Entry(anchor="waived", title="Waivers", count=str(len(report.waived)), loud=bool(report.waiver_problems))
+    yield Entry(anchor="rows", title="What the model sees", count=str(len(rows) or ""))
+    yield Entry(anchor="learning", title="Curves")
+    yield Entry(anchor="adapters", title="LoRA census")
+    yield Entry(anchor="memory", title="Memory")
+    yield Entry(anchor="contracts", title="All contracts", count=str(len(report.judgements)))
+    if report.findings:
+        yield Entry(anchor="explanations", title="Explanations")
+    yield Entry(anchor="environment", title="Environment")
+    yield Entry(anchor="facts", title="Facts")

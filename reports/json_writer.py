@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from harness import atomic
+from harness.errors import UserError
 from harness.findings import Broken, Crashed, Finding, Kept, Outcome, Skipped
 from harness.gate import Verdict
 from reports.report import Report
@@ -88,6 +89,16 @@ def render(report: Report) -> bytes:
 def write(report: Report, path: Path) -> None:
     """Write the report in one step. Raises OSError where the folder cannot be written."""
     atomic.write_bytes(path, render(report))
+
+
+def read(path: Path) -> Document:
+    """A document that `write` left. Raises UserError where it is not one, or of another schema version."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Document)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: seen {error}; expected a report that `preflight check --json` wrote") from None
 
 
 def _enter(finding: Finding) -> FindingEntry:

@@ -1,4 +1,8 @@
-"""The report as JUnit XML, so that a CI server shows each contract as a test."""
+"""The report as JUnit XML, so that a CI server shows each contract as a test.
+
+There is no one standard. What is written is what Jenkins, GitLab and the common actions of GitHub read: counts and seconds
+on the suite and on the root, `file` and `line` for whoever annotates, every reason both as `message` and as text.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from harness import atomic
 from harness.contracts import Judgement
 from harness.diagnosis import FAMILIES
 from harness.findings import Broken, Crashed, Skipped
+from reports.places import locate, name_config
 from reports.report import Report
 from reports.terminal import explain_broken
 
@@ -30,8 +35,9 @@ def render(report: Report) -> bytes:
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
         time=f"{sum(j.seconds for j in report.judgements):.3f}",
     )
+    suite.append(_list_properties(report))
     suite.extend(cases)
-    root = ElementTree.Element("testsuites")
+    root = ElementTree.Element("testsuites", suite.attrib)
     root.append(suite)
     ElementTree.indent(root)
     document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -50,6 +56,7 @@ def _render_case(report: Report, judgement: Judgement, waived: set[str]) -> Elem
         classname=f"preflight.{FAMILIES.get(diagnosis.family, diagnosis.family)}",
         name=judgement.contract.id,
         time=f"{judgement.seconds:.6f}",
+        file=_clean(name_config(report)),
     )
     reason = _clean(report.reason(judgement))
     match judgement.outcome:
@@ -58,11 +65,23 @@ def _render_case(report: Report, judgement: Judgement, waived: set[str]) -> Elem
         case Broken() if diagnosis.code in waived:
             ElementTree.SubElement(case, "skipped", message=reason)
         case Broken() as broken:
+            spot = locate(broken.findings[0], report)[0]
+            case.attrib |= {"file": _clean(spot.path), "line": str(spot.line)}
             failure = ElementTree.SubElement(case, "failure", message=reason, type=broken.findings[0].severity.value)
             failure.text = _clean(explain_broken(broken))
         case Crashed():
-            ElementTree.SubElement(case, "error", message=reason, type="Crashed")
+            error = ElementTree.SubElement(case, "error", message=reason, type="Crashed")
+            error.text = f"Our own judging failed, so nothing is known: {reason}"
     return case
+
+
+def _list_properties(report: Report) -> ElementTree.Element:
+    """What the suite was run with: name and value, both text."""
+    said = {"config": report.config, "level": report.level, "verdict": report.verdict, **report.environment}
+    properties = ElementTree.Element("properties")
+    for name, value in said.items():
+        ElementTree.SubElement(properties, "property", name=_clean(name), value=_clean(value))
+    return properties
 
 
 def _clean(text: str) -> str:

@@ -10,9 +10,11 @@ from typing import Literal
 import msgspec
 
 from harness.contracts import Judgement
+from harness.exhibits import Exhibits
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
 from harness.gate import Verdict, Waiver, decide
+from harness.training.history import NO_RUN, RunHistory
 
 Level = Literal["read", "ran", "gpu"]
 
@@ -30,13 +32,17 @@ _PACKAGES = (
     "datasets", "trl", "bitsandbytes", "deepspeed", "flash-attn", "numpy", "pillow",
 )  # fmt: skip
 
+NOT_SHOWN = Unknown(reason="no pictures were made: they are made by a check that writes a page")
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict and everything behind it.
 
     `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
     `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
-    nothing of it could be run although that was asked for; it is empty when neither is so.
+    nothing of it could be run although that was asked for; it is empty when neither is so. `lines` is dotted key -> its line
+    in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
+    shows and nobody judges; `run` is the training run that a page draws.
     """
 
     verdict: Verdict
@@ -50,6 +56,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     blind: str = ""
     waived: tuple[Waiver, ...] = ()
     waiver_problems: tuple[str, ...] = ()
+    lines: dict[str, int] = {}
+    folders: tuple[Path, ...] = ()
+    exhibits: Exhibits | Unknown = NOT_SHOWN
+    run: RunHistory | Unknown = NO_RUN
 
     @classmethod
     def build(
@@ -62,6 +72,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         timings: Mapping[str, float] | None = None,
         waivers: Iterable[Waiver] = (),
         today: datetime.date | None = None,
+        lines: Mapping[str, int] | None = None,
+        folders: Iterable[Path] = (),
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
@@ -79,6 +91,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             blind=blind,
             waived=decision.waived,
             waiver_problems=decision.problems,
+            lines=dict(lines or {}),
+            folders=tuple(folders),
         )
 
     def count(self, kind: type[Outcome]) -> int:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import datetime
 from xml.etree import ElementTree
 
-from harness.findings import Broken, Skipped
+import msgspec
+
+from harness.findings import Broken, Kept, Skipped
 from harness.gate import Waiver
 from reports import junit
 
@@ -40,3 +42,29 @@ def test_characters_that_xml_cannot_hold_are_replaced(make_report, judge):
     report = make_report((judge("COL001", "x", Skipped("bad \x00 \x1b[31m <b>&")),))
     message = _cases(report)[1]["COL001-x"].find("skipped").get("message")
     assert message == "bad \ufffd \ufffd[31m <b>&"
+
+
+def test_the_root_counts_what_the_suite_counts_and_the_suite_says_what_it_ran_with(report):
+    root = ElementTree.fromstring(junit.render(report))
+    suite = root.find("testsuite")
+    assert root.attrib == suite.attrib
+    said = {p.get("name"): p.get("value") for p in suite.find("properties")}
+    assert said["verdict"] == "refused"
+    assert said["transformers"] == report.environment["transformers"]
+    assert suite[0].tag == "properties"
+
+
+def test_a_failure_names_the_file_and_line_to_annotate(make_report, judge, find_fault):
+    fault = find_fault("COL017", "failing_collator")
+    report = make_report((judge("COL017", "failing_collator", Broken((fault,))), judge("COL018", "b", Kept())))
+    cases = _cases(msgspec.structs.replace(report, lines={"model.base_model": 4}))[1]
+    assert (cases["COL017-failing_collator"].get("file"), cases["COL017-failing_collator"].get("line")) == (
+        "preflight.yaml",
+        "4",
+    )
+    assert (cases["COL018-b"].get("file"), cases["COL018-b"].get("line")) == ("preflight.yaml", None)
+
+
+def test_what_went_wrong_with_us_is_told_as_text_too(report):
+    error = _cases(report)[1]["MEM001-memory_over_budget"].find("error")
+    assert "ValueError: no such part" in error.text

@@ -1,0 +1,192 @@
+"""Parts of a whole as drawn bars: which modules are adapted, and where the memory of a step goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from harness.facts import Adapter, Census, Configuration, Facts, Learning, MemoryNeed, Unknown
+
+WIDTH = 1000  # of every bar, in its own units
+
+PARTS: Mapping[str, str] = {
+    "vision": "Vision",
+    "projector": "Projector",
+    "embedding": "Language: embeddings",
+    "attention": "Language: attention",
+    "mlp": "Language: MLP",
+    "experts": "Language: experts",
+    "head": "Head",
+    "other": "Other",
+}
+
+_MEMORY = ("weights", "gradients", "optimizer", "activations", "logits")
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a bar; `kind` is a class of the style sheet, `x` and `width` are in units of WIDTH."""
+
+    name: str
+    kind: str
+    count: int
+    x: float
+    width: float
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the census. `idle` adapters got no gradient, None where nobody looked; `unreached` had no token."""
+
+    name: str
+    modules: int
+    adapted: int
+    idle: int | None
+    unreached: int
+    segments: tuple[Segment, ...]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the model with its kinds of modules."""
+
+    total: Bar
+    kinds: tuple[Bar, ...]
+
+
+class Roll(msgspec.Struct, frozen=True, kw_only=True):
+    """The LoRA census. `why` says what is missing in it, empty where nothing is."""
+
+    parts: tuple[Part, ...]
+    modules: int
+    adapted: int
+    trainable: int
+    total: int
+    why: str
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A training step's memory in bytes: `segments` by part over the whole width, `against` the need as one stretch over
+    the width of what is larger, the need or the budget, which ends at `mark`."""
+
+    segments: tuple[Segment, ...]
+    against: tuple[Segment, ...]
+    total: int
+    budget: int | None
+    mark: float | None
+    need: MemoryNeed
+
+    @property
+    def share(self) -> float | None:
+        """The need as a share of the budget."""
+        return self.total / self.budget if self.budget else None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the lower bound is within the budget; None without one."""
+        return None if self.budget is None else self.total <= self.budget
+
+
+def count_adapters(facts: Facts) -> Roll | Unknown:
+    """Which modules carry an adapter and which could, by part and kind."""
+    adapter = facts.adapter
+    if isinstance(adapter, Unknown):
+        return adapter
+    if isinstance(adapter.carriers, Unknown):
+        return adapter.carriers
+    census, why = _read_census(facts, adapter)
+    parts = []
+    for part in dict.fromkeys((*PARTS, *(carrier.part for carrier in adapter.carriers))):
+        kinds = [carrier for carrier in adapter.carriers if carrier.part == part]
+        if not kinds:
+            continue
+        found = census.get(part)
+        idle = None if found is None else found.adapters - found.with_gradient - found.unreached
+        total = _make_bar(
+            PARTS.get(part, part),
+            sum(k.modules for k in kinds),
+            sum(k.adapted for k in kinds),
+            idle,
+            found.unreached if found else 0,
+        )
+        bars = tuple(
+            _make_bar(k.name, k.modules, k.adapted, None if found is None else found.idle.get(k.name, 0), 0)
+            for k in kinds
+        )
+        parts.append(Part(total=total, kinds=bars))
+    return Roll(
+        parts=tuple(parts),
+        modules=sum(part.total.modules for part in parts),
+        adapted=sum(part.total.adapted for part in parts),
+        trainable=adapter.trainable,
+        total=adapter.total,
+        why=why,
+    )
+
+
+def _read_census(facts: Facts, adapter: Adapter) -> tuple[dict[str, Census], str]:
+    """The census of the plain step by part, and why there is none."""
+    if adapter.raised is not None:
+        return {}, f"The adapter step raised {adapter.raised.type}: {adapter.raised.message}"
+    learning = facts.learning
+    if not isinstance(learning, Learning):
+        return {}, f"Gradients were not looked at: {learning.reason}"
+    if isinstance(learning.census, Unknown):
+        return {}, f"Gradients were not looked at: {learning.census.reason}"
+    return {census.part: census for census in learning.census if not census.checkpointing}, ""
+
+
+def _make_bar(name: str, modules: int, adapted: int, idle: int | None, unreached: int) -> Bar:
+    lost = idle or 0
+    stretches = (
+        ("with a gradient" if idle is not None else "adapted", "good" if idle is not None else "plain",
+         max(adapted - lost - unreached, 0)),
+        ("no token was routed there", "unreached", unreached),
+        ("adapted, without a gradient", "lost", lost),
+        ("not adapted", "free", max(modules - adapted, 0)),
+    )  # fmt: skip
+    return Bar(
+        name=name,
+        modules=modules,
+        adapted=adapted,
+        idle=idle,
+        unreached=unreached,
+        segments=tuple(_lay_out(stretches, modules)),
+    )
+
+
+def weigh_memory(facts: Facts) -> Budget | Unknown:
+    """The lower bound of a step's peak by part, against the budget."""
+    need = facts.memory
+    if isinstance(need, Unknown):
+        return need
+    configuration = facts.configuration
+    budget = configuration.budget_bytes if isinstance(configuration, Configuration) else None
+    whole = max(need.total, budget or 0, 1)
+    stretches = [(name, f"part-{index}", getattr(need, name)) for index, name in enumerate(_MEMORY)]
+    kind = "lost" if budget is not None and need.total > budget else "plain"
+    return Budget(
+        segments=tuple(_lay_out(stretches, max(need.total, 1))),
+        against=tuple(_lay_out([("needed at least", kind, need.total)], whole)),
+        total=need.total,
+        budget=budget,
+        mark=None if budget is None else round(WIDTH * budget / whole, 1),
+        need=need,
+    )
+
+
+def _lay_out(stretches: Sequence[tuple[str, str, int]], whole: int) -> Iterator[Segment]:
+    """Side by side from the left; what is empty takes no place."""
+    x = 0.0
+    for name, kind, count in stretches:
+        if not count:
+            continue
+        width = WIDTH * count / max(whole, 1)
+        yield Segment(name=name, kind=kind, count=count, x=round(x, 1), width=round(width, 1))
+        x += width
+
+
+def spell_bytes(count: int) -> str:
+    """A size as people read it: `512 B`, `3.4 MiB`, `12.6 GiB`."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

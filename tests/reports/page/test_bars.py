@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from fixtures.specimens import HEALTHY, altered
+from harness.facts import Carrier, Census, Raised, Unknown
+from reports.page.bars import WIDTH, count_adapters, spell_bytes, weigh_memory
+
+
+def census(**given):
+    return Census(**{"part": "experts", "checkpointing": False, "adapters": 10, "with_gradient": 6, "moved": 6} | given)
+
+
+def test_each_part_says_what_is_adapted_and_what_could_be():
+    roll = count_adapters(HEALTHY)
+    assert [(part.total.name, part.total.adapted, part.total.modules) for part in roll.parts] == [
+        ("Vision", 0, 2), ("Language: attention", 4, 4), ("Head", 0, 1),
+    ]  # fmt: skip
+    assert (roll.adapted, roll.modules, roll.why) == (4, 7, "")
+    assert [s.kind for s in roll.parts[1].total.segments] == ["good"]
+    assert [s.kind for s in roll.parts[0].total.segments] == ["free"]
+
+
+def test_adapters_without_gradient_and_experts_without_token_are_drawn_apart():
+    carriers = (
+        Carrier(part="experts", name="a", modules=8, adapted=8),
+        Carrier(part="experts", name="b", modules=8, adapted=2),
+    )
+    counted = census(unreached=1, idle={"a": 3})
+    facts = altered(HEALTHY, {"adapter.carriers": carriers, "learning.census": (counted,)})
+    (part,) = count_adapters(facts).parts
+    assert [(s.kind, s.count) for s in part.total.segments] == [("good", 6), ("unreached", 1), ("lost", 3), ("free", 6)]
+    assert [(k.name, k.idle) for k in part.kinds] == [("a", 3), ("b", 0)]
+    assert sum(s.width for s in part.total.segments) == pytest.approx(WIDTH, abs=1)
+
+
+def test_a_census_that_nobody_took_says_why_and_calls_no_adapter_trained():
+    facts = altered(HEALTHY, {"learning.census": Unknown(reason="a training step raised")})
+    roll = count_adapters(facts)
+    assert roll.why == "Gradients were not looked at: a training step raised"
+    assert [s.kind for s in roll.parts[1].total.segments] == ["plain"]
+
+
+def test_an_adapter_step_that_raised_is_told():
+    facts = altered(HEALTHY, {"adapter.raised": Raised(type="ValueError", message="no such module")})
+    assert "ValueError: no such module" in count_adapters(facts).why
+
+
+def test_a_part_that_nobody_knows_is_shown_under_its_own_name():
+    facts = altered(HEALTHY, {"adapter.carriers": (Carrier(part="tail", name="a", modules=1, adapted=0),)})
+    assert [part.total.name for part in count_adapters(facts).parts] == ["tail"]
+
+
+def test_an_unknown_adapter_is_unknown():
+    assert count_adapters(altered(HEALTHY, {"adapter": Unknown(reason="not run")})) == Unknown(reason="not run")
+
+
+def test_memory_is_laid_out_part_by_part_and_held_against_the_budget():
+    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": 2 * HEALTHY.memory.total}))
+    assert budget.fits
+    assert budget.share == pytest.approx(0.5)
+    assert [s.name for s in budget.segments] == ["weights", "gradients", "optimizer", "activations", "logits"]
+    assert sum(s.width for s in budget.segments) == pytest.approx(WIDTH, abs=1)
+    assert sum(s.count for s in budget.segments) == HEALTHY.memory.total
+
+
+def test_a_need_beyond_the_budget_does_not_fit():
+    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": HEALTHY.memory.total // 4}))
+    assert not budget.fits
+    assert budget.mark == pytest.approx(WIDTH / 4, abs=0.2)
+
+
+def test_without_a_budget_nothing_is_said_to_fit():
+    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": None}))
+    assert budget.fits is None
+    assert budget.mark is None
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (16 << 30, "16.0 GiB")]
+)
+def test_sizes_are_spelled_as_people_read_them(size, said):
+    assert spell_bytes(size) == said
