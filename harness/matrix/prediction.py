@@ -33,17 +33,18 @@ def compare(record: ModelRecord, *, expected: Sequence[str] = ()) -> ModelRecord
     prediction = record.prediction
     if prediction is None or prediction.verdict == "unknown" or record.ending in ("failed", "unjudged"):
         return record
-    runs = record.ending == "clear" and not record.breaches
+    breaches = [breach for breach in record.breaches if breach.severity != "NOTE"]
+    runs = record.ending == "clear" and not breaches
     fits = prediction.verdict == "fits"
     if runs == fits:
         return msgspec.structs.replace(record, agrees=True)
     if record.ending == "absent" and not record.is_without_class:
         # A package beside these libraries is missing, of which the window says nothing.
         return msgspec.structs.replace(record, explanation=record.reason)
-    if fits and not record.breaches:
+    if fits and not breaches:
         said = f"{record.reason}: reading did not see that"
     elif fits:
-        first = record.breaches[0]
+        first = breaches[0]
         known = "the releases do it by themselves, shown without a probe; " if first.name in expected else ""
         said = f"{known}{first.code} {first.name} is behaviour, and reading sees names and signatures: {first.summary}"
     else:

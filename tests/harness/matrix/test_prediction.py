@@ -16,6 +16,7 @@ from harness.matrix.records import Breach, ModelRecord, Prediction
 FITS = Prediction(verdict="fits")
 FAILS = Prediction(verdict="fails", reason="transformers has no X", place="modeling.py:3")
 BREACH = Breach(code="LRN007", name="misaligned_loss", severity="BLOCKER", summary="the loss is shifted twice")
+REMARK = Breach(code="SEC002", name="suspicious_code", severity="NOTE", summary="the code evaluates text")
 HERE = Site(file="recipe.py", line=1, code="")
 
 
@@ -35,6 +36,7 @@ def record(ending, prediction, *, breaches=(), reason="", is_without_class=False
     ("found", "agrees"),
     [
         (record("clear", FITS), True),
+        (record("clear", FITS, breaches=(REMARK,)), True),
         (record("refused", FAILS, breaches=(BREACH,)), True),
         (record("clear", FAILS, breaches=(BREACH,)), True),
         (record("absent", FAILS, is_without_class=True), True),
