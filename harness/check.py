@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.accelerator import find_obstacle, look_at_device
 from harness.config import Config
 from harness.contracts import choose, derive, judge_all
+from harness.exhibits import Exhibits
 from harness.facts import (
     Adapter,
     Collator,
@@ -32,11 +34,12 @@ from harness.facts import (
 )
 from harness.findings import Basis
 from harness.gate import Waiver
-from harness.isolation import Died, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
 from reports.report import Report
 
 Level = Literal["read", "ran", "gpu"]
 Progress = Callable[[str], None]
+Show = Callable[[Exhibits | Unknown], None]
 
 # Modules that the children need, imported once in the warm process. Importing them runs no torch operation.
 PRELOAD = (
@@ -81,16 +84,18 @@ def check(
     seconds: float | None = None,
     together: int | None = None,
     known: Known | None = None,
+    illustrated: bool = False,
 ) -> Report:
     """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
 
     `seconds` is how long one child may take, SECONDS where it is None.
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
     `together` is how many children run at a time, as many as there are cores where it is None.
-    `known` is what need not be run again.
+    `known` is what need not be run again. `illustrated` also has the pictures made that a page shows.
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
+    shown: list[Exhibits | Unknown] = []
     facts, timings = look(
         config,
         level=level,
@@ -101,11 +106,22 @@ def check(
         seconds=seconds,
         together=together,
         known=known,
+        show=shown.append if illustrated else None,
     )
     progress("judging")
     with _timed(timings, "judge"):
         judgements = judge_all(derive(facts, only=only), facts)
-    return Report.build(facts, judgements, config=config.source, level=level, timings=timings, waivers=waivers)
+    report = Report.build(
+        facts,
+        judgements,
+        config=config.source,
+        level=level,
+        timings=timings,
+        waivers=waivers,
+        lines=config.lines,
+        folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
+    )
+    return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
 
 
 def look(
@@ -119,8 +135,12 @@ def look(
     seconds: float | None = None,
     together: int | None = None,
     known: Known | None = None,
+    show: Show | None = None,
 ) -> tuple[Facts, dict[str, float]]:
-    """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level."""
+    """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level.
+
+    `show` is given what a page shows and no fact holds, if the collator is run; without it no picture is made.
+    """
     timings: dict[str, float] = {}
     if level == "read" or reading:
         facts = read(config, progress=progress, timings=timings)
@@ -142,8 +162,17 @@ def look(
             timings=timings,
             together=together,
             known=known,
+            show=show,
         )
-    return _look_at_device(facts, level), timings
+        if level == "gpu" and (obstacle := find_obstacle(facts)) is None:
+            progress("running: accelerator")
+            alone = msgspec.structs.replace(limits, memory_bytes=limits.memory_bytes * count_together())
+            facts, timings["run accelerator"] = look_at_device(
+                config, facts, place, trust=trust, limits=alone, tell=_tell
+            )
+            return facts, timings
+    reason = obstacle if level == "gpu" else Unknown(reason=f"--level {level} does not use an accelerator")
+    return msgspec.structs.replace(facts, device=reason, accelerator=reason), timings
 
 
 def read(config: Config, *, progress: Progress, timings: dict[str, float]) -> Facts:
@@ -194,6 +223,7 @@ def run(
     timings: dict[str, float],
     together: int | None = None,
     known: Known | None = None,
+    show: Show | None = None,
 ) -> Facts:
     """Run the probes that execute code, each in a child of its own, `together` at a time; as many as there are cores."""
 
@@ -202,7 +232,9 @@ def run(
         place.mkdir(exist_ok=True)
         arguments = {"config_path": str(config.source), "trust": trust, "folder": str(place)}
         progress(f"running: {name if function == 'observe' else function}")
-        return sandbox.submit(f"probes.{name}:{function}", arguments, limits=limits)
+        # The same child that looks at the collator draws what it gives, where that is asked for.
+        module = "pictures" if name == "collator" and show is not None else name
+        return sandbox.submit(f"probes.{module}:{function}", arguments, limits=limits)
 
     endings: dict[str, Any] = {}
     waiting = [name for name in CHILDREN if known is None or name not in known.children]
@@ -219,6 +251,9 @@ def run(
         if name == "learning" and isinstance(endings[name][0], dict):
             # The same folder: the adapter that was saved there is loaded again by another process.
             running["reload"] = submit("learning", "reload")
+    if show is not None and "collator" in endings:
+        value = endings["collator"][0]
+        show(value if isinstance(value, Unknown) else msgspec.convert(value["exhibits"], Exhibits | Unknown))
     return _gather(facts, endings, known)
 
 
@@ -286,14 +321,16 @@ def _says_why(round_trip: RoundTrip | Unknown) -> bool:
 
 def _collect(job: Job) -> tuple[Any, float]:
     """A child's value and its seconds; how it ended otherwise, as a reason."""
-    match job.result():
-        case Returned(value=value, seconds=seconds):
-            return value, seconds
-        case Raised(seconds=seconds) as raised:
-            reason = f"{raised.type.rpartition('.')[2]}: {raised.message}"
-            return Unknown(reason=reason, failed=_is_ours(raised)), seconds
-        case Died(reason=reason, seconds=seconds):
-            return Unknown(reason=f"foreign code died: the process {reason}"), seconds
+    ended = job.result()
+    return ended.value if isinstance(ended, Returned) else _tell(ended), ended.seconds
+
+
+def _tell(ended: Ending) -> Unknown:
+    """How a child ended that did not return, as a reason."""
+    if isinstance(ended, Raised):
+        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_ours(ended))
+    assert isinstance(ended, Died)
+    return Unknown(reason=f"foreign code died: the process {ended.reason}")
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not
@@ -324,15 +361,7 @@ def _require_rows(dataset: Dataset) -> Unknown | None:
 
 
 def _without_runs(facts: Facts, reason: Unknown) -> Facts:
-    return msgspec.structs.replace(facts, **dict.fromkeys((*RAN, "device"), reason))
-
-
-def _look_at_device(facts: Facts, level: Level) -> Facts:
-    """Accelerator facts come from `pytest -m gpu` on the training machine; here only the reason why they are absent."""
-    cards = facts.environment.cards if not isinstance(facts.environment, Unknown) else ()
-    why = "the gpu contracts run under `pytest -m gpu`" if cards else "no accelerator on this machine"
-    reason = why if level == "gpu" else f"--level {level} does not use an accelerator"
-    return msgspec.structs.replace(facts, device=Unknown(reason=reason))
+    return msgspec.structs.replace(facts, **dict.fromkeys((*RAN, "device", "accelerator"), reason))
 
 
 def _guard(probe: Callable[[], Fact]) -> Fact:

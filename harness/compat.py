@@ -174,3 +174,9 @@ def builds_without_memory(transformers: str) -> bool:
     Read from the release notes of version 5 and seen with 5.0.0 and 5.23.0. Can go with transformers 4.
     """
     return int(transformers.partition(".")[0]) >= 5
+
+
+def loads_in_own_dtype(transformers: str) -> bool:
+    """Whether this release's `from_pretrained` takes the dtype that the model's files name where none is asked for; float32
+    before. Read from the release notes of version 5. Can go with transformers 4."""
+    return int(transformers.partition(".")[0]) >= 5

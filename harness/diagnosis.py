@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from harness.facts import Facts
+from harness.facts import Facts, Site
 from harness.findings import Basis, Finding, Fix, Severity
 
 FAMILIES = {
@@ -36,6 +36,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     `contract` states what holds when the defect is absent; it is the name of the test item.
     `needs` are dotted paths into `Facts`; while one is Unknown the contract is Skipped with that reason.
     `explains` are names of diagnoses that are mere consequences while this one is found.
+    `keys` are dotted keys of the YAML file where the defect can be mended or shown, the likeliest first.
     """
 
     module: str
@@ -45,6 +46,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     contract: str
     needs: tuple[str, ...]
     explains: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,8 +66,13 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         snippet: str = "",
         evidence: tuple[str, ...] = (),
         severity: Severity | None = None,
+        places: tuple[Site, ...] = (),
+        keys: tuple[str, ...] = (),
     ) -> Finding:
-        """A finding of this diagnosis; `severity` only where the facts make it better or worse than usual."""
+        """A finding of this diagnosis; `severity` only where the facts make it better or worse than usual.
+
+        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general.
+        """
         return Finding(
             code=self.code,
             name=self.name,
@@ -75,6 +82,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             evidence=evidence,
             fix=Fix(instruction=fix, snippet=snippet),
             docs=f"docs/diagnoses.md#{self.code.lower()}",
+            places=places,
+            keys=keys or self.keys,
         )
 
 

@@ -38,3 +38,9 @@ def show_rows(dataset: Dataset, *kinds: str) -> tuple[str, ...]:
         for p in dataset.problems
         if p.kind in kinds
     )
+
+
+def list_places(*seen: object) -> tuple[Site, ...]:
+    """The lines of source among what was seen, each once: sites, and where an exception was raised."""
+    sites = (item.site if isinstance(item, Raised) else item for item in seen)
+    return tuple(dict.fromkeys(site for site in sites if isinstance(site, Site) and site.line > 0))

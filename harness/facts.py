@@ -159,6 +159,7 @@ class Configuration(Fact):
     early_stopping: bool = False
     remove_unused_columns: bool = False
     dataloader_workers: int = 0
+    pins_memory: bool = True
     max_seq_length: int | None = None
     budget_bytes: int | None = None
     output_dir: str = ""
@@ -271,6 +272,7 @@ class Subject(Fact):
     swallowed_exceptions: tuple[Site, ...] = ()
     generate_calls: tuple[Site, ...] = ()  # text generation in the user's own code
     left_padding: tuple[Site, ...] = ()  # where that code asks for padding on the left
+    training_moves: tuple[Site, ...] = ()  # where their trainer's code may move tensors by itself
 
 
 # --- read: the rows -----------------------------------------------------------------------------------------------------
@@ -502,6 +504,116 @@ class LostBuffer(Fact):
     expected: str
 
 
+class Origin(Fact):
+    """Where a tensor comes from.
+
+    `name` is that of the entry of the batch (`images[0][1]`), of the attribute, the global or the parameter. `site` is the
+    line that made it, or, where it was moved, the line that moved it.
+    """
+
+    kind: Literal["entry", "attribute", "global", "parameter", "buffer", "made", "moved"]
+    name: str = ""
+    site: Site | None = None
+    call: str = ""  # what made it: "zeros", "Tensor.cpu"
+
+
+class Operand(Fact):
+    """A tensor that an operation was called with. `argument` is the operation's own name for it."""
+
+    argument: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str  # "cpu" | "cuda:0"
+    origin: Origin | None = None  # None: computed, or not known
+
+
+class Mixture(Fact):
+    """An operation whose tensors would have been on different devices.
+
+    `stray` is the one that is not where the others are. `site` is the innermost line of the user's or the model's code,
+    `inside` the innermost line of any library, where that is another one.
+    """
+
+    operation: str
+    stray: Operand
+    beside: Operand
+    site: Site | None
+    inside: Site | None = None
+    times: int = 1
+
+
+class Unmoved(Fact):
+    """A tensor in the batch that Trainer leaves on the CPU, or an entry at which moving the batch raises."""
+
+    path: str
+    holder: str  # the type of what holds it: "planted.Page"
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    raised: Raised | None = None
+
+
+class Returned(Fact):
+    """A tensor that the collator itself returns on an accelerator. `site` is the line that brought it there."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    site: Site | None = None
+
+
+class NamedCard(Fact):
+    """A line that names a card itself. `owner` is whose code it is, `during` what ran."""
+
+    site: Site
+    owner: Literal["user", "model", "library"]
+    during: Literal["collator", "forward"]
+
+
+class HostCopy(Fact):
+    """A tensor on an accelerator that was asked for as a numpy array, which raises TypeError there."""
+
+    call: str
+    shape: tuple[int, ...]
+    dtype: str
+    site: Site | None
+    origin: Origin | None = None
+
+
+class Synchronisation(Fact):
+    """A place at which the CPU waits for the accelerator."""
+
+    call: str
+    site: Site | None
+    times: int = 1
+
+
+class Undecided(Fact):
+    """An operation on different devices of which it is not known whether torch would take them, and why."""
+
+    operation: str
+    site: Site | None
+    reason: str
+
+
+class Placement(Fact):
+    """Model and batch as on an accelerator, simulated: real numbers on the CPU, and a ledger of where each would be.
+
+    `whole` says whether the user's own model was called, wrapper and all, or the bare one. `ended` is how forward ended in
+    the simulation, `also` what ran besides: a forward in training mode, two tokens generated.
+    """
+
+    ended: Raised | Literal["ok"]
+    whole: bool = True
+    also: dict[str, str] = {}  # what ran -> "ok", or the exception that ended it
+    mixtures: tuple[Mixture, ...] = ()
+    unmoved: tuple[Unmoved, ...] = ()
+    returned: tuple[Returned, ...] = ()
+    named: tuple[NamedCard, ...] = ()
+    host_copies: tuple[HostCopy, ...] = ()
+    synchronisations: tuple[Synchronisation, ...] = ()  # of one forward with labels
+    undecided: tuple[Undecided, ...] = ()
+
+
 class Forward(Fact):
     """The model itself, called with the user's batch and with the reference batch."""
 
@@ -529,6 +641,7 @@ class Forward(Fact):
     padding_side: str | None = None  # of the tokenizer that prediction will use
     idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
     lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
+    placement: Placement | Unknown = Unknown(reason="not run")
     processor_calls: tuple[
         Opened, ...
     ] = ()  # AutoProcessor as the user's loader and collator called it, in their order
@@ -542,6 +655,18 @@ class Target(Fact):
 
     name: str
     hits: dict[str, int]
+
+
+class Carrier(Fact):
+    """Modules of one kind that an adapter can be put on, and how many have one.
+
+    `name` has `*` where a number stands in the modules' names: `model.layers.*.self_attn.q_proj`.
+    """
+
+    part: str
+    name: str
+    modules: int
+    adapted: int
 
 
 class Adapter(Fact):
@@ -560,10 +685,14 @@ class Adapter(Fact):
     inside_wrapper: bool = False  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
     on_tied_weights: tuple[str, ...] = ()
     loss_keyword: str | None = None  # what Trainer will add to every call, a wrapper hands on and forward does not take
+    carriers: tuple[Carrier, ...] | Unknown = Unknown(reason="the modules were not counted")
 
 
 class Census(Fact):
-    """Adapters of one part after backward and two optimizer steps."""
+    """Adapters of one part after backward and two optimizer steps.
+
+    `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, those of unreached experts left out.
+    """
 
     part: str
     checkpointing: bool
@@ -571,6 +700,7 @@ class Census(Fact):
     with_gradient: int
     moved: int
     unreached: int = 0  # experts that no token was routed to
+    idle: dict[str, int] = {}
 
 
 class RoundTrip(Fact):
@@ -613,12 +743,79 @@ class MemoryNeed(Fact):
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
 
+# --- gpu ----------------------------------------------------------------------------------------------------------------
+
+
 class Device(Fact):
-    """What an accelerator answered; Unknown wherever there is none."""
+    """What an accelerator answered; Unknown wherever there is none. `refused` is why torch cannot use one that is there."""
 
     name: str
     capability: str
     arch_list: tuple[str, ...]
+    refused: Raised | None = None
+
+
+class Stray(Fact):
+    """A tensor that is not on the card after model and batch were moved as Trainer moves them."""
+
+    owner: Literal["batch", "weight", "buffer"]
+    path: str
+    device: str
+    shape: tuple[int, ...]
+
+
+class Precision(Fact):
+    """One way of training on the card: one optimizer step, and the logits beside those of the CPU in float32.
+
+    `difference` is |card - CPU| / |CPU| over all logits, of which `tolerance` is allowed. `not_finite` names the loss, the
+    logits or the first trained weights whose gradients are not.
+    """
+
+    name: str
+    is_configured: bool
+    step: Raised | Literal["ok"]
+    loss: float | Unknown
+    difference: float | Unknown
+    tolerance: float
+    not_finite: tuple[str, ...] = ()
+
+
+class Wait(Fact):
+    """A line in one forward at which the processor waited for the card, and how often."""
+
+    site: Site
+    times: int
+
+
+class AttentionTry(Fact):
+    """One attention implementation on the card; `is_used` where the run will have it."""
+
+    name: str
+    is_used: bool
+    ended: Raised | Literal["ok"] | Unknown
+    difference: float | Unknown
+    tolerance: float
+
+
+class LoaderTry(Fact):
+    """A DataLoader over the user's rows; `strays` are the entries of its batches that did not come to the card."""
+
+    workers: int
+    is_pinned: bool
+    ended: Raised | Literal["ok"]
+    strays: tuple[str, ...] = ()
+
+
+class Accelerator(Fact):
+    """Training on the card. `precisions` begins with the one the YAML asks for; `held` is in bytes, one for each step."""
+
+    strays: tuple[Stray, ...]
+    precisions: tuple[Precision, ...]
+    waits: tuple[Wait, ...] | Unknown
+    held: tuple[int, ...] | Unknown
+    attention: tuple[AttentionTry, ...] | Unknown
+    generation: Raised | Literal["ok"] | Unknown
+    loaders: tuple[LoaderTry, ...]
 
 
 NOT_RUN = Unknown(reason="not run")
@@ -641,6 +838,7 @@ class Facts(Fact):
     learning: Learning | Unknown = NOT_RUN
     memory: MemoryNeed | Unknown = NOT_RUN
     device: Device | Unknown = NOT_RUN
+    accelerator: Accelerator | Unknown = NOT_RUN
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys: equal facts give equal bytes."""

@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from harness.facts import Site
+
 
 class Severity(enum.Enum):
     """How bad it is, by consequence; `rank` orders them, worst first."""
@@ -40,7 +42,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One root cause.
 
     `summary` says what was seen and what was expected; `evidence` are the facts behind it, one per line. `consequences`
-    are the codes of findings that this one explains and that are therefore not reported by themselves.
+    are the codes of findings that this one explains and that are therefore not reported by themselves. `places` are lines
+    of somebody's source behind it, the one to look at first in front; `keys` are dotted keys of the YAML file that decide
+    over it, the likeliest first: those that the file does not have are passed over.
     """
 
     code: str
@@ -52,6 +56,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fix: Fix
     docs: str
     consequences: tuple[str, ...] = ()
+    places: tuple[Site, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="outcome"):

@@ -269,3 +269,17 @@ def find_checkpointing_failure(facts: Facts) -> Raised | None:
     training = facts.learning.training
     # Only embeddings whose output was made to require a gradient raise this, and only checkpointing makes them so.
     return training if isinstance(training, Raised) and "view of a leaf Variable" in training.message else None
+
+
+def excuse_card(facts: Facts) -> str:
+    """Why a step that failed on the card says nothing about the card; empty where it does, or did not fail."""
+    raised = None if isinstance(facts.accelerator, Unknown) else facts.accelerator.precisions[0].step
+    if not isinstance(raised, Raised):
+        return ""
+    if raised.type == "OutOfMemoryError":
+        return f"the card had not enough free memory: {raised.message[:200]}"
+    learning = facts.learning
+    before = () if isinstance(learning, Unknown) else (learning.training, learning.mixed_precision)
+    if any(is_same_failure(raised, other) for other in before):
+        return f"the step fails on the CPU in the same way: {raised.type}: {raised.message[:200]}"
+    return ""

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 
+from harness.exhibits import TokenText
 from harness.facts import Batch, Delta, Leaf, Row, Unknown
 
 IGNORED = -100
+MOST_SPELLED = 4096  # tokens of a row
+LONGEST_TEXT = 60  # characters of a token
 MOST_ALIGNED = 12  # rows; more are not held against each other in every way
 
 
@@ -219,6 +222,41 @@ class RowReader:
 
         # The first of equally good ones: nothing dropped in front.
         return [texts[at] for at in max(combinations(range(len(texts)), len(decoded)), key=count_found)]
+
+    def spell(self, batch: Mapping[str, Any]) -> tuple[tuple[TokenText, ...], ...]:
+        """Every token's text, aligned with the rows that `read` gives, at most MOST_SPELLED of a row."""
+        known: dict[int, str] = {}
+        sequence: Any = batch.get(self.sequence)
+        if not isinstance(sequence, torch.Tensor) or sequence.dim() != 2:
+            return ()
+        spelled = []
+        for index, ids in enumerate(sequence.tolist()):
+            labels = ids
+            if self.sequence == "labels":
+                asked, _, _ = self._read_encoder(batch, index)
+                pad = self.tokenizer.pad_token_id
+                ids = labels = [*asked, *(pad if i == IGNORED and pad is not None else i for i in ids)]
+            elif isinstance(given := batch.get("labels"), torch.Tensor) and given.shape == sequence.shape:
+                labels = given[index].tolist()
+            spelled.append(
+                tuple(
+                    TokenText(
+                        text=self._spell(i, known), label="" if label in (i, IGNORED) else self._spell(label, known)
+                    )
+                    for i, label in zip(ids[:MOST_SPELLED], labels[:MOST_SPELLED], strict=True)
+                )
+            )
+        return tuple(spelled)
+
+    def _spell(self, number: int, known: dict[int, str]) -> str:
+        """One token's text, with the space in front that decoding it alone may drop; its number where it has none."""
+        if number not in known:
+            raw = str(self.tokenizer.convert_ids_to_tokens(number)) if number >= 0 else f"id {number}"
+            # SentencePiece's sign for a space; in a special token's name it is itself.
+            is_piece = "\u2581" in raw and number not in self.tokenizer.all_special_ids
+            text = raw.replace("\u2581", " ") if is_piece else self._decode([number])
+            known[number] = (raw if not text or "\ufffd" in text else text)[:LONGEST_TEXT] or f"id {number}"
+        return known[number]
 
     def _read_labels(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         """A decoder's row: what is ignored is padding, and so is a run of pads at the end."""

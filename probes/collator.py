@@ -15,6 +15,7 @@ from harness.families import Family
 from harness.training.images import open_image
 from probes.assembly import Assembly
 from probes.batches import compare, count_rows, describe
+from probes.device import redirect_cuda
 from probes.grids import look_at_grid
 from probes.pixels import compare_views, count_views, spread
 from probes.processor import record_image_calls
@@ -27,7 +28,7 @@ UNDECLARED = "no family declares this model, so there is no reference batch"
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
-    with record_image_calls() as calls:
+    with redirect_cuda(), record_image_calls() as calls:
         facts = look_at_collator(Assembly(config_path, trust=trust, folder=Path(folder)))
     return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
 
@@ -132,7 +133,7 @@ def _look_at_views(
     intake = parts.reference.intake
     roles = dict(parts.family.roles) if parts.family else {}
     pixels = [name for name, role in roles.items() if role == "pixels" and name in given]
-    shares = _count_shares(parts, reference, rows, roles)
+    shares = count_shares(parts, reference, rows, roles)
     views: tuple[PixelView, ...]
     if intake.mean is None or intake.std is None:
         views = compare_rows(given, reference, pixels, len(rows))
@@ -151,7 +152,7 @@ def _look_at_views(
     return explain_by_remaking(parts, given, reference, rows, pixels) or views
 
 
-def _count_shares(
+def count_shares(
     parts: Assembly, reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], roles: Mapping[str, str]
 ) -> dict[str, list[int]]:
     """How many entries of each concatenated pixel argument belong to each row, as our collator makes them."""
@@ -176,6 +177,8 @@ def _same(left: Any, right: Any) -> bool:
         )
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
+    if type(left) is type(right) and getattr(left, "__dict__", None):
+        return _same(vars(left), vars(right))  # somebody's container: it may well compare by identity
     return type(left) is type(right) and bool(left == right)
 
 

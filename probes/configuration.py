@@ -68,6 +68,7 @@ def look_at_configuration(config: Config, exports: Exports) -> Configuration:
         early_stopping=config.early_stopping is not None,
         remove_unused_columns=training.remove_unused_columns is True,
         dataloader_workers=training.dataloader_num_workers,
+        pins_memory=training.arguments.get("dataloader_pin_memory") is not False,
         max_seq_length=config.data.max_seq_length,
         budget_bytes=round(config.budget.vram_gb * _GIBIBYTE) if config.budget.vram_gb is not None else None,
         output_dir=str(training.output_dir),

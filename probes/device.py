@@ -33,18 +33,24 @@ def redirect_cuda() -> Iterator[list[Redirect]]:
     accelerator: the block then computes what it would have computed there, slower.
     """
     found: list[Redirect] = []
+    with autocast_on_cpu(lambda: _record(found, "torch.autocast")), _Redirection(found):
+        yield found
+
+
+@contextmanager
+def autocast_on_cpu(note: Callable[[], None]) -> Iterator[None]:
+    """Let `torch.autocast("cuda")` mean the CPU in the block; `note` is called each time."""
     start = torch.autocast.__init__
 
     def start_on_cpu(self: torch.autocast, device_type: str, *rest: Any, **options: Any) -> None:
         if _is_cuda(device_type):
-            _record(found, "torch.autocast")
+            note()
             device_type = "cpu"
         start(self, device_type, *rest, **options)
 
     torch.autocast.__init__ = start_on_cpu  # type: ignore[method-assign]
     try:
-        with _Redirection(found):
-            yield found
+        yield
     finally:
         torch.autocast.__init__ = start  # type: ignore[method-assign]
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from harness.facts import Forward, Raised, Site, Unknown, Wrapper
+from harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper
 from probes.assembly import Assembly
 from probes.batches import IGNORED
 from probes.behaviour import TOLERANCE, look_at_behaviour
@@ -24,6 +24,7 @@ from probes.device import Redirect, redirect_cuda
 from probes.generation import look_at_generation
 from probes.landing import read_landing
 from probes.parts import find_embeddings
+from probes.placement import Standing, look_at_placement, remember
 from probes.processor import record_openings
 from probes.repair import repair
 from probes.rescue import make_runnable
@@ -59,6 +60,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         return _unloaded(loaded)
     model, bare = loaded
     lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
+    standing = remember(model)
     reference = _collate_reference(parts)
     given = _collate_given(parts) if parts.config.subject.collator else reference
     facts = Forward(
@@ -77,7 +79,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     if not isinstance(start, Mapping) or collate is None:
         reason = start if isinstance(start, Unknown) else Unknown(reason="no batch to call the model with")
         return msgspec.structs.replace(
-            facts, given=reason, reference=reason, landing=reason, behaviour=reason, idle_keys=reason
+            facts, given=reason, reference=reason, landing=reason, behaviour=reason, idle_keys=reason, placement=reason
         )
     batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
@@ -97,7 +99,9 @@ def look_at_forward(parts: Assembly) -> Forward:
         facts = msgspec.structs.replace(facts, repairs=repairs, **{which: still})
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
-        return msgspec.structs.replace(facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason)
+        return msgspec.structs.replace(
+            facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason, placement=reason
+        )
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
         facts,
@@ -113,7 +117,19 @@ def look_at_forward(parts: Assembly) -> Forward:
         behaviour=no_logits
         if seen.logits is None
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
+        placement=_look_at_placement(parts, standing, start, batch, is_taken=facts.given == "ok"),
     )
+
+
+def _look_at_placement(
+    parts: Assembly, standing: Standing, start: Batch, batch: Batch, *, is_taken: bool
+) -> Placement | Unknown:
+    """On a simulated accelerator: the user's batch where their model takes it, else the one that the bare model takes."""
+    if is_taken:
+        return look_at_placement(parts, standing, start, repaired={}, whole=True)
+    whole = parts.model is parts.bare or not isinstance(attempt(lambda: call(parts.model, batch)), Raised)
+    repaired = {name: value for name, value in batch.items() if value is not start.get(name)}
+    return look_at_placement(parts, standing, batch, repaired=repaired, whole=whole)
 
 
 def _end(model: nn.Module, bare: nn.Module, batch: Any, seen: Seen | Raised | None) -> Any:
@@ -191,6 +207,7 @@ def _unloaded(raised: Raised) -> Forward:
         has_generate=reason,
         idle_keys=reason,
         lost_buffers=reason,
+        placement=reason,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -13,12 +14,14 @@ from probes.tracing import attempt
 TOKENS = 2  # the first comes from the prompt alone, the second is the first to use the cache
 
 
-def look_at_generation(parts: Assembly) -> Raised | Literal["ok"] | Unknown:
-    """How `generate` of the bare model ends."""
+def look_at_generation(
+    parts: Assembly, move: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda prompts: prompts
+) -> Raised | Literal["ok"] | Unknown:
+    """How `generate` of the bare model ends. `move` brings the prompts to where the model is."""
     if parts.reference is None:
         return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
     limits: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
-    prompts = parts.reference.prompts([dict(row) for row in parts.sample[:2]])
+    prompts = move(parts.reference.prompts([dict(row) for row in parts.sample[:2]]))
 
     def write() -> None:
         with torch.no_grad():

@@ -15,13 +15,13 @@ from torch import nn
 
 from harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
 from harness.training.checkpointing import start_checkpointing, stop_checkpointing
-from probes.adapter import attach_plain, look_at_adapter
+from probes.adapter import attach_plain, look_at_adapter, name_kind
 from probes.assembly import Assembly
 from probes.batches import IGNORED
 from probes.calls import read_logits, read_loss
 from probes.device import redirect_cuda
 from probes.landing import trace_landing
-from probes.memory import measure_need
+from probes.memory import measure_need, measure_weights
 from probes.parts import unwrap
 from probes.repair import repair
 from probes.rescue import make_runnable
@@ -48,7 +48,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
-        return {"adapter": adapter, "learning": _look_without_adapter(parts, batch, adapter, reason), "memory": reason}
+        learning = _look_without_adapter(parts, batch, adapter, reason)
+        return {"adapter": adapter, "learning": learning, "memory": _weigh_alone(parts, reason)}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
     while step is None and make_runnable(parts, batch):
@@ -66,7 +67,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
             merged_equals_unmerged=reason,
             accumulation_ratio=reason,
         )
-        return {"adapter": adapter, "learning": empty, "memory": reason}
+        return {"adapter": adapter, "learning": empty, "memory": _weigh_alone(parts, reason)}
     memory = measure_need(parts, adapted, step)
     census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
@@ -94,6 +95,12 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         merged_equals_unmerged=_merge(adapted, batch),
     )
     return {"adapter": adapter, "learning": learning, "memory": memory}
+
+
+def _weigh_alone(parts: Assembly, reason: Unknown) -> Any:
+    """What the weights alone need, where no step could be made."""
+    found = attempt(lambda: measure_weights(parts))
+    return reason if isinstance(found, Raised) else found
 
 
 def _look_without_adapter(
@@ -191,15 +198,29 @@ def _count_gradients(
         step().backward()
     reached = trace.reached_experts if reached is None else reached
     counts: dict[str, list[int]] = {}
+    idle: dict[str, dict[str, int]] = {}
     for name, module in list_adapters(inner).items():
-        row = counts.setdefault(parts.anatomy.part_of(name), [0, 0, 0])
+        part = parts.anatomy.part_of(name)
+        row = counts.setdefault(part, [0, 0, 0])
         row[0] += 1
         has = any(p.grad is not None and bool(p.grad.any()) for p in _adapter_parameters(module))
+        unreached = not has and _is_unreached_expert(name, reached)
         row[1] += has
-        row[2] += not has and _is_unreached_expert(name, reached)
+        row[2] += unreached
+        if not (has or unreached):
+            kinds = idle.setdefault(part, {})
+            kinds[name_kind(name)] = kinds.get(name_kind(name), 0) + 1
     inner.zero_grad(set_to_none=True)
     return tuple(
-        Census(part=part, checkpointing=checkpointing, adapters=n, with_gradient=g, unreached=u, moved=0)
+        Census(
+            part=part,
+            checkpointing=checkpointing,
+            adapters=n,
+            with_gradient=g,
+            unreached=u,
+            moved=0,
+            idle=idle.get(part, {}),
+        )
         for part, (n, g, u) in sorted(counts.items())
     ), reached
 

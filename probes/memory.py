@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.facts import MemoryNeed, Unknown
+from harness.facts import MemoryNeed
 from probes.assembly import Assembly
 from probes.parts import find_embeddings
 
@@ -18,10 +18,9 @@ OPTIMIZER_STATES = {"sgd": 0, "adafactor": 0, "lion_32bit": 1, "adamw_8bit": 0.5
 ADAM_STATES = 2  # exp_avg and exp_avg_sq, in the dtype of the trained weights
 
 
-def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed | Unknown:
-    """Bytes at the configured batch size. Unknown for a cut model: its lists of blocks are shorter than the real ones."""
-    if parts.built.cut:
-        return Unknown(reason="the model was cut to a miniature; its memory says nothing about the full one")
+def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed:
+    """Bytes at the configured batch size. Of a cut model the weights are those of the whole one, and the rest is what its
+    miniature needs: still a lower bound. `preflight memory` gives the peak itself."""
     weights = {id(p): p for p in adapted.parameters()}.values()
     trained = [p for p in weights if p.requires_grad]
     kept: dict[tuple[int, int], int] = {}
@@ -38,14 +37,15 @@ def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed | Unkno
         loss = step()
     del loss
     batch_size = parts.config.training.per_device_train_batch_size
-    rows = len(parts.sample)
-    ids = parts.seeded(parts.reference, parts.sample).get(parts.reader.sequence) if parts.reference else None
-    longest = int(ids.shape[1]) if isinstance(ids, torch.Tensor) else 0
+    rows = 1 if parts.built.cut else len(parts.sample)  # as many as `step` has
+    longest = _measure_longest(parts)
     vocabulary = int(find_embeddings(parts.bare).weight.shape[0])
     states = OPTIMIZER_STATES.get(parts.config.training.optim or "", ADAM_STATES)
     trained_bytes = sum(p.numel() * p.element_size() for p in trained)
     return MemoryNeed(
-        weights=sum(p.numel() * p.element_size() for p in weights),
+        weights=(parts.built.bytes_before_cut + trained_bytes)
+        if parts.built.cut
+        else sum(p.numel() * p.element_size() for p in weights),
         gradients=trained_bytes,
         optimizer=int(trained_bytes * states),
         activations=sum(kept.values()) * batch_size // rows,
@@ -53,3 +53,23 @@ def measure_need(parts: Assembly, adapted: Any, step: Any) -> MemoryNeed | Unkno
         batch_size=batch_size,
         longest_row=longest,
     )
+
+
+def measure_weights(parts: Assembly) -> MemoryNeed:
+    """The weights alone, where no step could be made: nothing can be trained in less."""
+    weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
+    return MemoryNeed(
+        weights=parts.built.bytes_before_cut if parts.built.cut else weights,
+        gradients=0,
+        optimizer=0,
+        activations=0,
+        logits=0,
+        batch_size=parts.config.training.per_device_train_batch_size,
+        longest_row=_measure_longest(parts),
+    )
+
+
+def _measure_longest(parts: Assembly) -> int:
+    """Tokens of the longest sampled row; 0 where none of our collators makes a sequence of it."""
+    ids = parts.seeded(parts.reference, parts.sample).get(parts.reader.sequence) if parts.reference else None
+    return int(ids.shape[1]) if isinstance(ids, torch.Tensor) else 0

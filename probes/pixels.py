@@ -21,6 +21,7 @@ from probes.batches import walk
 
 SIDE = 48  # views are compared at this size: resampling filters differ in detail, not in what is where
 SURE = 0.97  # share of the variance that an explanation must account for
+LIKELY = 0.85  # the same for telling a whole page from one of its tiles
 BETTER = 0.02  # by how much another explanation must beat "as expected"
 
 Geometry = Literal["as expected", "squashed", "cropped", "mirrored", "turned", "unrecognised"]
@@ -152,6 +153,15 @@ def _fit(view: torch.Tensor, candidate: torch.Tensor) -> tuple[float, torch.Tens
     left = ((dy - a[:, None] * dx) ** 2).sum(1) / (dy * dy).sum(1)
     share = float(1 - left.max()) if bool((a > 0).all()) else 0.0  # an inverted picture is another picture
     return share, a, y.mean(1) - a * x.mean(1)
+
+
+def shows_whole(view: torch.Tensor, page: Image.Image) -> bool:
+    """Whether a view [3, H, W] is all of the page, padded or stretched, and not a tile of it; in whatever colours."""
+    size, small = _size_of(view), _shrink(view)
+    page = page.convert("RGB")
+    grounds = ((0, 0, 0), (127, 127, 127), (255, 255, 255))
+    candidates = (page, *(ImageOps.pad(page, size, color=ground) for ground in grounds))
+    return max(_fit(small, _as_tensor(candidate, size))[0] for candidate in candidates) > LIKELY
 
 
 def _shows(view: torch.Tensor, page: Image.Image, mean: Sequence[float], std: Sequence[float]) -> bool:

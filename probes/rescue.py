@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from probes.assembly import Assembly
 
 
-def load(config: Config, directory: Path) -> tuple[Built, Raised | None]:
+def load(config: Config, directory: Path, make: Callable[[Config], Built] = build) -> tuple[Built, Raised | None]:
     """The model, and what loading it as configured raised. Raises that exception where no rescue helps."""
     try:
-        return build(config), None
+        return make(config), None
     except Exception as error:  # noqa: BLE001 (foreign code; kept and reported, or raised again)
         first = error
     for rescue in (_stand_in_for_missing, _choose_eager, _choose_our_loader):
@@ -42,7 +42,7 @@ def load(config: Config, directory: Path) -> tuple[Built, Raised | None]:
             continue
         config = changed
         try:
-            return build(config), describe_error(first)
+            return make(config), describe_error(first)
         except Exception:  # noqa: BLE001 (the first exception is the one to tell)
             continue
     raise first

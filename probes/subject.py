@@ -80,6 +80,7 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
     parts = find_parts(config)
     sources: dict[Path, Source] = {}
     collating: set[Path] = set()
+    training: set[Path] = set()
     for part, target in parts.items():
         found = read_part(config, target)
         if isinstance(found, Unknown):
@@ -87,6 +88,8 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         sources |= {source.path: source for source in found}
         if part == "collator":
             collating |= {source.path for source in found}
+        if part == "trainer":
+            training |= {source.path for source in found}
     own = frozenset(name for source in sources.values() for name in _find_own_names(source))
     return Subject(
         parts=parts,
@@ -99,6 +102,9 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         ),
         generate_calls=tuple(site for source in sources.values() for site in _find_generation(source)),
         left_padding=tuple(site for source in sources.values() for site in _find_left_padding(source)),
+        training_moves=tuple(
+            site for source in sources.values() if source.path in training for site in _find_moves(source)
+        ),
     )
 
 
@@ -170,6 +176,14 @@ def _find_own_names(source: Source) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
+
+
+def _find_moves(source: Source) -> Iterator[Site]:
+    """Calls by which a trainer could bring a batch to a device by itself."""
+    for call in source.find_calls():
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else dotted_name(call.func) or ""
+        if name in ("to", "cuda", "send_to_device"):
+            yield source.site(call)
 
 
 def _find_auto_classes(source: Source) -> Iterator[ApiUse]:

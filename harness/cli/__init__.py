@@ -1,9 +1,10 @@
 """The commands `preflight` and `run-training`. Thin: whatever is heavy is imported by the command that needs it."""
 
-from harness.cli import checking, training, triage, trying, versions
+from harness.cli import bench, checking, matrix, memory, reporting, training, triage, trying, versions
 from harness.cli.options import EPILOG, preflight
 from harness.cli.training import run_training
 
-COMMANDS = (checking, training, triage, trying, versions)  # importing a module adds its commands to the group
+# Importing a module adds its commands to the group.
+COMMANDS = (bench, checking, matrix, memory, reporting, training, triage, trying, versions)
 
 __all__ = ["COMMANDS", "EPILOG", "preflight", "run_training"]

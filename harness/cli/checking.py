@@ -7,7 +7,18 @@ from pathlib import Path
 import click
 
 from harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Level, Refusal, preflight
-from harness.cli.steps import choose, load, open_directory, read_accepted, run_check, run_look, save, show, write_all
+from harness.cli.steps import (
+    attach_run,
+    choose,
+    load,
+    open_directory,
+    read_accepted,
+    run_check,
+    run_look,
+    save,
+    show,
+    write_all,
+)
 
 
 @preflight.command(epilog=EPILOG)
@@ -17,6 +28,7 @@ from harness.cli.steps import choose, load, open_directory, read_accepted, run_c
 @click.option("--json", "json_path", type=FILE, help="Write the report as JSON.")
 @click.option("--html", "html_path", type=FILE, help="Write the report as one HTML page.")
 @click.option("--junit", "junit_path", type=FILE, help="Write the report as JUnit XML.")
+@click.option("--sarif", "sarif_path", type=FILE, help="Write the report as SARIF 2.1.0, for code scanning.")
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
 @SECONDS
@@ -29,15 +41,24 @@ def check(
     json_path: Path | None,
     html_path: Path | None,
     junit_path: Path | None,
+    sarif_path: Path | None,
     only: str,
     waivers: Path | None,
     seconds: float | None,
 ) -> None:
     """Check the setup in the YAML file CONFIG and print the verdict."""
     config = load(config_path, trust=trust)
-    report = run_check(config, level=level, only=choose(only), waivers=read_accepted(waivers), seconds=seconds)
+    report = run_check(
+        config,
+        level=level,
+        only=choose(only),
+        waivers=read_accepted(waivers),
+        seconds=seconds,
+        illustrated=html_path is not None,
+    )
+    report = attach_run(config, report)
     show(report)
-    write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path)
+    write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
     context.exit(report.exit_code)
 
 

@@ -109,7 +109,9 @@ def run_check(
     only: tuple[str, ...] = (),
     waivers: tuple[Waiver, ...] = (),
     seconds: float | None = None,
+    illustrated: bool = False,
 ) -> Report:
+    """`illustrated`: with the pictures that a page shows."""
     from harness.check import check as check_config
     from harness.config import ConfigError
     from harness.isolation import SandboxUnavailable
@@ -125,6 +127,7 @@ def run_check(
             waivers=waivers,
             progress=progress,
             seconds=seconds,
+            illustrated=illustrated,
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None
@@ -158,18 +161,33 @@ def show(report: Report) -> None:
 
 
 def write_all(
-    report: Report, *, json_path: Path | None = None, html_path: Path | None = None, junit_path: Path | None = None
+    report: Report,
+    *,
+    json_path: Path | None = None,
+    html_path: Path | None = None,
+    junit_path: Path | None = None,
+    sarif_path: Path | None = None,
 ) -> None:
     """After the verdict is on the terminal, so that a folder that cannot be written costs nobody the result."""
     for kind, module, path in (
         ("JSON", "reports.json_writer", json_path),
         ("HTML", "reports.html", html_path),
         ("JUnit", "reports.junit", junit_path),
+        ("SARIF", "reports.sarif", sarif_path),
     ):
         if path is not None:
             write = importlib.import_module(module).write
             save(functools.partial(write, report, path), path)
             click.echo(f"{kind}: {path}")
+
+
+def attach_run(config: Config, report: Report) -> Report:
+    """The report with the last training run in `output_dir`, whose curves a page draws."""
+    import msgspec
+
+    from harness.training.history import read_history
+
+    return msgspec.structs.replace(report, run=read_history(config.training.output_dir))
 
 
 def save(write: Callable[[], None], path: Path) -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 import click
 
 from harness.cli.options import EPILOG, FILE, TRUST, WAIVERS, Refusal, preflight
-from harness.cli.steps import accept, issue, load, prepare, read_accepted, run_check, show, start_training, write_all
+from harness.cli.steps import (
+    accept,
+    attach_run,
+    issue,
+    load,
+    prepare,
+    read_accepted,
+    run_check,
+    show,
+    start_training,
+    write_all,
+)
 
 
 @preflight.command()
@@ -32,15 +43,17 @@ def demo(context: click.Context, directory: Path) -> None:
         raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
     click.echo(f"Configuration: {config_path}")
     config = load(config_path)
-    report = run_check(config)
+    report = run_check(config, illustrated=True)
+    page = directory / "report.html"
     show(report)
-    write_all(report, json_path=directory / "report.json", html_path=directory / "report.html")
+    write_all(report, json_path=directory / "report.json", html_path=page)
     if report.verdict == "refused":
         context.exit(report.exit_code or 1)
     clearance = issue(config, report)
     click.echo("\nTraining a LoRA adapter for a few steps ...")
     start_training(config, clearance)
-    click.echo(f"\nEverything is in {directory}: the page to open first is {directory / 'report.html'}")
+    write_all(attach_run(config, report), html_path=page)
+    click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
 @click.command(epilog=EPILOG)
@@ -51,23 +64,35 @@ def demo(context: click.Context, directory: Path) -> None:
     type=FILE,
     help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
 )
+@click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
 @TRUST
 @WAIVERS
 @click.version_option(package_name="preflight-ocr")
 @click.pass_context
 def run_training(
-    context: click.Context, config_path: Path, clearance_path: Path | None, trust: bool, waivers: Path | None
+    context: click.Context,
+    config_path: Path,
+    clearance_path: Path | None,
+    html_path: Path | None,
+    trust: bool,
+    waivers: Path | None,
 ) -> None:
     """Check the setup, refuse to train on a BLOCKER, and otherwise train."""
     prepare()
     config = load(config_path, trust=trust)
     accepted = read_accepted(waivers)
-    clearance = accept(config, clearance_path) if clearance_path else None
-    if clearance is None:
-        report = run_check(config, waivers=accepted)
+    clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
+    if clearance is not None:
+        start_training(config, clearance)
+    else:
+        report = run_check(config, waivers=accepted, illustrated=html_path is not None)
         show(report)
+        write_all(attach_run(config, report), html_path=html_path)
         if report.verdict == "refused" or report.waiver_problems:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
         clearance = issue(config, report, clearance_path)
-    start_training(config, clearance)
+        try:
+            start_training(config, clearance)
+        finally:  # the curves of a run that failed or was stopped are those one wants to see
+            write_all(attach_run(config, report), html_path=html_path)

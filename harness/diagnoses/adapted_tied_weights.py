@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     contract="no adapter sits on a tied weight",
     needs=("adapter",),
     explains=("diverging_merge",),
+    keys=("lora.target_modules", "lora.modules_to_save"),
 )
 
 

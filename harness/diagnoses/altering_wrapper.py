@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the wrapper returns the logits of the model inside it",
     needs=("forward",),
+    keys=("subject.model",),
 )
 
 

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="the placement mask is as wide as input_ids",
     needs=("collator.batch",),
     explains=("unheard_text", "padding_changes_row", "failing_batch", "worse_than_guessing", "flat_loss"),
+    keys=("subject.collator",),
 )
 
 

@@ -44,6 +44,7 @@ DIAGNOSIS = Diagnosis(
     contract="messages are rendered with the chat template that can take them",
     needs=("tokenizer", "collator"),
     explains=("failing_collator", "mismatched_prompt", "missing_placeholders"),
+    keys=("subject.collator",),
 )
 
 _JOINED = re.compile(r"can only concatenate str \(not \"(list|dict)\"\) to str|must be str, not (list|dict)")

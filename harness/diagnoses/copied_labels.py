@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="labels are more than a copy of input_ids",
     needs=("collator.batch.rows",),
     explains=("unmasked_prompt", "unmasked_image_tokens", "unmasked_padding", "worse_than_guessing"),
+    keys=("subject.collator",),
 )
 
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the merged model answers like the model with its adapter",
     needs=("learning.merged_equals_unmerged",),
+    keys=("subject.peft",),
 )
 
 

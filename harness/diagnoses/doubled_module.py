@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="the model is registered once in the module that is trained",
     needs=("forward",),
     explains=("lost_adapter", "wrapped_before_adapter"),
+    keys=("subject.model",),
 )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Batch, Collator, Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import count_real, get_rows
@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch",),
     # Rows that moved up are compared with the wrong page, so what their images reach cannot be told.
     explains=("failing_batch", "leaking_image", "padding_changes_row", "unseen_image"),
+    keys=("subject.collator",),
 )
 
 
@@ -56,6 +57,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     swallowed = () if isinstance(facts.subject, Unknown) else facts.subject.swallowed_exceptions
     yield DIAGNOSIS.finding(
         seen,
+        places=list_places(*swallowed),
         fix="Let the exception through instead of going on to the next row.",
         evidence=show_some(
             [counted, *(f"an exception is swallowed at {s.file}:{s.line}: {s.code}" for s in swallowed)]

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import find_checkpointing_failure, is_same_failure, show_raised
@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="a training step with gradient checkpointing runs",
     needs=("learning",),
+    keys=("training.gradient_checkpointing", "subject.peft"),
 )
 
 
@@ -50,6 +51,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     early = "view of a leaf Variable" in raised.message
     yield DIAGNOSIS.finding(
         f"With gradient checkpointing a step ends with {show_raised(raised)}.",
+        places=list_places(raised),
         fix="Switch checkpointing on after get_peft_model, without enable_input_require_grads, and not re-entrant."
         if early
         else "Use the non-re-entrant kind of checkpointing.",

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every row has a text to learn",
     needs=("dataset",),
+    keys=("data.train_path", "data.val_path"),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every image is of a size that can be decoded safely",
     needs=("dataset",),
+    keys=("data.train_path", "data.val_path"),
 )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import is_same_failure, show_raised
@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="the adapter can be put on the model",
     needs=("adapter",),
     explains=("failing_step",),
+    keys=("subject.peft", "lora.target_modules"),
 )
 
 
@@ -47,6 +48,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
     yield DIAGNOSIS.finding(
         f"Adding the adapter ended with {show_raised(adapter.raised)}.",
+        places=list_places(adapter.raised),
         fix="Name leaf modules in lora.target_modules: an entry also matches a container of that name."
         if clash
         else "Follow the quoted line.",

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import list_unaccepted_keys, show_delta, show_raised
@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="forward accepts the collator's batch",
     needs=("forward", "collator.batch"),
+    keys=("subject.collator",),
 )
 
 
@@ -59,6 +60,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     deltas = () if isinstance(collator.deltas, Unknown) else collator.deltas
     yield DIAGNOSIS.finding(
         f"forward ended with {show_raised(forward.given)} on the collator's batch; expected a loss.",
+        places=list_places(forward.given),
         fix=f"Build {', '.join(f'`{a}`' for a in replaced)} as the evidence says."
         if replaced
         else "Compare the collator's batch with the evidence.",

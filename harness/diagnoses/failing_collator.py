@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts, Raised
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the collator turns real rows into a batch",
     needs=("collator",),
+    keys=("subject.collator",),
 )
 
 
@@ -43,5 +44,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"{collator.owner} ended with {show_raised(collator.batch)}; expected a batch.",
+        places=list_places(collator.batch),
         fix="Call the collator by itself on the first rows and follow the quoted line.",
     )

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import list_bare_rows, list_unaccepted_keys, show_raised
@@ -51,6 +51,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"forward ended with {show_raised(raised)}; expected a loss.",
+        places=list_places(raised),
         fix="Follow the quoted line: the batch is not the cause."
         if isinstance(known(facts.forward).reference, Raised)
         else "Follow the quoted line: the model or the batch built for it is the cause.",

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -53,6 +53,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"`generate` ended with {show_raised(ended)}; expected text.",
+        places=list_places(*calls, ended),
         evidence=show_some(f"{site.file}:{site.line}: {site.code}" for site in calls),
         fix="Decode without a cache (slower), or use a release of transformers that the model's code was written for.",
         snippet="model.generate(**batch, use_cache=False)",

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import find_checkpointing_failure, is_same_failure, list_rejected, show_raised
@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="two optimizer steps run",
     needs=("learning",),
+    keys=("subject.trainer",),
 )
 
 
@@ -44,6 +45,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"A training step ended with {show_raised(raised)}; expected a loss and gradients.",
+        places=list_places(raised),
         fix="Follow the quoted line; forward alone works, so look at backward and the optimizer.",
     )
 

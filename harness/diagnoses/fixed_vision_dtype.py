@@ -31,7 +31,7 @@ import re
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Batch, Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -51,6 +51,7 @@ DIAGNOSIS = Diagnosis(
         "failing_adapter",
         "failing_step",
     ),
+    keys=("model.torch_dtype",),
 )
 
 _SPELLINGS = {
@@ -79,6 +80,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's code computes with {cast[0]}, which neither the batch nor any of its weights has: they are "
         f"{' and '.join(sorted(weights))}. {'Only under autocast do the two meet.' if autocast else ''}".rstrip(),
         evidence=(f"forward: {show_raised(raised)}", f"weights: {', '.join(sorted(weights))}"),
+        places=list_places(raised),
         fix=f"Load the model in {cast[0]}; converting the images does not help.",
         snippet=f"model:\n  torch_dtype: {cast[0]}",
         severity=Severity.MINOR if autocast else None,

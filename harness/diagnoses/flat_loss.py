@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the loss falls when one batch is repeated",
     needs=("learning.losses",),
+    keys=("training.learning_rate",),
 )
 
 

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="pages are normalised as the model's processor files say",
     needs=("collator.batch", "collator.views", "processor_files.mean", "processor_files.std"),
     explains=("worse_than_guessing",),
+    keys=("data.preprocessing.image_mean", "data.preprocessing.image_std", "subject.collator"),
 )
 
 

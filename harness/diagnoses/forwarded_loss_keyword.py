@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="Trainer adds no keyword that a wrapper hands on to a model without it",
     needs=("forward", "adapter"),
     explains=("failing_step",),
+    keys=("subject.model", "subject.trainer"),
 )
 
 

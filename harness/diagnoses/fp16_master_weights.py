@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     needs=("configuration", "learning"),
     # AdamW's epsilon is zero in float16, so a repeated batch ends in NaN.
     explains=("mixed_model_dtypes", "failing_step", "flat_loss"),
+    keys=("training.fp16", "model.torch_dtype"),
 )
 
 
@@ -70,6 +71,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             *((f"trainable weights: {', '.join(trainable)}",) if trainable else ()),
             *((show_raised(step),) if step else ()),
         ),
+        places=list_places(step),
         fix="Cast what is trained to float32 after the adapter was added, or train in bfloat16; do not just switch mixed "
         "precision off.",
         snippet="for parameter in model.parameters():\n    if parameter.requires_grad:\n"

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="every adapter of the language model gets a gradient and moves",
     needs=("learning.census",),
     explains=("flat_loss",),
+    keys=("subject.peft", "lora.target_modules"),
 )
 
 

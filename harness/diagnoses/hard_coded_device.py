@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Configuration, Environment, Facts
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import excuse_unread_code
@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="the run is on the device that the model's code takes for granted",
     needs=("configuration", "repository", "environment.cards"),
+    keys=("model.device_map", "training.use_cpu"),
 )
 
 _SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -59,6 +60,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code sends tensors to card 0 in {len(sites)} place(s), and {elsewhere}: tensors on different "
         "devices will meet.",
         evidence=show_some(show_site(site) for site in sites),
+        places=list_places(*sites),
         fix="Keep the model on card 0 alone; to use several cards, start one process for each (torchrun, accelerate).",
         snippet="model:\n  device_map: null\ntraining:\n  use_cpu: false",
     )

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="the attention mask is on at every token and off at padding",
     needs=("collator.batch.rows",),
     explains=("unheard_text", "worse_than_guessing"),
+    keys=("subject.collator",),
 )
 
 

@@ -42,6 +42,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="foreign code comes back from every call",
     needs=(),
+    keys=("model.trust_remote_code",),
 )
 
 _DIED = "foreign code died: "

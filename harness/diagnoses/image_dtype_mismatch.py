@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     contract="images come in the dtype of the vision weights",
     needs=("collator.deltas",),
     explains=("mixed_model_dtypes", "failing_batch", "failing_forward", "failing_adapter", "failing_step"),
+    keys=("model.torch_dtype", "subject.collator"),
 )
 
 

@@ -54,6 +54,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"{len(keys)} key(s) of {configuration.source} change nothing here: "
         f"{', '.join(f'`{key.path}`' for key in keys[:5])}. Every key that is given should have an effect.",
         evidence=show_some(f"`{key.path}`: {key.detail or 'nothing reads it'}" for key in keys),
+        keys=tuple(key.path for key in keys),
         fix="Delete these keys, or switch on what reads them; the reason stands beside each.",
         severity=min((_weigh(key, configuration) for key in keys), key=lambda severity: severity.rank),
     )

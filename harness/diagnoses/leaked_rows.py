@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="no row that is trained on is used to measure",
     needs=("dataset",),
+    keys=("data.val_path", "data.test_path"),
 )
 
 

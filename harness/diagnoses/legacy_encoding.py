@@ -29,7 +29,7 @@ import codecs
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -66,6 +66,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"standard output is {environment.stdout_encoding}",
             *show_some(show_site(site) for site in sites),
         ),
+        places=list_places(*sites),
         fix='Name encoding="utf-8" at every open(), and start Python in UTF-8 mode.',
         snippet='open(path, "w", encoding="utf-8")\n\n# in the shell; Windows: set PYTHONUTF8=1\nexport PYTHONUTF8=1',
         severity=None if sites or subject.parts else Severity.MINOR,

@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the saved adapter comes back when it is loaded",
     needs=("learning.round_trip",),
+    keys=("subject.peft",),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     contract="the images are nested and ranked as the model expects",
     needs=("collator.batch", "collator.deltas"),
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
+    keys=("subject.collator",),
 )
 
 

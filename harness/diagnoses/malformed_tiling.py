@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="the tiling describes the images of the batch",
     needs=("collator.batch", "collator.deltas"),
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
+    keys=("subject.collator",),
 )
 
 

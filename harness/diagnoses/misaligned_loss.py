@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the loss holds each position to its label",
     needs=("forward.loss_reads", "forward.signature"),
+    keys=("subject.collator",),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     contract="a checkpoint exists for every evaluated step that may turn out the best",
     needs=("configuration",),
     explains=("failing_step",),
+    keys=("training.save_steps", "training.save_strategy", "training.eval_steps", "training.load_best_model_at_end"),
 )
 
 

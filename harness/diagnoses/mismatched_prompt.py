@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="training and prediction use one prompt",
     needs=("collator.batch.rows", "collator.expected_prompt"),
+    keys=("data.prompt", "subject.collator"),
 )
 
 

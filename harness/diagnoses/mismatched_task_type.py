@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="forward takes every keyword that PEFT's task type adds",
     needs=("adapter",),
+    keys=("lora.task_type",),
 )
 
 

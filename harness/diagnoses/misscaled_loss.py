@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the loss is the same with and without gradient accumulation",
     needs=("learning.accumulation_ratio",),
+    keys=("training.gradient_accumulation_steps", "subject.trainer"),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     contract="every row's image file exists",
     needs=("dataset",),
     explains=("failing_collator",),
+    keys=("data.train_path", "data.val_path"),
 )
 
 

@@ -40,17 +40,24 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.GPU,
     contract="torch has kernels for the card",
     needs=("device",),
+    explains=("unsupported_attention", "failing_on_card", "failing_dtype", "failing_loader"),
 )
 
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
 
 
+def excuse(facts: Facts) -> str:
+    return "torch cannot use the card at all" if known(facts.device).refused else ""
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     device = known(facts.device)
+    built = [match.groups() for name in device.arch_list if (match := _ARCHITECTURE.fullmatch(name))]
+    if not built:
+        return
     major, _, minor = device.capability.partition(".")
     card = (int(major), int(minor or 0))
-    built = [match.groups() for name in device.arch_list if (match := _ARCHITECTURE.fullmatch(name))]
-    if not built or any(_runs(kind, (int(m), int(n)), suffix, card) for kind, m, n, suffix in built):
+    if any(_runs(kind, (int(m), int(n)), suffix, card) for kind, m, n, suffix in built):
         return
     yield DIAGNOSIS.finding(
         f"{device.name} has compute capability {device.capability}, and the installed torch has kernels for "

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="every row with an image has image placeholders",
     needs=("collator.batch.rows",),
     explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
+    keys=("subject.collator",),
 )
 
 

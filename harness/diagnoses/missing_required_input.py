@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="every image argument the model needs is in the batch",
     needs=("collator.batch", "collator.deltas"),
     explains=("failing_batch", "unseen_image"),
+    keys=("subject.collator",),
 )
 
 

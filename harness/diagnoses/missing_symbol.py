@@ -31,7 +31,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
 from harness.evidence import known, show_some
-from harness.facts import Facts, Import, Unknown
+from harness.facts import Facts, Import, Site, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import excuse_unread_code
 
@@ -63,6 +63,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code imports {len(symbols)} name(s) that the installed {versions} "
         f"{'does' if len(packages) == 1 else 'do'} not have: {', '.join(symbols[:5])}. The model cannot be loaded.",
         evidence=show_some(map(_show, missing)),
+        places=tuple(Site(file=i.file, line=i.line, code=_quote(i)) for i in missing),
         fix=f"Install a release of {' and '.join(packages)} that still has these names; the model card says which one "
         "the code was written for.",
         snippet="\n".join(f'pip install "{package}==THE_RELEASE_ON_THE_MODEL_CARD"' for package in packages),
@@ -70,5 +71,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _show(missing: Import) -> str:
-    statement = f"from {missing.module} import {missing.name}" if missing.name else f"import {missing.module}"
-    return f"{missing.file}:{missing.line}: {statement}" + (f" ({missing.detail})" if missing.detail else "")
+    return f"{missing.file}:{missing.line}: {_quote(missing)}" + (f" ({missing.detail})" if missing.detail else "")
+
+
+def _quote(missing: Import) -> str:
+    return f"from {missing.module} import {missing.name}" if missing.name else f"import {missing.module}"

@@ -46,6 +46,7 @@ DIAGNOSIS = Diagnosis(
     contract="the repository fills every slot of its processor",
     needs=("processor",),
     explains=("failing_collator", "tokenizer_as_processor"),
+    keys=("subject.collator",),
 )
 
 _REFUSALS = (r"NoneType for argument \w*video_processor", r"Unrecognized video processor")

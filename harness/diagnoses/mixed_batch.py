@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="a row without an image does not disturb the others",
     needs=("collator.batch",),
+    keys=("subject.collator",),
 )
 
 
@@ -47,7 +48,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     fix = "Give every row an entry; a blank page with an all-False mask where there is no image."
     if isinstance(collator.mixed_rows, Raised):
         yield DIAGNOSIS.finding(
-            f"A batch with one row without an image ended with {show_raised(collator.mixed_rows)}.", fix=fix
+            f"A batch with one row without an image ended with {show_raised(collator.mixed_rows)}.",
+            fix=fix,
+            places=list_places(collator.mixed_rows),
         )
     elif collator.mixed_swaps:
         yield DIAGNOSIS.finding(

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -44,6 +44,7 @@ DIAGNOSIS = Diagnosis(
     contract="no two dtypes meet inside the model",
     needs=("forward",),
     explains=("failing_forward", "failing_batch", "failing_adapter", "failing_step"),
+    keys=("model.torch_dtype",),
 )
 
 _MEETINGS = ("expected scalar type", "should be the same", "dtypes match", "have the same dtype", "same dtype")
@@ -66,6 +67,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             *show_some(f"{part} has {' and '.join(dtypes)}" for part, dtypes in mixed.items()),
             f"dtypes in the model: {', '.join(sorted(present))}",
         ),
+        places=list_places(raised),
         fix=f"Load all of the model in one dtype, the one that training computes in, such as {target}.",
         snippet=f"model:\n  torch_dtype: {target}\ntraining:\n  {'bf16' if target == 'bfloat16' else 'fp16'}: true",
     )

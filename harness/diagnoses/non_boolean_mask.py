@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="the placement mask is boolean",
     needs=("collator.deltas",),
     explains=("failing_batch", "failing_forward", "failing_adapter", "failing_step"),
+    keys=("subject.collator",),
 )
 
 

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="every row has labels to learn from",
     needs=("collator.batch.rows",),
     explains=("worse_than_guessing",),
+    keys=("subject.collator",),
 )
 
 

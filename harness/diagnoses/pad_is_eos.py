@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     contract="masking the padding leaves the end of each text trained",
     needs=("tokenizer", "collator.batch.rows"),
     explains=("unsupervised_eos",),
+    keys=("subject.collator",),
 )
 
 

@@ -46,6 +46,7 @@ DIAGNOSIS = Diagnosis(
     contract="every row has as many image placeholders as features",
     needs=("collator.batch.rows", "forward"),
     explains=("failing_batch", "leaking_image", "padding_changes_row"),
+    keys=("subject.collator",),
 )
 
 

@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     contract="the same rows and the same seed give the same batch",
     needs=("collator.batch", "collator.deterministic"),
     explains=("padding_changes_row",),  # the row alone is then another row
+    keys=("subject.collator",),
 )
 
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -58,6 +58,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"Your own code uses {', '.join(f'`{name}`' for name in names[:5])}, which the installed releases no longer "
         "have. It fails when it gets there.",
         evidence=show_some(f"{show_site(use.site)} [{use.name} -> {use.replacement or 'nothing'}]" for use in uses),
+        places=list_places(*(use.site for use in uses)),
         fix="Replace them as below." if replaced else "Remove these uses: nothing took their place.",
         snippet="\n".join(f"{name} -> {replacement}" for name, replacement in replaced.items()),
     )

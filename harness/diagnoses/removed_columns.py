@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="Trainer leaves the collator the columns it reads",
     needs=("configuration", "dataset", "repository.forward"),
     explains=("failing_step",),
+    keys=("training.remove_unused_columns",),
 )
 
 _ALWAYS_KEPT = {"label", "label_ids", "labels"}

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
+from harness.evidence import known, list_places, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -65,6 +65,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"model: {forward.model_class}, decoder-only",
             *show_some(f"{site.file}:{site.line}: {site.code}" for site in subject.generate_calls),
         ),
+        places=list_places(*subject.generate_calls),
         fix="Pad on the left for generation.",
         snippet='tokenizer.padding_side = "left"',
         severity=Severity.MINOR if alone else Severity.MAJOR,

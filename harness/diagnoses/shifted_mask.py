@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
         "worse_than_guessing",
         "flat_loss",
     ),
+    keys=("subject.collator",),
 )
 
 

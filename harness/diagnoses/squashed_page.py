@@ -49,6 +49,7 @@ DIAGNOSIS = Diagnosis(
     contract="pages keep their proportions, edges and orientation",
     needs=("collator.batch", "collator.views"),
     explains=("worse_than_guessing",),
+    keys=("subject.collator", "data.preprocessing"),
 )
 
 

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every checkpoint in the output directory belongs to this run",
     needs=("configuration",),
+    keys=("training.output_dir",),
 )
 
 

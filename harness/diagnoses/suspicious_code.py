@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import excuse_unread_code
@@ -56,5 +56,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code has {len(sites)} place(s) that a model should not need: it {deeds}.{when}",
         severity=None if runs else Severity.NOTE,
         evidence=show_some(f"{site.kind}: {show_site(site)}" for site in sites),
+        places=list_places(*sites),
         fix="Read these lines before you trust the repository; if they are harmless, waive this finding and say why.",
     )

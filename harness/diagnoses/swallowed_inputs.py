@@ -45,6 +45,7 @@ DIAGNOSIS = Diagnosis(
         "wrapped_before_adapter",
         "flat_loss",
     ),
+    keys=("subject.model",),
 )
 
 

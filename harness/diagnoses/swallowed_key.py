@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     contract="every key of the batch is used by forward under its name",
     needs=("collator.batch", "forward.signature", "forward.idle_keys"),
     explains=("unseen_image", "failing_batch", "failing_step"),
+    keys=("subject.collator",),
 )
 
 

@@ -44,6 +44,7 @@ DIAGNOSIS = Diagnosis(
         "unseen_image",
         "worse_than_guessing",
     ),
+    keys=("subject.collator",),
 )
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Batch, Facts, Site, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     contract="images are handed only to what can take images",
     needs=("processor",),
     explains=("failing_collator",),
+    keys=("subject.collator",),
 )
 
 
@@ -63,6 +64,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         ),
         fix="Prepare the images in the collator and call the tokenizer for text only; leaving out subject.collator "
         "uses Preflight's, which does so.",
+        places=list_places(*sites),
         snippet="tokenizer = AutoTokenizer.from_pretrained(base_model, trust_remote_code=True)",
     )
 

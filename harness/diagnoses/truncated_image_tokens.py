@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     contract="no row is cut inside its image placeholders",
     needs=("collator.batch.rows", "collator.reference.rows"),
     explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
+    keys=("data.max_seq_length", "subject.collator"),
 )
 
 

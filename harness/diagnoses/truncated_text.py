@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every text is learned to its end",
     needs=("collator.batch.rows",),
+    keys=("data.max_seq_length", "subject.collator"),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     contract="every key of the batch is a parameter of the model's forward",
     needs=("collator.batch", "forward.signature"),
     explains=("failing_batch",),
+    keys=("subject.collator",),
 )
 
 

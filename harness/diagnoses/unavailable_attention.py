@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     contract="the attention implementation asked for is available",
     needs=("configuration", "environment", "repository"),
     explains=("unloadable_model", "failing_forward", "failing_step"),
+    keys=("model.attn_implementation",),
 )
 
 _PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_3"}

@@ -54,6 +54,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"`{key.path}`" + (f": did you mean `{key.nearest}`?" if key.nearest else ": no known key is close to it")
             for key in keys
         ),
+        keys=tuple(key.path for key in keys),
         fix="Rename the keys as below, and delete those that have no known neighbour."
         if renamed
         else "Delete the keys, or look up their right name in the README's YAML section.",

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site
+from harness.evidence import known, list_places, show_site
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="the model loads",
     needs=("forward",),
     explains=("failing_forward", "failing_batch", "failing_adapter", "failing_step"),
+    keys=("subject.model",),
 )
 
 
@@ -48,4 +49,5 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"Loading the model ended with {show_raised(raised)}; expected a model.",
         fix=f"Make the loader work by itself first.{where}",
         evidence=(show_site(raised.site),) if raised.site else (),
+        places=list_places(raised),
     )

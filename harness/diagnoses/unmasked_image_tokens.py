@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     contract="image placeholders are masked in the labels",
     needs=("collator.batch.rows",),
     explains=("worse_than_guessing",),
+    keys=("subject.collator",),
 )
 
 

@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="padding is masked in the labels",
     needs=("collator.batch.rows",),
+    keys=("subject.collator",),
 )
 
 

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the prompt is masked in the labels",
     needs=("collator.batch.rows",),
+    keys=("subject.collator",),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     contract="target_modules reach the language model",
     needs=("adapter.targets",),
     explains=("failing_adapter", "failing_step", "untrainable_vision_adapters", "frozen_adapter", "flat_loss"),
+    keys=("lora.target_modules", "subject.peft"),
 )
 
 

@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the collator can be pickled",
     needs=("collator.pickles",),
+    keys=("subject.collator",),
 )
 
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="code from the hub is pinned to a commit",
     needs=("configuration",),
+    keys=("model.revision",),
 )
 
 

@@ -34,6 +34,7 @@ DIAGNOSIS = Diagnosis(
     contract="a page that needs no tiles has none",
     needs=("collator.batch", "collator.planned_tiles", "collator.seen_tiles"),
     explains=("failing_batch",),
+    keys=("data.preprocessing.crop_mode", "subject.collator"),
 )
 
 

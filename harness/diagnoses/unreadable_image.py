@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="every row's image can be decoded",
     needs=("dataset",),
     explains=("failing_collator",),
+    keys=("data.train_path", "data.val_path"),
 )
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -68,6 +68,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
                 if use.name.rpartition(".")[2] in absent
             ),
         ),
+        places=list_places(*(use.site for use in wrong)),
         fix=f"Load it with {registered[0]}.",
         snippet=f"from transformers import {registered[0]}\n\n"
         f"model = {registered[0]}.from_pretrained(base_model, trust_remote_code=True)",

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_site, show_some
+from harness.evidence import known, list_places, show_site, show_some
 from harness.facts import Facts, Unknown
 from harness.findings import Basis, Finding, Severity
 
@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     contract="the processor is opened after the module that registers it was imported",
     needs=("forward", "processor.registered"),
     explains=("failing_collator", "tokenizer_as_processor"),
+    keys=("subject.collator",),
 )
 
 
@@ -61,6 +62,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"Your code calls AutoProcessor before the model's configuration was loaded and gets a tokenizer "
         f"({early[0].class_name}); the same call gives a {registered.class_name} afterwards.",
         evidence=show_some(show_site(call.site) for call in early if call.site is not None),
+        places=list_places(*(call.site for call in early)),
         fix="Load the configuration, or the model, before the processor.",
         snippet="AutoConfig.from_pretrained(base_model, trust_remote_code=True)\n"
         "processor = AutoProcessor.from_pretrained(base_model, trust_remote_code=True)",

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the EOS behind the target is trained on",
     needs=("collator.batch.rows", "tokenizer.eos"),
+    keys=("subject.collator",),
 )
 
 

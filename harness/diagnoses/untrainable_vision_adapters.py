@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
-from harness.facts import Facts, Unknown
+from harness.evidence import known, list_places, show_site, show_some
+from harness.facts import Facts, Site, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import is_supervised
 
@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="adapters outside the language model get gradients",
     needs=("adapter.targets", "learning.census"),
+    keys=("lora.target_modules", "subject.peft"),
 )
 
 
@@ -63,12 +64,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
     useful = [t.name for t in known(known(facts.adapter).targets) if t not in guilty]
     yield DIAGNOSIS.finding(
         f"{sum(c.adapters for c in still)} adapters in {' and '.join(sorted(parts))} get no gradient at all.",
+        places=list_places(*_list_no_grad(facts)),
         fix="Keep target_modules to the language model.",
         snippet=f"lora: {{target_modules: [{', '.join(useful)}]}}" if useful else "",
         evidence=show_some(
             [
                 *(f"{t.name}: {t.hits[part]} in {part}" for t in guilty for part in sorted(parts) if t.hits.get(part)),
-                *_list_no_grad(facts),
+                *map(show_site, _list_no_grad(facts)),
             ]
         ),
     )
@@ -86,8 +88,7 @@ def _sees_no_image(facts: Facts) -> bool:
     return True not in facts.forward.behaviour.image_reaches
 
 
-def _list_no_grad(facts: Facts) -> list[str]:
+def _list_no_grad(facts: Facts) -> list[Site]:
     if isinstance(facts.repository, Unknown):
         return []
-    sites = [s for s in facts.repository.device_sites if s.kind == "no_grad"]
-    return [f"{s.file}:{s.line}: {s.code}" for s in sites]
+    return [site for site in facts.repository.device_sites if site.kind == "no_grad"]

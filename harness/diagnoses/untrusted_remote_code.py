@@ -42,6 +42,7 @@ DIAGNOSIS = Diagnosis(
     contract="the model's own code may be run",
     needs=("configuration", "repository"),
     explains=("unloadable_model",),
+    keys=("model.trust_remote_code",),
 )
 
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every image is plain RGB or grey",
     needs=("configuration", "dataset"),
+    keys=("data.train_path", "data.val_path"),
 )
 
 _LOSING = ("16-bit", "transparency")

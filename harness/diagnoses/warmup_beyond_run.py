@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="the learning rate leaves warm-up before the run ends",
     needs=("configuration.total_steps",),
+    keys=("training.warmup_steps", "training.warmup_ratio", "training.max_steps", "training.num_train_epochs"),
 )
 
 

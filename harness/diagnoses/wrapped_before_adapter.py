@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis import Diagnosis
-from harness.evidence import known
+from harness.evidence import known, list_places
 from harness.facts import Facts, Raised, Unknown
 from harness.findings import Basis, Finding, Severity
 from harness.symptoms import show_raised
@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     contract="the adapter sits on the model itself",
     needs=("adapter",),
     explains=("lost_adapter", "failing_adapter"),
+    keys=("subject.peft", "subject.model"),
 )
 
 
@@ -60,6 +61,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         else f"The adapter is put around {name}, so its keys carry the wrapper's attribute names.",
         fix="Put the adapter on the bare model; wrap afterwards, if at all.",
         snippet="model = get_peft_model(model, lora_config)",
+        places=list_places(adapter.raised) if refused else (),
         evidence=(show_raised(adapter.raised),)
         if refused and adapter.raised is not None
         else (f"key: {adapter.key_example}",)

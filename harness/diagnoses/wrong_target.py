@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="what is trained on is the row's text",
     needs=("collator.batch.rows",),
     explains=("worse_than_guessing",),
+    keys=("subject.collator",),
 )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness.families.family import Family, FamilyError, Opening, Prepared
+from harness.families.pixels import Resampling, find_grey, normalise, pad, resize
 from harness.families.preparation import OwnIntake, split_prompt
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image_token: str
+    resampling: Resampling
 
     @property
     def stride(self) -> int:
@@ -82,6 +84,7 @@ def read_geometry(directory: Path, preprocessing: Preprocessing) -> Geometry:
         mean=(0.0,) * 3 if plain else preprocessing.image_mean or tuple(processor.get("image_mean", (0.5,) * 3)),
         std=(1.0,) * 3 if plain else preprocessing.image_std or tuple(processor.get("image_std", (0.5,) * 3)),
         image_token=processor.get("image_token", "<image>"),
+        resampling=preprocessing.resampling,
     )
     for key, size in (("base_size", geometry.base_size), ("image_size", tile_size if tiling else geometry.base_size)):
         if size <= 0 or size % geometry.stride:
@@ -115,20 +118,39 @@ def count_tokens(tiling: tuple[int, int], geometry: Geometry) -> int:
     return (page + 1) * page + 1 + tiles
 
 
-def draw(image: Image.Image | None, *, geometry: Geometry, dtype: torch.dtype) -> tuple[int, Views]:
-    """Placeholders, tiles and global view of one RGB image; for a row without an image, a zero page and no placeholder."""
+def cut(image: Image.Image, *, geometry: Geometry) -> dict[str, torch.Tensor]:
+    """The bytes of one page (mode L or RGB): `page`, the global view, and `tiles`, all tiles still in one picture.
+
+    Both are uint8 [1 or 3, H, W]; `tiles` is missing without tiling.
+    """
+    image = find_grey(image)
+    across, down = choose_tiling(*image.size, geometry)
+    side = geometry.base_size
+    scale = side / max(image.size)
+    # A line never shrinks to nothing.
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    sizes = {"page": (width, height)}
+    if across * down > 1:
+        sizes["tiles"] = geometry.tile_size * across, geometry.tile_size * down
+    views = dict(zip(sizes, resize(image, [*sizes.values()], geometry.resampling), strict=True))
+    # The colour that normalises to about zero.
+    red, green, blue = (int(channel * 255) for channel in geometry.mean)
+    return {**views, "page": pad(views["page"], side, (red, green, blue))}
+
+
+def draw(views: Mapping[str, torch.Tensor] | None, *, geometry: Geometry, dtype: torch.dtype) -> tuple[int, Views]:
+    """Placeholders, tiles and global view of what `cut` made; for a row without an image, a zero page and no placeholder."""
     import torch
 
-    if image is None:
+    if views is None:
         page = torch.zeros(1, 3, geometry.base_size, geometry.base_size, dtype=dtype)
         return 0, Views(tiling=(1, 1), tiles=None, page=page, is_blank=True)
-    across, down = tiling = choose_tiling(*image.size, geometry)
-    tiles = None
-    if across * down > 1:
-        resized = image.resize((geometry.tile_size * across, geometry.tile_size * down))
-        tiles = _normalise(resized, tiling, geometry, dtype)
-    page = _normalise(_pad(image, geometry), (1, 1), geometry, dtype)
-    return count_tokens(tiling, geometry), Views(tiling=tiling, tiles=tiles, page=page)
+    page = _normalise(views["page"], geometry.base_size, geometry, dtype)
+    if "tiles" not in views:
+        return count_tokens((1, 1), geometry), Views(tiling=(1, 1), tiles=None, page=page)
+    down, across = (length // geometry.tile_size for length in views["tiles"].shape[1:])
+    tiles = _normalise(views["tiles"], geometry.tile_size, geometry, dtype)
+    return count_tokens((across, down), geometry), Views(tiling=(across, down), tiles=tiles, page=page)
 
 
 def join(prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str, Any]:
@@ -164,36 +186,24 @@ class DeepseekIntake(OwnIntake):
             prompt=split_prompt(_PROMPT if opening.prompt is None else opening.prompt, geometry.image_token),
             mean=geometry.mean,
             std=geometry.std,
+            cut=partial(cut, geometry=geometry),
             draw=partial(draw, geometry=geometry, dtype=opening.image_dtype),
             join=join,
+            recipe=geometry,
         )
 
 
-def _pad(image: Image.Image, geometry: Geometry) -> Image.Image:
-    """Fit into the square and centre on the colour that normalises to about zero; a line never shrinks to nothing."""
-    from PIL import Image as Images
-
-    side = geometry.base_size
-    scale = side / max(image.size)
-    width, height = (max(1, round(length * scale)) for length in image.size)
-    colour = tuple(int(channel * 255) for channel in geometry.mean)
-    square = Images.new("RGB", (side, side), colour)
-    square.paste(image.resize((width, height)), (round((side - width) / 2), round((side - height) / 2)))
-    return square
-
-
-def _normalise(image: Image.Image, tiling: tuple[int, int], geometry: Geometry, dtype: torch.dtype) -> torch.Tensor:
-    """RGB -> float [across * down, 3, size, size], row by row. The pixels are cut as bytes and converted once."""
-    import numpy
+def _normalise(planes: torch.Tensor, size: int, geometry: Geometry, dtype: torch.dtype) -> torch.Tensor:
+    """Planes -> [n, 3, size, size] in `dtype`, row by row; each square is converted where it lies."""
     import torch
 
-    across, down = tiling
-    width, height = image.width // across, image.height // down
-    pixels = torch.from_numpy(numpy.array(image)).view(down, height, across, width, 3)
-    cut = pixels.permute(0, 2, 4, 1, 3).reshape(across * down, 3, height, width)
-    mean = torch.tensor(geometry.mean).view(3, 1, 1)
-    std = torch.tensor(geometry.std).view(3, 1, 1)
-    return cut.to(torch.float32).div_(255).sub_(mean).div_(std).to(dtype)
+    down, across = (length // size for length in planes.shape[1:])
+    squares = torch.empty(down * across, 3, size, size, dtype=dtype)
+    for number, square in enumerate(squares):
+        top, left = (index * size for index in divmod(number, across))
+        window = planes[:, top : top + size, left : left + size]
+        normalise(window, [*square], geometry.mean, geometry.std)
+    return squares
 
 
 def _read_json(path: Path) -> dict[str, Any]:

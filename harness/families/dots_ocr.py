@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness.families.family import Family, FamilyError, Opening, Packing, Prepared
-from harness.families.patches import choose_size, pack
+from harness.families.patches import choose_size, pack_normalised
+from harness.families.pixels import Resampling, find_grey, resize
 from harness.families.preparation import OwnIntake, Prompt
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     max_pixels: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resampling: Resampling
 
 
 def recognise(parameter_names: frozenset[str], config_json: Mapping[str, Any]) -> bool:
@@ -52,9 +54,11 @@ class DotsIntake(OwnIntake):
             prompt=render_prompt(opening, image_token),
             mean=geometry.mean,
             std=geometry.std,
-            draw=partial(draw, geometry=geometry, dtype=opening.image_dtype),
+            cut=partial(cut, geometry=geometry),
+            draw=partial(draw, geometry=geometry),
             join=partial(join, geometry=geometry, dtype=opening.image_dtype),
             packing=geometry.packing,
+            recipe=geometry,
         )
 
 
@@ -77,6 +81,7 @@ def read_geometry(opening: Opening) -> Geometry:
             max_pixels=wanted.max_pixels or read["max_pixels"],
             mean=(0.0,) * 3 if plain else wanted.image_mean or tuple(read["image_mean"]),
             std=(1.0,) * 3 if plain else wanted.image_std or tuple(read["image_std"]),
+            resampling=wanted.resampling,
         )
     except KeyError as missing:
         raise FamilyError(f"{path} has no {missing}; fetch the file again from the model's repository") from None
@@ -111,36 +116,45 @@ def render_prompt(opening: Opening, image_token: str) -> Prompt:
     return Prompt(before, after, render(text))
 
 
-def draw(
-    image: Image.Image | None, *, geometry: Geometry, dtype: torch.dtype
-) -> tuple[int, tuple[torch.Tensor, tuple[int, int]] | None]:
-    """Placeholders, patches [n, 3 * patch**2] and (down, across) in patches of one RGB image; nothing for a row without."""
-    import numpy
-    import torch
-
-    if image is None:
-        return 0, None
+def cut(image: Image.Image, *, geometry: Geometry) -> dict[str, torch.Tensor]:
+    """The bytes of one page (mode L or RGB) at the size that patches are cut from: `page`, uint8 [1 or 3, H, W]."""
     packing = geometry.packing
     step = packing.patch * packing.merge
     size = choose_size(*image.size, step=step, fewest=geometry.min_pixels, most=geometry.max_pixels)
-    pixels = torch.from_numpy(numpy.array(image.resize(size, resample=_bicubic()))).permute(2, 0, 1)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (geometry.mean, geometry.std))
-    patches = pack(pixels.to(torch.float32).div_(255).sub_(mean).div_(std), packing)
-    grid = size[1] // packing.patch, size[0] // packing.patch
-    return len(patches) // packing.merge**2, (patches.to(dtype), grid)
+    (page,) = resize(find_grey(image), [size], geometry.resampling)
+    return {"page": page}
+
+
+def draw(views: Mapping[str, torch.Tensor] | None, *, geometry: Geometry) -> tuple[int, torch.Tensor | None]:
+    """Placeholders and bytes of what `cut` made; nothing for None."""
+    if views is None:
+        return 0, None
+    return _count_patches(views["page"], geometry) // geometry.packing.merge**2, views["page"]
 
 
 def join(
     prepared: Sequence[Prepared], placement: torch.Tensor, *, geometry: Geometry, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """All patches one after the other and one (1, down, across) per image; nothing at all for a batch without images."""
+    """All patches [n, 3 * patch**2] one after the other and one (1, down, across) per image; nothing without images.
+
+    Each page is normalised where its patches lie in the batch.
+    """
     import torch
 
-    drawn = [one.image for one in prepared if one.image is not None]
-    if not drawn:
+    pages = [one.image for one in prepared if one.image is not None]
+    if not pages:
         return {}
-    grids = torch.tensor([(1, *grid) for _, grid in drawn], dtype=torch.long)
-    return {"pixel_values": torch.cat([patches for patches, _ in drawn]), "image_grid_thw": grids}
+    packing = geometry.packing
+    counts = [_count_patches(page, geometry) for page in pages]
+    patches = torch.empty(sum(counts), 3 * packing.temporal * packing.patch**2, dtype=dtype)
+    for page, part in zip(pages, torch.split(patches, counts), strict=True):
+        pack_normalised(page, part, packing, mean=geometry.mean, std=geometry.std)
+    grids = [(1, *(length // packing.patch for length in page.shape[1:])) for page in pages]
+    return {"pixel_values": patches, "image_grid_thw": torch.tensor(grids, dtype=torch.long)}
+
+
+def _count_patches(page: torch.Tensor, geometry: Geometry) -> int:
+    return page.shape[1] * page.shape[2] // geometry.packing.patch**2
 
 
 def _read_image_token(opening: Opening) -> str:
@@ -149,12 +163,6 @@ def _read_image_token(opening: Opening) -> str:
     if not isinstance(token, str):
         raise FamilyError(f"config.json gives {token_id} as image_token_id, which the tokenizer does not have")
     return token
-
-
-def _bicubic() -> Any:
-    from PIL import Image
-
-    return Image.Resampling.BICUBIC
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.families.family import FamilyError, Packing
+from harness.families.pixels import normalise
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +38,22 @@ def pack(picture: torch.Tensor, packing: Packing) -> torch.Tensor:
     down, across = picture.shape[1] // (p * m), picture.shape[2] // (p * m)
     cut = picture.reshape(3, down, m, p, across, m, p).permute(1, 4, 2, 5, 0, 3, 6)
     return cut.unsqueeze(5).expand(*cut.shape[:5], t, p, p).reshape(down * across * m * m, 3 * t * p * p)
+
+
+def pack_normalised(
+    planes: torch.Tensor, packed: torch.Tensor, packing: Packing, *, mean: Sequence[float], std: Sequence[float]
+) -> None:
+    """`pack` of normalised planes, uint8 [1 or 3, H, W], into `packed`, a row of blocks at a time."""
+    import torch
+
+    p, m, t = packing.patch, packing.merge, packing.temporal
+    down, across = planes.shape[1] // (p * m), planes.shape[2] // (p * m)
+    band = torch.empty(3, p * m, planes.shape[2])
+    # [row of blocks, channel, copy, row in the block, row in the patch, column of blocks, column in each]
+    blocks = packed.view(down, across, m, m, 3, t, p, p).permute(0, 4, 5, 2, 6, 1, 3, 7)
+    for number, row in enumerate(blocks):
+        normalise(planes[:, number * p * m : (number + 1) * p * m], [*band], mean, std)
+        row.copy_(band.view(3, 1, m, p, across, m, p))
 
 
 def unpack(patches: torch.Tensor, grid: tuple[int, int], packing: Packing) -> torch.Tensor:

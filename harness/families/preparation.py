@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from harness.families.family import FamilyError, Packing, Prepared
 
@@ -21,9 +23,11 @@ class Prompt(NamedTuple):
 
 
 class OwnIntake:
-    """Prompt and picture put together from a family's own two functions.
+    """Prompt and picture put together from a family's own three functions.
 
-    `draw(image)` gives the number of placeholders and whatever `join` makes the image arguments of; `image` may be None.
+    `cut(image)` makes the picture's bytes, named uint8 tensors that depend on the image and on `recipe` alone, so that
+    they can be kept; `draw(bytes)` gives the number of placeholders and whatever `join` makes the image arguments of,
+    and is given None for a row without an image.
     """
 
     def __init__(
@@ -34,8 +38,10 @@ class OwnIntake:
         prompt: Prompt,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        draw: Callable[[Image.Image | None], tuple[int, Any]],
+        cut: Callable[[Image.Image], dict[str, torch.Tensor]],
+        draw: Callable[[Mapping[str, torch.Tensor] | None], tuple[int, Any]],
         join: Callable[[Sequence[Prepared], torch.Tensor], dict[str, Any]],
+        recipe: msgspec.Struct,
         packing: Packing | None = None,
     ) -> None:
         self.tokenizer, self.prompt = tokenizer, prompt
@@ -44,11 +50,17 @@ class OwnIntake:
         self.mean: tuple[float, ...] | None = mean
         self.std: tuple[float, ...] | None = std
         self.packing = packing
+        self.recipe = recipe
+        self.cut = cut
         self._draw, self._join = draw, join
 
     def prepare(self, image: Image.Image | None) -> Prepared:
-        """The prompt's tokens around as many placeholders as the picture has features."""
-        count, drawn = self._draw(image)
+        """The prompt's tokens around as many placeholders as the picture (mode L or RGB) has features."""
+        return self.place(None if image is None else self.cut(image))
+
+    def place(self, views: Mapping[str, torch.Tensor] | None) -> Prepared:
+        """The same for a picture whose bytes were cut before."""
+        count, drawn = self._draw(views)
         before, after = (self.prompt.before, self.prompt.after) if count else ("", self.prompt.bare)
         bos = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
         head, tail = [*bos, *self._encode(before)], self._encode(after)

@@ -133,6 +133,10 @@ def _configure(images: Any, opening: Opening) -> None:
     unplaced = [name for name in ("base_size", "image_size", "crop_mode") if getattr(wanted, name) is not None]
     if sizes and not hasattr(images, "merge_size"):
         unplaced += sizes
+    if wanted.resampling != "exact":
+        raise FamilyError(
+            f"`data.preprocessing.resampling` has no place in {type(images).__name__}, which resizes pages itself; remove it"
+        )
     if unplaced:
         raise FamilyError(
             f"`data.preprocessing.{unplaced[0]}` has no place in {type(images).__name__}, which decides the size itself; "

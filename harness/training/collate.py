@@ -18,7 +18,9 @@ import torch
 from harness.config import Augmentation, Config
 from harness.errors import UserError
 from harness.families import Family, FamilyError, Opening, Prepared
-from harness.training.images import augment, open_image
+from harness.families.preparation import OwnIntake
+from harness.training.cache import PixelCache
+from harness.training.images import augment, open_image, read_content
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,11 +58,16 @@ class Collator:
         opening: Opening,
         max_length: int | None,
         augmentation: Augmentation,
+        kept_in: Path | None = None,
+        kept_bytes: int = 0,
     ) -> None:
         self.family, self.tokenizer, self.image_dtype = family, tokenizer, opening.image_dtype
         self.max_length, self.augmentation = max_length, augmentation
         self.intake = family.open_intake(opening)
         self.image_token_id = self.intake.image_token_id
+        self._cache: PixelCache | None = None
+        if kept_in is not None and isinstance(self.intake, OwnIntake):
+            self._cache = PixelCache(kept_in, limit=kept_bytes, recipe=self.intake.recipe)
         self._protected = _compile_protected(tokenizer, self.intake.image_token, opening.directory)
         if tokenizer.eos_token_id is None:
             raise CollateError(
@@ -83,7 +90,7 @@ class Collator:
 
     def _sequence(self, row: Mapping[str, Any], *, with_target: bool) -> Sequenced:
         try:
-            prompt = self.intake.prepare(self._open(row))
+            prompt = self._prepare(row)
         except FamilyError as error:
             raise FamilyError(f"{_name_row(row)}: {error}") from error
         return Sequenced(prompt, self._cut(row, self._count_before(prompt)) if with_target else [])
@@ -92,16 +99,19 @@ class Collator:
         """The tokens that stand before the target in its own sequence."""
         return 0 if self.family.encoder_decoder else len(prompt.tokens)
 
-    def _open(self, row: Mapping[str, Any]) -> Any:
+    def _prepare(self, row: Mapping[str, Any]) -> Prepared:
+        """The row's prompt with its picture, which may have been kept from before unless the row is augmented."""
         path = row.get("image_path")
         if path is None:
-            return None
+            return self.intake.prepare(None)
         if not isinstance(path, str | Path):
             seen = f"image_path is {str(path)[:200]}, expected one path"
             raise CollateError(f"{_name_row(row)}: {seen}; a row has one image: join its pages, or give each a row")
-        image = open_image(Path(path))
         seed = row.get("augmentation_seed")
-        return image if seed is None else augment(image, self.augmentation, seed)
+        if self._cache is not None and seed is None and isinstance(self.intake, OwnIntake):
+            return self.intake.place(_recall(self._cache, self.intake, Path(path)))
+        image = open_image(Path(path), keeps_grey=isinstance(self.intake, OwnIntake))
+        return self.intake.prepare(image if seed is None else augment(image, self.augmentation, seed))
 
     def _cut(self, row: Mapping[str, Any], prefix: int) -> list[int]:
         """The target's tokens and EOS, cut to what max_seq_length leaves. Prompt and image are never cut."""
@@ -187,17 +197,19 @@ def build_collator(
     image_dtype: torch.dtype,
     processor: Any = None,
     directory: Path | None = None,
+    cached: bool = False,
 ) -> Collator:
     """The collator for one configuration. `directory` is the model directory when `base_model` is a hub id, `processor`
     what was loaded for it where that is more than the tokenizer.
 
-    `image_dtype` is the dtype of the vision weights. Raises FamilyError for sizes the family cannot have, CollateError
+    `image_dtype` is the dtype of the vision weights. `cached` is for a run that trains: what looks at a project reads
+    its files, not what data.cache_dir keeps of them. Raises FamilyError for sizes the family cannot have, CollateError
     for a tokenizer that lacks what a batch needs.
     """
     directory = directory or config.model.directory
     if directory is None:
         raise CollateError(f"{config.model.base_model} is not a directory; pass the directory it was downloaded to")
-    return Collator(
+    collator = Collator(
         family=family,
         tokenizer=tokenizer,
         opening=Opening(
@@ -210,7 +222,24 @@ def build_collator(
         ),
         max_length=config.data.max_seq_length,
         augmentation=config.data.augmentation,
+        kept_in=config.data.cache_dir if cached else None,
+        kept_bytes=round(config.data.cache_gb * 1e9),
     )
+    if config.data.cache_dir is not None and not isinstance(collator.intake, OwnIntake):
+        raise CollateError(
+            f"`data.cache_dir` has no place in {family.shown}, whose own processor prepares its pages; remove it"
+        )
+    return collator
+
+
+def _recall(cache: PixelCache, intake: OwnIntake, path: Path) -> dict[str, torch.Tensor]:
+    """The page's bytes, kept or made. What is decoded is what was looked for, even if the file changes meanwhile."""
+    content = read_content(path)
+    views = cache.load(content)
+    if views is None:
+        views = intake.cut(open_image(path, content=content, keeps_grey=True))
+        cache.save(content, views)
+    return views
 
 
 def _name_row(row: Mapping[str, Any]) -> str:

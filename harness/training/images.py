@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from io import BytesIO
 from pathlib import Path
 
 import numpy
@@ -16,25 +17,46 @@ class ImageError(UserError):
     """An image file cannot be used."""
 
 
-def open_image(path: Path) -> Image.Image:
-    """An upright RGB image: EXIF orientation applied, transparency on white, more than 8 bits scaled down to 8."""
+def open_image(path: Path | str, *, content: bytes | None = None, keeps_grey: bool = False) -> Image.Image:
+    """An upright RGB image: EXIF orientation applied, transparency on white, more than 8 bits scaled down to 8.
+
+    `content` are the file's bytes where they were read before. With `keeps_grey` a file of one channel stays one (mode
+    L), for those who treat channels alike; it is the same picture. Nothing is decoded at a reduced scale, because
+    that changes pixels. Raises ImageError.
+    """
+    # Never by path: Pillow maps an uncompressed file of one channel, and turns a turned one of these wrongly.
+    content = read_content(path) if content is None else content
     try:
-        with Image.open(path) as image:
-            return convert_to_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such image; correct image_path in metadata.json") from None
+        with Image.open(BytesIO(content)) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            opened = convert_to_bytes(image)
+            opened.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be read as an image ({error}); replace the file or drop its row") from error
+    return opened if keeps_grey or opened.mode == "RGB" else opened.convert("RGB")
 
 
-def convert_to_rgb(image: Image.Image) -> Image.Image:
+def read_content(path: Path | str) -> bytes:
+    """The bytes of an image file. Raises ImageError."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such image; correct image_path in metadata.json") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error}); replace the file or drop its row") from error
+
+
+def convert_to_bytes(image: Image.Image) -> Image.Image:
+    """The picture in mode L where it has one channel, else in RGB; the picture itself where it is that already."""
     if image.mode.startswith(("I", "F")):
-        return _scale_to_bytes(image).convert("RGB")
+        return _scale_to_bytes(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         opaque = image.convert("RGBA")
         page = Image.new("RGBA", opaque.size, "white")
         return Image.alpha_composite(page, opaque).convert("RGB")
-    return image.convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def augment(image: Image.Image, augmentation: Augmentation, seed: int) -> Image.Image:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import psutil
 import torch
 import transformers
 
@@ -20,7 +21,7 @@ from harness import compat
 from harness.config import Config
 from harness.errors import UserError
 from harness.families import Family, find_family
-from harness.training import checkpoints
+from harness.training import checkpoints, history
 from harness.training.adapter import attach
 from harness.training.checkpointing import start_checkpointing
 from harness.training.collate import Collator, build_collator
@@ -90,6 +91,7 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         transformers.set_seed(config.training.seed)
         parts = load_parts(config)
         trainer, unused = build_trainer(config, parts)
+        record_history(trainer, output_dir)
         resumed_from = checkpoints.choose(config)
         LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
         with compat.allow_rng_state():
@@ -120,14 +122,17 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
     )
 
 
-def load_parts(config: Config) -> Parts:
-    """Model with adapter, processor, collator and rows: our parts, or the user's where `subject` names one."""
+def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
+    """Model with adapter, processor, collator and rows: our parts, or the user's where `subject` names one.
+
+    `bare` is a model that is there already, in place of the one the configuration names.
+    """
     if config.data.train_path is None:
         raise TrainingError(f"{config.source}: data.train_path is missing; give the directory with metadata.json")
     augmented = config.data.augmentation.enabled
     train_rows = Rows(config.data.train_path, augmented=augmented)
     val_rows = Rows(config.data.val_path) if config.data.val_path else None
-    bare = load_model(config)
+    bare = load_model(config) if bare is None else bare
     processor = load_processor(config)
     make = load_part(config, "collator")
     collator = make(config, processor.processor, bare) if make else build_own_collator(config, bare, processor)
@@ -153,6 +158,7 @@ def build_own_collator(config: Config, model: torch.nn.Module, processor: Loaded
         processor=processor.processor,
         image_dtype=find_image_dtype(model),
         directory=find_directory(config),
+        cached=True,
     )
 
 
@@ -303,6 +309,41 @@ def run_anywhere() -> Iterator[list[Redirect]]:
         return
     with redirect_cuda() as redirects:
         yield redirects
+
+
+def record_history(trainer: Any, output_dir: Path) -> None:
+    """Have every log written down with the memory in use, by a trainer of the user's too where it takes callbacks."""
+    add = getattr(trainer, "add_callback", None)
+    if callable(add):
+        add(HistoryWriter(output_dir))
+    else:
+        LOG.warning("%s takes no callbacks, so the run leaves no history to draw", type(trainer).__name__)
+
+
+def measure_memory() -> tuple[int, str]:
+    """Bytes in use and what they are, a key of `history.MEMORY`: the accelerator's peak since it was last asked, where
+    there is one; else what the process holds in RAM now."""
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return peak, "allocated"
+    return psutil.Process().memory_info().rss, "resident"
+
+
+class HistoryWriter(transformers.TrainerCallback):  # type: ignore[misc]
+    """Every line Trainer logs goes to the run's history as soon as it is there, with the memory in use."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if state.is_world_process_zero:
+            history.start(self.output_dir, resumed_at=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
+        if state.is_world_process_zero:
+            memory, measured = measure_memory()
+            history.note(self.output_dir, state.global_step, logs or {}, memory=memory, measured=measured)
 
 
 class LogWriter(transformers.TrainerCallback):  # type: ignore[misc]

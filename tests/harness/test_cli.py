@@ -19,6 +19,7 @@ from harness import cli
 from harness.contracts import derive, judge_all
 from harness.facts import KeyFact
 from harness.families import FAMILIES
+from harness.training import history
 from reports.report import EXIT_CODES, Report
 
 UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r"),)}
@@ -38,8 +39,17 @@ class Engine(types.ModuleType):
         self.facts = HEALTHY
         self.asked: list[dict] = []
 
-    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None):
-        self.asked.append({"config": config, "level": level, "trust": trust, "only": only, "seconds": seconds})
+    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False):
+        self.asked.append(
+            {
+                "config": config,
+                "level": level,
+                "trust": trust,
+                "only": only,
+                "seconds": seconds,
+                "illustrated": illustrated,
+            }
+        )
         progress("looking")
         judgements = judge_all(derive(self.facts, only=only), self.facts)
         return Report.build(
@@ -81,6 +91,12 @@ def trained(monkeypatch):
     return calls
 
 
+def log_losses(output_dir):
+    history.start(output_dir)
+    for step, loss in ((1, 4.0), (2, 1.0)):
+        history.note(output_dir, step, {"loss": loss}, memory=1 << 20, measured="resident")
+
+
 @pytest.fixture
 def config(tmp_path):
     (tmp_path / "model").mkdir()
@@ -119,12 +135,16 @@ def test_a_major_finding_exits_with_11_and_a_blocker_with_12(run, engine, config
 
 def test_all_reports_are_written_and_named(run, engine, config, tmp_path):
     engine.facts = altered(HEALTHY, UNKNOWN_KEY)
-    result = run("check", config, "--json", "o/r.json", "--html", "o/r.html", "--junit", "o/r.xml")
-    assert all(name in result.stdout for name in ("JSON: ", "HTML: ", "JUnit: "))
+    result = run(
+        "check", config, "--json", "o/r.json", "--html", "o/r.html", "--junit", "o/r.xml", "--sarif", "o/r.sarif"
+    )
+    assert all(name in result.stdout for name in ("JSON: ", "HTML: ", "JUnit: ", "SARIF: "))
     assert json.loads((tmp_path / "o/r.json").read_text(encoding="utf-8"))["findings"][0]["code"] == "CFG001"
     assert "lora.rank" in (tmp_path / "o/r.html").read_text(encoding="utf-8")
     assert ElementTree.parse(tmp_path / "o/r.xml").find("testsuite").get("failures") == "1"
-    assert {p.name for p in (tmp_path / "o").iterdir()} == {"r.json", "r.html", "r.xml"}
+    (result,) = json.loads((tmp_path / "o/r.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("CFG001", "warning")
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {"r.json", "r.html", "r.xml", "r.sarif"}
 
 
 def test_a_report_that_cannot_be_written_still_shows_the_verdict(run, engine, config, tmp_path):
@@ -243,6 +263,46 @@ def test_training_starts_only_after_a_clear_check(run, engine, config, trained, 
     assert "Trained 8 steps, loss 6.200 -> 5.100, 5.250 on held-out rows" in result.stdout
     assert trained[0][1] == engine.facts.digest()
     assert (tmp_path / "out" / "clearance.json").is_file()
+
+
+def test_pictures_are_made_only_for_a_page(run, engine, config):
+    run("check", config, "--json", "r.json")
+    run("check", config, "--html", "r.html")
+    assert [asked["illustrated"] for asked in engine.asked] == [False, True]
+
+
+def test_a_page_draws_the_run_that_the_output_directory_holds(run, engine, config, tmp_path):
+    log_losses(tmp_path / "out")
+    run("check", config, "--html", "r.html")
+    assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_after_training_the_page_holds_the_curves_of_the_run(run, engine, config, trained, tmp_path, monkeypatch):
+    def train(config, *, clearance):
+        page = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert "Loss of the run" not in page  # there before the run, in case it never ends
+        log_losses(tmp_path / "out")
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(sys.modules["harness.training.train"], "train", train)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run("--config", config, "--html", "r.html", command=cli.run_training)
+    assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_page_takes_a_check_even_where_a_clearance_holds(run, engine, config, trained, tmp_path):
+    words = ("--config", config, "--clearance", "c.json")
+    run(*words, command=cli.run_training)
+    run(*words, "--html", "r.html", command=cli.run_training)
+    assert len(engine.asked) == 2
+    assert (tmp_path / "r.html").is_file()
+
+
+def test_a_page_that_cannot_be_written_stops_before_training(run, engine, config, trained, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = run("--config", config, "--html", "file/r.html", command=cli.run_training)
+    assert result.exit_code == 2
+    assert trained == []
 
 
 def test_a_clearance_is_written_accepted_and_refused_after_a_change(run, engine, config, trained):

@@ -90,6 +90,19 @@ def test_augmentation_that_is_not_enabled_has_no_effect(read):
     assert [key.path for key in inert_keys(config)] == ["data.augmentation.rotation_range"]
 
 
+def test_the_size_of_a_cache_that_is_not_asked_for_has_no_effect(read):
+    config = read("model: {base_model: m}\ndata: {cache_gb: 5}")
+    assert [(key.path, key.reason) for key in inert_keys(config)] == [
+        ("data.cache_gb", "`data.cache_dir` is not given")
+    ]
+    assert not inert_keys(read("model: {base_model: m}\ndata: {cache_gb: 5, cache_dir: kept}"))
+
+
+def test_a_cache_is_read_by_our_collator_alone(read):
+    config = read("model: {base_model: m}\ndata: {cache_dir: kept}\nsubject: {collator: 'mine.parts:collate'}")
+    assert "data.cache_dir" in [key.path for key in inert_keys(config)]
+
+
 def test_keys_that_only_our_part_reads_lose_their_effect_with_it(read):
     config = read(f"{FULL}subject: {{collator: 'mine.parts:collate'}}")
     assert "data.max_seq_length" not in effective_keys(config)
@@ -122,6 +135,7 @@ def test_a_relative_path_is_beside_the_file_when_it_exists_there(read, tmp_path,
         ('model: {base_model: "C:\\data"}', 1, "single quotes"),
         ("model: {base_model: m}\nlora: {r: eight}", 2, "`lora.r` is 'eight'"),
         ("model: {base_model: m}\n\ntraining:\n  evaluation_strategy: [steps]", 4, "training.evaluation_strategy"),
+        ("model: {base_model: m}\ndata: {preprocessing: {resampling: draft}}", 2, "resampling` is 'draft'"),
         ("model: {base_model: m}\nlora: 8", 2, "expected a mapping"),
         ("model: {}", 1, "model.base_model"),
         ("model: {base_model: m}\nsubject: {peft: mine}", 2, "package.module:function"),

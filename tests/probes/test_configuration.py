@@ -143,3 +143,8 @@ def test_checkpoints_are_read_in_the_order_of_their_steps(look, tmp_path):
             path=str(folder / "checkpoint-1000"), base_model="org/m", peft_type="LORA", r=8, target_modules=("q", "v")
         ),
     )
+
+
+def test_batches_are_pinned_unless_the_file_says_no(look):
+    assert look().pins_memory
+    assert not look({"training": {"dataloader_pin_memory": False}}).pins_memory

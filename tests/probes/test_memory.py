@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.facts import Unknown
-from probes.memory import measure_need
+from harness.facts import MemoryNeed
+from probes.memory import measure_need, measure_weights
 
 
 class Product(nn.Module):
@@ -24,13 +24,19 @@ class Product(nn.Module):
 
 
 ROWS, LENGTH = 2, 5
+WHOLE = 10**9
 
 
 def measure(optim="adamw_torch", batch_size=2, cut=(), model=None, step=None):
     model = model or Product()
     x = torch.randn(ROWS, LENGTH, 4)
-    parts = types.SimpleNamespace(
-        built=types.SimpleNamespace(cut=cut),
+    parts = make_parts(model, optim, batch_size, cut)
+    return measure_need(parts, model, step or (lambda: model.trained(x).sum()))
+
+
+def make_parts(model, optim="adamw_torch", batch_size=2, cut=()):
+    return types.SimpleNamespace(
+        built=types.SimpleNamespace(cut=cut, bytes_before_cut=WHOLE),
         config=types.SimpleNamespace(
             training=types.SimpleNamespace(per_device_train_batch_size=batch_size, optim=optim)
         ),
@@ -39,8 +45,8 @@ def measure(optim="adamw_torch", batch_size=2, cut=(), model=None, step=None):
         reader=types.SimpleNamespace(sequence="input_ids"),
         seeded=lambda collate, rows: {"input_ids": torch.zeros(ROWS, LENGTH, dtype=torch.long)},
         bare=model,
+        model=model,
     )
-    return measure_need(parts, model, step or (lambda: model.trained(x).sum()))
 
 
 def test_every_byte_can_be_counted_by_hand():
@@ -83,5 +89,21 @@ def test_half_precision_weights_take_half():
     assert measure(model=model).weights == 10 * 4 * 2 + 4 * 6 * 4
 
 
-def test_a_cut_model_says_nothing_about_the_full_one():
-    assert isinstance(measure(cut=("layers: 12 -> 2",)), Unknown)
+def test_of_a_cut_model_the_weights_are_those_of_the_whole_one_and_the_step_has_one_row():
+    cut, whole = measure(cut=("layers: 12 -> 2",)), measure()
+    assert cut.weights == WHOLE + cut.gradients
+    assert cut.activations == ROWS * whole.activations
+
+
+def test_without_a_step_the_weights_alone_are_known():
+    model = Product()
+    parts = make_parts(model)
+    assert measure_weights(parts) == MemoryNeed(
+        weights=(10 * 4 + 4 * 6) * 4,
+        gradients=0,
+        optimizer=0,
+        activations=0,
+        logits=0,
+        batch_size=2,
+        longest_row=LENGTH,
+    )

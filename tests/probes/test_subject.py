@@ -275,3 +275,9 @@ def test_a_module_or_a_function_that_is_not_there_is_unknown_with_the_nearest_na
 
     assert "no module elsewhere" in look_for("elsewhere:make")
     assert "did you mean make_collator" in look_for("parts:make_colator")
+
+
+def test_a_trainer_that_may_move_its_batch_by_itself_is_noted_with_the_line_and_a_collator_is_not(look):
+    code = "def make(*given):\n    return lambda inputs: {k: v.to('cuda') for k, v in inputs.items()}\n"
+    assert [site.line for site in look(code, part="trainer").training_moves] == [2]
+    assert look(code).training_moves == ()

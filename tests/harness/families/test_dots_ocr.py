@@ -72,14 +72,15 @@ def test_patches_and_grid_are_those_of_the_models_own_image_processor(opening, p
 
 def test_patches_have_the_dtype_of_the_vision_weights(opening, paint):
     intake = DotsIntake(opening(dtype=torch.bfloat16))
-    (patches, _) = intake.prepare(open_image(paint(100, 60))).image
-    assert patches.dtype == torch.bfloat16
+    made = intake.assemble([intake.prepare(open_image(paint(100, 60)))], torch.zeros(1, 1, dtype=torch.bool))
+    assert made["pixel_values"].dtype == torch.bfloat16
 
 
 def test_a_page_has_a_placeholder_for_each_block_of_patches(opening, paint):
-    prepared = DotsIntake(opening()).prepare(open_image(paint(100, 60)))
-    patches, grid = prepared.image
-    assert (len(patches), grid) == (32, (4, 8))
+    intake = DotsIntake(opening())
+    prepared = intake.prepare(open_image(paint(100, 60)))
+    made = intake.assemble([prepared], torch.zeros(1, 1, dtype=torch.bool))
+    assert (len(made["pixel_values"]), made["image_grid_thw"].tolist()) == (32, [[1, 4, 8]])
     assert sum(prepared.placement) == 32 // 4
     assert prepared.tokens.count(DotsIntake(opening()).image_token_id) == 8
 

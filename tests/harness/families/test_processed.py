@@ -116,10 +116,12 @@ def test_the_least_and_most_pixels_of_the_configuration_take_effect(open_collato
     assert count(small, min_pixels=28 * 28 * 20) >= 28 * 28 * 20 > count(small)
 
 
-@pytest.mark.parametrize("key", ["base_size", "image_size", "crop_mode"])
-def test_a_key_without_a_place_is_an_error_that_names_it(open_collator, key):
+@pytest.mark.parametrize(
+    ("key", "value"), [("base_size", 448), ("image_size", 448), ("crop_mode", True), ("resampling", "fast")]
+)
+def test_a_key_without_a_place_is_an_error_that_names_it(open_collator, key, value):
     with pytest.raises(FamilyError, match=rf"`data\.preprocessing\.{key}` has no place in .*remove it"):
-        open_collator("qwen2_vl", preprocessing={key: True if key == "crop_mode" else 448})
+        open_collator("qwen2_vl", preprocessing={key: value})
 
 
 def test_limits_on_pixels_have_no_place_where_every_page_has_one_size(open_collator):

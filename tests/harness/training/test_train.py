@@ -14,9 +14,18 @@ from harness.training.adapter import AdapterError, attach
 from harness.training.checkpoints import CheckpointError
 from harness.training.data import DataError, Rows
 from harness.training.evaluate import evaluate, measure_cer
+from harness.training.history import read_history
 from harness.training.model import LoadError, find_dtype, load_model, load_processor
 from harness.training.predict import decode_greedily, predict
-from harness.training.train import TrainingError, build_own_collator, choose_arguments, recognise, run_anywhere, train
+from harness.training.train import (
+    TrainingError,
+    build_own_collator,
+    choose_arguments,
+    recognise,
+    record_history,
+    run_anywhere,
+    train,
+)
 
 
 def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
@@ -41,6 +50,24 @@ def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
     assert {path.name for path in result.output_dir.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
 
 
+def test_a_run_leaves_its_losses_rates_and_memory_to_be_drawn(configure):
+    config = configure(training={"report_to": "none", "logging_steps": 1})
+    result = train(config)
+    run = read_history(result.output_dir)
+    assert [step for step, _ in run.series("loss")] == [1, 2, 3, 4]
+    assert run.series("loss")[-1][1] == pytest.approx(result.last_loss, abs=1e-4)
+    assert len(run.series("learning_rate")) == 4
+    assert all(50 << 20 < size < 1 << 40 for _, size in run.memory)
+    assert len(run.memory) == len(run.entries)
+
+
+def test_a_trainer_that_takes_no_callbacks_is_left_alone(tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="harness.training"):
+        record_history(object(), tmp_path)
+    assert "leaves no history" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with an accelerator nothing is redirected")
 def test_a_hard_coded_accelerator_does_not_stop_a_run_and_is_reported(configure):
     result = train(configure(training={"max_steps": 1, "report_to": "none"}))
@@ -56,6 +83,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(configure):
     resumed = train(configure(training={"resume_from_checkpoint": True, "report_to": "none"}))
     assert resumed.resumed_from is not None and resumed.resumed_from.name == "checkpoint-2"
     assert resumed.steps == 4
+    assert [step for step, _ in read_history(resumed.output_dir).series("loss")] == [1, 2, 3, 4]
     again = load_file(resumed.adapter_dir / "adapter_model.safetensors")
     assert all(torch.equal(again[name], value) for name, value in weights.items())
 

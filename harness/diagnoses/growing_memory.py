@@ -1,0 +1,74 @@
+"""Every training step leaves more memory in use than the one before.
+
+## What it does
+Takes 20 optimizer steps on one batch and reads after each what tensors hold on the card. The first five may fill caches;
+afterwards the same batch needs the same memory.
+
+## Why it matters
+What is kept once per step ends as "CUDA out of memory" after some thousand steps, in the night, with a batch that ran a
+hundred times before.
+
+## Example
+```python
+self.losses.append(loss)                 # keeps the graph of every step
+```
+
+## Use instead
+```python
+self.losses.append(float(loss.detach()))
+```
+
+## References
+- PyTorch, "Frequently Asked Questions": my model reports "cuda runtime error(2): out of memory"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from harness.diagnosis import Diagnosis
+from harness.evidence import known
+from harness.facts import Facts
+from harness.findings import Basis, Finding, Severity
+
+SETTLING = 5  # steps
+MOST = 1 << 20  # bytes; an allocator's own rounding is far below
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="MEM010",
+    severity=Severity.MAJOR,
+    basis=Basis.GPU,
+    contract="memory does not grow from step to step",
+    needs=("accelerator.held",),
+    keys=("subject.model", "subject.collator", "subject.trainer", "model.base_model"),
+)
+
+
+def excuse(facts: Facts) -> str:
+    steps = len(known(known(facts.accelerator).held))
+    return f"only {steps} steps were taken" if steps <= 2 * SETTLING else ""
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    held = known(known(facts.accelerator).held)[SETTLING:]
+    grown = [after - before for before, after in pairwise(held)]
+    total = held[-1] - held[0]
+    # A cache grows once; a leak grows in most steps, the last ones included.
+    if total <= MOST or sum(g > 0 for g in grown) <= len(grown) / 2 or held[-1] <= held[len(held) // 2]:
+        return
+    yield DIAGNOSIS.finding(
+        f"{len(grown)} steps on one batch left {_show(total)} more in use, {_show(total // len(grown))} a step; "
+        "expected none.",
+        evidence=(
+            f"in use after step {SETTLING + 1}: {_show(held[0])}",
+            f"after step {SETTLING + len(held)}: {_show(held[-1])}",
+        ),
+        fix="Look for what outlives the step in the model, the collator and the trainer: a list of losses or outputs "
+        "that were not detached, a cache without an end.",
+    )
+
+
+def _show(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"

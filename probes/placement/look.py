@@ -1,0 +1,111 @@
+"""One forward on the simulated card: the model moved, the batch moved as Trainer moves it, every mixture written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from harness.facts import Placement, Raised, Returned, Unknown, Unmoved
+from probes.assembly import Assembly
+from probes.calls import Batch
+from probes.generation import look_at_generation
+from probes.placement.card import simulate
+from probes.placement.moving import bring_over, list_returned, move_batch
+from probes.placement.rules import CARD
+from probes.placement.simulation import Simulation
+from probes.placement.standing import Standing, put_back, remember, write_standing
+from probes.tracing import attempt
+
+LARGE = 200_000_000  # weights from which one forward takes seconds
+
+
+def look_at_placement(
+    parts: Assembly, standing: Standing, batch: Batch, *, repaired: Mapping[str, Any], whole: bool
+) -> Placement | Unknown:
+    """What would be mixed on a card. Leaves the model as it was.
+
+    `standing` is the model before its first forward. `batch` is one that the model takes; `repaired` are those of its
+    entries that are not the user's. `whole` says whether that is the user's own model, wrapper and all, or the bare one.
+    """
+    model = parts.model if whole else parts.bare
+    later = remember(parts.model)
+    put_back(standing)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            found: Any = attempt(lambda: _look(parts, model, standing, batch, repaired))
+    finally:
+        put_back(later)
+    if isinstance(found, Raised):  # what is foreign is run under doors of its own, so this is ours
+        return Unknown(reason=f"the simulation of an accelerator broke: {found.type}: {found.message}", failed=True)
+    return found if isinstance(found, Unknown) else msgspec.structs.replace(found, whole=whole)
+
+
+def _look(
+    parts: Assembly, model: nn.Module, standing: Standing, batch: Batch, repaired: Mapping[str, Any]
+) -> Placement | Unknown:
+    with simulate() as simulation:
+        simulation.is_moving_model = True
+        moved = attempt(lambda: parts.model.to(CARD))
+        simulation.is_moving_model = False
+        if isinstance(moved, Raised):
+            return Unknown(reason=f"moving the model raised {moved.type}: {moved.message}")
+        write_standing(simulation, parts.model, standing.globals)
+        given, returned, unmoved = _collate(parts, simulation, batch, repaired)
+        if unmoved:
+            # What they meet; what is made beside them is on the CPU as well, and would not be if they were moved.
+            attempt(lambda: model(**given))
+            simulation.keep_only("entry")
+            bring_over(simulation, given)
+        simulation.is_counting = True
+        ended: Any = attempt(lambda: model(**given))
+        simulation.is_counting = False
+        also = {} if isinstance(ended, Raised) else _run_more(parts, model, given, simulation)
+    return Placement(
+        ended=ended if isinstance(ended, Raised) else "ok",
+        also=also,
+        mixtures=tuple(simulation.mixtures.values()),
+        unmoved=unmoved,
+        returned=returned,
+        named=tuple(simulation.named.values()),
+        host_copies=tuple(simulation.host_copies.values()),
+        synchronisations=simulation.list_waits(),
+        undecided=tuple(simulation.undecided.values()),
+    )
+
+
+def _collate(
+    parts: Assembly, simulation: Simulation, batch: Batch, repaired: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[Returned, ...], tuple[Unmoved, ...]]:
+    """What reaches forward; a collator of the user's is run again, beside the model on the card."""
+    made: Any = batch
+    if parts.config.subject.collator:
+        simulation.during = "collator"
+        again = attempt(lambda: parts.seeded(parts.collate, parts.sample))
+        simulation.during = "forward"
+        made = batch if isinstance(again, Raised) else again
+    returned = list_returned(simulation, made)
+    moved, unmoved = move_batch(simulation, made)
+    given = {key: value for key, value in moved.items() if key in batch and key not in repaired}
+    return given | bring_over(simulation, dict(repaired)), returned, unmoved
+
+
+def _run_more(parts: Assembly, model: nn.Module, given: Batch, simulation: Simulation) -> dict[str, str]:
+    """What else a training run does with the model: forward in training mode, a few tokens written."""
+    weights = sum(p.numel() for p in model.parameters())
+    if weights > LARGE:
+        return dict.fromkeys(("training mode", "generate"), f"not run: {weights} weights take long on a CPU")
+    model.train()
+    trained = attempt(lambda: model(**given))
+    model.eval()
+    written = look_at_generation(parts, lambda prompts: move_batch(simulation, prompts)[0])
+    return {"training mode": _say(trained), "generate": _say(written)}
+
+
+def _say(ended: Any) -> str:
+    if isinstance(ended, Raised):
+        return f"{ended.type}: {ended.message}"
+    return ended.reason if isinstance(ended, Unknown) else "ok"
