@@ -174,11 +174,19 @@ def render_collator_speed() -> str:
 
 SILENT_FAULTS = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
 
+def render_memory() -> str:
+    """What the last `python -m harness.memory.table` measured."""
+    from harness.memory.table import render
+
+    return render()
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "diagnoses": render_table,
     "corpus": render_corpus,
     "collator-speed": render_collator_speed,
     "exit-codes": render_exit_codes,
+    "memory": render_memory,
     "keys": render_keys,
 }
 

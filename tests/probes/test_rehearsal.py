@@ -51,7 +51,8 @@ def test_every_byte_of_a_small_step_can_be_counted_by_hand(hollow):
     assert seen["weights"] == seen["adapter"] == WEIGHT
     assert seen["batch"] == ROWS
     assert peak(hollow=hollow).at_peak["optimizer"] >= 2 * WEIGHT
-    assert seen["activations"] == 3 * ROWS  # tanh keeps its result, the trained layer its input (the same), square its own
+    # What the trained layer was given, and what the last tanh gave: that one and the square keep the same storage.
+    assert seen["activations"] == 2 * ROWS
 
 
 def test_a_step_that_keeps_twice_as_much_moves_the_prediction_as_much_as_the_real_one():
@@ -108,4 +109,4 @@ def test_the_predicted_peak_is_that_of_a_real_step_on_the_cpu(model, tolerance):
     assert len({case.precision for case in cases}) >= 2, refused
     for case in cases:
         assert abs(case.error) < tolerance, case
-    assert len({case.measured for case in cases}) > len(cases) // 2  # the settings do make a difference
+    assert len({case.measured for case in cases}) > 4  # the settings do make a difference
