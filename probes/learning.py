@@ -48,8 +48,9 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
+        memory = _weigh_alone(parts, reason)  # before another adapter is tried
         learning = _look_without_adapter(parts, batch, adapter, reason)
-        return {"adapter": adapter, "learning": learning, "memory": _weigh_alone(parts, reason)}
+        return {"adapter": adapter, "learning": learning, "memory": memory}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
     while step is None and make_runnable(parts, batch):

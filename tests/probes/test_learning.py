@@ -141,10 +141,12 @@ def test_a_model_that_gives_no_loss_says_so(assemble, tmp_path):
     assert isinstance(learning.training, Raised) and "no loss" in learning.training.message
 
 
-def test_an_adapter_step_that_raises_leaves_its_reason(assemble, tmp_path):
-    found = learn(with_lora(assemble(), target_modules=["q_prj"]), tmp_path)
+def test_an_adapter_step_that_raises_leaves_its_reason_and_what_the_weights_alone_need(assemble, tmp_path):
+    parts = with_lora(assemble(), target_modules=["q_prj"])
+    weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
+    found = learn(parts, tmp_path)
     assert "q_prj" in found["adapter"].raised.message
-    assert isinstance(found["memory"], Unknown)
+    assert (found["memory"].weights, found["memory"].gradients, found["memory"].activations) == (weights, 0, 0)
 
 
 def test_only_a_user_s_trainer_is_measured(learned, healthy):
