@@ -110,4 +110,4 @@ def _accumulate(configuration: Configuration, need: MemoryNeed) -> int:
 
 
 def _show(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB"
+    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"
