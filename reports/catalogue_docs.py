@@ -174,6 +174,7 @@ def render_collator_speed() -> str:
 
 SILENT_FAULTS = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
 
+
 def render_memory() -> str:
     """What the last `python -m harness.memory.table` measured."""
     from harness.memory.table import render
