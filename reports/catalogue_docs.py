@@ -215,6 +215,7 @@ def generate(root: Path = ROOT, *, measure: bool = False) -> Iterator[tuple[Path
     yield root / "docs" / "diagnoses.md", render_catalogue()
     yield root / "docs" / "models.md", render_models()
     yield root / "docs" / "corpus.md", render_pairs()
+    yield root / "docs" / "configuration.md", f"# The YAML file\n\n{render_keys()}\n"
     readme = root / "README.md"
     if readme.is_file():
         yield readme, fill_blocks(readme.read_text(encoding="utf-8"), measure=measure)
