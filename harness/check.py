@@ -26,7 +26,6 @@ from harness.facts import (
     Learning,
     MemoryNeed,
     Processor,
-    Repository,
     RoundTrip,
     Site,
     Tokenizer,
@@ -35,6 +34,7 @@ from harness.facts import (
 from harness.findings import Basis
 from harness.gate import Waiver
 from harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from harness.trust import NO_TRUST, is_foreign
 from reports.report import Report
 
 Level = Literal["read", "ran", "gpu"]
@@ -55,7 +55,6 @@ PRELOAD = (
     "probes.processor",
 )
 SECONDS = 600.0  # for one child; a miniature needs a few, a cut 3 B model a minute or two
-NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
 NOT_ASKED = "not run: --level read reads and runs nothing"
 NOT_NEEDED = "not run: no chosen contract needs it"
 CHILDREN = ("learning", "forward", "collator", "processor")  # the longest first
@@ -349,9 +348,7 @@ def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
     """Why nothing may or can be run; None where it may."""
     if isinstance(facts.repository, Unknown):
         return facts.repository
-    parts = (config.subject.model, config.subject.collator, config.subject.peft, config.subject.trainer)
-    foreign = (isinstance(facts.repository, Repository) and facts.repository.has_remote_code) or any(parts)
-    if foreign and not trust:
+    if is_foreign(config, facts.repository) and not trust:
         return Unknown(reason=NO_TRUST)
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
 

@@ -16,7 +16,8 @@ from harness.bench.figures import Benchmark, Machine, Point
 from harness.bench.prediction import predict_peak
 from harness.config import Config
 from harness.errors import UserError
-from harness.facts import Card, Repository, Unknown
+from harness.facts import Card, Unknown
+from harness.trust import find_refusal
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn")
 SECONDS = 1800.0
@@ -46,7 +47,8 @@ def bench(
     from harness.check import count_together, limit
     from harness.isolation import Died, Raised
 
-    require_trust(config, trust)
+    if reason := find_refusal(config, trust=trust):
+        raise BenchRefused(reason)
     cards = find_cards()
     chosen = device or ("cuda" if cards else "cpu")
     if chosen == "cuda" and not cards:
@@ -107,23 +109,6 @@ def predict_all(config: Config, points: Sequence[Point], *, trust: bool) -> tupl
             )
             for point in points
         )
-
-
-def require_trust(config: Config, trust: bool) -> None:
-    """Raises BenchRefused where foreign code would run and nobody has said that it may."""
-    from harness.check import NO_TRUST
-    from probes.exports import open_exports
-    from probes.repository import find_model_directory, look_at_repository
-
-    if trust:
-        return
-    directory = find_model_directory(config)
-    if isinstance(directory, Unknown):
-        raise BenchRefused(directory.reason)
-    repository = look_at_repository(directory, open_exports())
-    parts = (config.subject.model, config.subject.collator, config.subject.peft, config.subject.trainer)
-    if any(parts) or (isinstance(repository, Repository) and repository.has_remote_code):
-        raise BenchRefused(NO_TRUST)
 
 
 def find_cards() -> tuple[Card, ...]:

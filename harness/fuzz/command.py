@@ -14,6 +14,7 @@ import msgspec
 from harness.config import Config
 from harness.errors import UserError
 from harness.fuzz.samples import RUNNING, Expectation, Sample, SampleError, keep, read_kept
+from harness.trust import find_refusal
 
 if TYPE_CHECKING:
     from harness.isolation import Sandbox
@@ -72,7 +73,8 @@ def fuzz(
 
     if importlib.util.find_spec("hypothesis") is None:
         raise FuzzError("rows are drawn with Hypothesis, which is not installed; type `pip install hypothesis`")
-    _require_trust(config, trust)
+    if reason := find_refusal(config, trust=trust, parts=("model", "collator")):
+        raise FuzzError(reason)
     if replayed is not None:
         read_kept(replayed)
     allowed, place = SECONDS if seconds is None else seconds, folder.absolute()
@@ -120,23 +122,6 @@ def observe(
         tried=found.tried, taken=found.taken, broken=broken, seconds=found.seconds, out_of_time=found.out_of_time
     )
     return dict(msgspec.to_builtins(summary))
-
-
-def _require_trust(config: Config, trust: bool) -> None:
-    from harness.check import NO_TRUST
-    from harness.facts import Repository, Unknown
-    from probes.exports import open_exports
-    from probes.repository import find_model_directory, look_at_repository
-
-    if trust:
-        return
-    directory = find_model_directory(config)
-    if isinstance(directory, Unknown):
-        raise FuzzError(directory.reason)
-    repository = look_at_repository(directory, open_exports())
-    parts = (config.subject.model, config.subject.collator)
-    if any(parts) or (isinstance(repository, Repository) and repository.has_remote_code):
-        raise FuzzError(NO_TRUST)
 
 
 def _report_death(reason: str, seconds: float, folder: Path) -> Fuzzed:

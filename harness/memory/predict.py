@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.facts import Repository, Unknown
 from harness.memory.answer import Answer, Share, judge
 from harness.memory.files import Files, read_weights
+from harness.trust import NO_TRUST, is_foreign
 
 SECONDS = 900.0
 """A step of a 3 B mixture of experts takes half a minute to follow, and every change is a step of its own."""
@@ -44,18 +45,13 @@ def predict(
 
 def _forbid(config: Config, directory: Path, trust: bool) -> str | None:
     """Why no code may run, None where it may."""
-    from harness.check import NO_TRUST
     from probes.exports import open_exports
     from probes.repository import look_at_repository
 
     repository = look_at_repository(directory, open_exports())
-    subject = config.subject
-    foreign = any((subject.model, subject.collator, subject.peft, subject.trainer))
-    if isinstance(repository, Repository) and repository.has_remote_code:
-        if not any(directory.glob("*.py")):
-            return "config.json names code of the model's own (auto_map), and none of it is in the directory"
-        foreign = True
-    return NO_TRUST if foreign and not trust else None
+    if isinstance(repository, Repository) and repository.has_remote_code and not any(directory.glob("*.py")):
+        return "config.json names code of the model's own (auto_map), and none of it is in the directory"
+    return NO_TRUST if is_foreign(config, repository) and not trust else None
 
 
 def _run_child(config: Config, trust: bool, sandbox: Any) -> Answer | str:

@@ -8,9 +8,10 @@ from fixtures.corpus.plant import write_project
 from harness.bench import command
 from harness.bench.command import predict_all
 from harness.bench.prediction import _with_batch, predict_peak
-from harness.check import NO_TRUST, open_sandbox
+from harness.check import open_sandbox
 from harness.config import load_config
 from harness.facts import Unknown
+from harness.trust import NO_TRUST
 
 
 @pytest.fixture

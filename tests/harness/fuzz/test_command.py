@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from fixtures.corpus.models import find_model_obstacle
 from fixtures.corpus.plant import write_project
 from harness import cli
-from harness.check import NO_TRUST, open_sandbox
+from harness.check import open_sandbox
 from harness.config import load_config
 from harness.fuzz import command
 from harness.fuzz.command import Broken, Fuzzed, FuzzError, fuzz
+from harness.trust import NO_TRUST
 
 NAIVE = """
     from harness.training.model import load_processor
