@@ -34,6 +34,7 @@ from harness.facts import (
 from harness.findings import Basis
 from harness.gate import Waiver
 from harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from harness.symptoms import is_out_of_memory
 from harness.trust import NO_TRUST, is_foreign
 from reports.report import Report
 
@@ -326,6 +327,8 @@ def _collect(job: Job) -> tuple[Any, float]:
 
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
+    if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
+        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}")
     if isinstance(ended, Raised):
         return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_ours(ended))
     assert isinstance(ended, Died)

@@ -18,6 +18,11 @@ def show_raised(raised: Raised) -> str:
     return f"{text} (at {raised.site.file}:{raised.site.line}: {raised.site.code})" if raised.site else text
 
 
+def is_out_of_memory(kind: str, message: str) -> bool:
+    """Whether an exception says that the machine, or the limit that a child runs under, had no memory left."""
+    return kind.rpartition(".")[2] == "MemoryError" or "can't allocate memory" in message
+
+
 def is_same_failure(left: object, right: object) -> bool:
     """Whether two outcomes are one exception met twice: the same words, or the same line of code."""
     if not isinstance(left, Raised) or not isinstance(right, Raised) or left.type != right.type:

@@ -26,7 +26,7 @@ from harness.diagnosis import Diagnosis
 from harness.evidence import known, list_places, show_site
 from harness.facts import Facts
 from harness.findings import Basis, Finding, Severity
-from harness.symptoms import show_raised
+from harness.symptoms import is_out_of_memory, show_raised
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -40,9 +40,17 @@ DIAGNOSIS = Diagnosis(
 )
 
 
+def excuse(facts: Facts) -> str:
+    """What does not fit here may well fit where it is trained."""
+    raised = known(facts.forward).loading
+    if raised is None or not is_out_of_memory(raised.type, raised.message):
+        return ""
+    return f"loading takes more memory than a child may use on this machine: {show_raised(raised)}"
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     raised = known(facts.forward).loading
-    if raised is None:
+    if raised is None or is_out_of_memory(raised.type, raised.message):
         return
     where = f" Start at {raised.site.file}:{raised.site.line}." if raised.site else ""
     yield DIAGNOSIS.finding(

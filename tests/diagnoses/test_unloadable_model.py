@@ -1,7 +1,7 @@
 from fixtures.specimens import HEALTHY as RUN
 from fixtures.specimens import altered
 from fixtures.specimens.unloadable_model import SICK
-from harness.facts import Unknown
+from harness.facts import Raised, Unknown
 from harness.findings import Skipped
 
 
@@ -18,3 +18,11 @@ def test_a_model_that_loads_is_silent(findings_of):
 def test_a_model_that_was_not_tried_is_skipped_not_passed(outcome_of):
     blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
     assert outcome_of("unloadable_model", blind) == Skipped("could not be looked at")
+
+
+def test_memory_that_this_machine_lacks_is_no_fault_of_the_loader(outcome_of):
+    raised = Raised(
+        type="RuntimeError", message="DefaultCPUAllocator: can't allocate memory: you tried 661913600 bytes"
+    )
+    poor = altered(SICK, {"forward.loading": raised})
+    assert "more memory than a child may use on this machine" in outcome_of("unloadable_model", poor).reason

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import probes
 from fixtures.corpus.plant import write_project
 from fixtures.specimens import HEALTHY, altered
-from harness.check import CHILDREN, RAN, Known, _is_ours, check, open_sandbox
+from harness.check import CHILDREN, RAN, Known, _is_ours, _tell, check, open_sandbox
 from harness.config import load_config
 from harness.contracts import derive, judge
 from harness.facts import Site, Unknown
@@ -36,6 +37,13 @@ def test_what_a_probe_says_on_purpose_is_not(kind, file):
 
 def test_what_the_users_code_raises_is_not():
     assert not _is_ours(raised("TypeError", "/home/somebody/their_collator.py"))
+
+
+def test_a_child_that_ran_out_of_memory_did_so_by_no_slip_of_ours():
+    lacking = msgspec.structs.replace(raised("RuntimeError", OURS), message="can't allocate memory: you tried 9 bytes")
+    assert not _tell(lacking).failed
+    assert "ran out of the memory" in _tell(lacking).reason
+    assert _tell(raised("RuntimeError", OURS)).failed
 
 
 def test_a_broken_probe_ends_as_crashed_and_a_missing_fact_as_skipped():
