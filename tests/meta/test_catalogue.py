@@ -14,7 +14,6 @@ import pytest
 
 from fixtures.specimens import altered
 from fixtures.specimens.healthy import HEALTHY
-from harness import facts as facts_module
 from harness.contracts import derive, judge_all, root_causes
 from harness.diagnoses import catalogue, find
 from harness.diagnosis import FAMILIES, DiagnosisModule
@@ -42,7 +41,7 @@ def _fields(annotation: object) -> dict[str, object]:
     structs = [
         kind for kind in structs if issubclass(kind, msgspec.Struct) and kind.__name__ not in ("Unknown", "Raised")
     ]
-    return {name: hint for kind in structs for name, hint in get_type_hints(kind, vars(facts_module)).items()}
+    return {name: hint for kind in structs for name, hint in get_type_hints(kind).items()}
 
 
 def test_the_catalogue_is_not_empty_and_codes_and_names_are_unique() -> None:

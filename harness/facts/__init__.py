@@ -1,0 +1,168 @@
+"""The facts that probes return: plain, frozen, comparable data.
+
+A probe looks and writes down what it saw; a diagnosis reads these facts and judges. Every section, and every field whose
+answer can be out of reach, may be `Unknown(reason)` instead. Nothing here is guessed: a default means "looked, and there
+was none", never "did not look". Facts make the JSON round trip (`to_json`, `from_json`) and carry a digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from harness.facts.base import Fact, Parameter, Raised, Signature, Site, Unknown
+from harness.facts.card import Accelerator, AttentionTry, Device, LoaderTry, Precision, Stray, Wait
+from harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
+from harness.facts.preparing import Batch, Collator, Delta, Grid, Leaf, Opened, PixelView, Processor, Row
+from harness.facts.reading import (
+    ApiUse,
+    Card,
+    ChatTemplate,
+    Checkpoint,
+    Configuration,
+    Dataset,
+    Environment,
+    Import,
+    KeyFact,
+    ProcessorFiles,
+    Repository,
+    RowProblem,
+    Split,
+    Subject,
+    Token,
+    Tokenizer,
+)
+from harness.facts.running import (
+    Behaviour,
+    Forward,
+    HostCopy,
+    Landing,
+    LostBuffer,
+    Mixture,
+    NamedCard,
+    Operand,
+    Origin,
+    Placement,
+    Repair,
+    Returned,
+    Synchronisation,
+    Undecided,
+    Unmoved,
+    Wrapper,
+)
+
+NOT_RUN = Unknown(reason="not run")
+
+
+class Facts(Fact):
+    """Everything the probes saw, in one frozen value."""
+
+    environment: Environment | Unknown = NOT_RUN
+    configuration: Configuration | Unknown = NOT_RUN
+    repository: Repository | Unknown = NOT_RUN
+    tokenizer: Tokenizer | Unknown = NOT_RUN
+    processor_files: ProcessorFiles | Unknown = NOT_RUN
+    subject: Subject | Unknown = NOT_RUN
+    dataset: Dataset | Unknown = NOT_RUN
+    processor: Processor | Unknown = NOT_RUN
+    collator: Collator | Unknown = NOT_RUN
+    forward: Forward | Unknown = NOT_RUN
+    adapter: Adapter | Unknown = NOT_RUN
+    learning: Learning | Unknown = NOT_RUN
+    memory: MemoryNeed | Unknown = NOT_RUN
+    device: Device | Unknown = NOT_RUN
+    accelerator: Accelerator | Unknown = NOT_RUN
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON with sorted keys: equal facts give equal bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @staticmethod
+    def from_json(text: bytes | str) -> Facts:
+        """The inverse of `to_json`. Raises msgspec.ValidationError on anything else."""
+        return msgspec.json.decode(text, type=Facts)
+
+    def digest(self) -> str:
+        """A sha256 over `to_json`, in hexadecimal."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def unknown_on(self, path: str) -> Unknown | None:
+        """The first Unknown met on a dotted path such as `collator.batch.rows`, or None when all of it is known."""
+        here: object = self
+        for step in path.split("."):
+            here = getattr(here, step)
+            if isinstance(here, Unknown):
+                return here
+            if isinstance(here, Raised):
+                return Unknown(reason=f"{path} could not be looked at: {here.type}: {here.message}")
+            if here is None:
+                return Unknown(reason=f"{path}: there is none")
+        return None
+
+
+__all__ = [
+    "NOT_RUN",
+    "Accelerator",
+    "Adapter",
+    "ApiUse",
+    "AttentionTry",
+    "Batch",
+    "Behaviour",
+    "Card",
+    "Carrier",
+    "Census",
+    "ChatTemplate",
+    "Checkpoint",
+    "Collator",
+    "Configuration",
+    "Dataset",
+    "Delta",
+    "Device",
+    "Environment",
+    "Fact",
+    "Facts",
+    "Forward",
+    "Grid",
+    "HostCopy",
+    "Import",
+    "KeyFact",
+    "Landing",
+    "Leaf",
+    "Learning",
+    "LoaderTry",
+    "LostBuffer",
+    "MemoryNeed",
+    "Mixture",
+    "NamedCard",
+    "Opened",
+    "Operand",
+    "Origin",
+    "Parameter",
+    "PixelView",
+    "Placement",
+    "Precision",
+    "Processor",
+    "ProcessorFiles",
+    "Raised",
+    "Repair",
+    "Repository",
+    "Returned",
+    "RoundTrip",
+    "Row",
+    "RowProblem",
+    "Signature",
+    "Site",
+    "Split",
+    "Stray",
+    "Subject",
+    "Synchronisation",
+    "Target",
+    "Token",
+    "Tokenizer",
+    "Undecided",
+    "Unknown",
+    "Unmoved",
+    "Wait",
+    "Wrapper",
+]

@@ -1,0 +1,100 @@
+"""What the adapter hit, whether anything learns, and what a step holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.facts.base import Fact, Raised, Unknown
+
+
+class Target(Fact):
+    """One entry of target_modules and how many modules it hits, by part of the model."""
+
+    name: str
+    hits: dict[str, int]
+
+
+class Carrier(Fact):
+    """Modules of one kind that an adapter can be put on, and how many have one.
+
+    `name` has `*` where a number stands in the modules' names: `model.layers.*.self_attn.q_proj`.
+    """
+
+    part: str
+    name: str
+    modules: int
+    adapted: int
+
+
+class Adapter(Fact):
+    """LoRA as it will be trained. Parts: vision, projector, embedding, attention, mlp, experts, head, other."""
+
+    raised: Raised | None = None
+    task_type: str | None = None
+    injected: tuple[str, ...] = ()  # keywords that PEFT's task wrapper adds to every call
+    rejected: tuple[str, ...] = ()  # those forward does not take
+    fitting_task_types: tuple[str, ...] = ()
+    targets: tuple[Target, ...] | Unknown = ()
+    trainable: int = 0
+    trainable_dtypes: tuple[str, ...] = ()
+    total: int = 0
+    key_example: str = ""
+    inside_wrapper: bool = False  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
+    on_tied_weights: tuple[str, ...] = ()
+    loss_keyword: str | None = None  # what Trainer will add to every call, a wrapper hands on and forward does not take
+    carriers: tuple[Carrier, ...] | Unknown = Unknown(reason="the modules were not counted")
+
+
+class Census(Fact):
+    """Adapters of one part after backward and two optimizer steps.
+
+    `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, those of unreached experts left out.
+    """
+
+    part: str
+    checkpointing: bool
+    adapters: int
+    with_gradient: int
+    moved: int
+    unreached: int = 0  # experts that no token was routed to
+    idle: dict[str, int] = {}
+
+
+class RoundTrip(Fact):
+    """The adapter saved, then loaded onto the bare model in a fresh process."""
+
+    same_logits: bool | Unknown
+    differs_from_base: bool | Unknown
+    missing_keys: tuple[str, ...] = ()
+    unexpected_keys: tuple[str, ...] = ()
+    lost_keys: tuple[str, ...] = ()  # in the file, and not with these numbers in the model they were loaded into
+
+
+class Learning(Fact):
+    """Two optimizer steps, a batch repeated, and what became of the adapter."""
+
+    census: tuple[Census, ...] | Unknown = ()
+    training: Raised | Literal["ok"] = "ok"
+    mixed_precision: Raised | Literal["ok"] | Unknown = "ok"  # one step as fp16/bf16/torch_dtype ask for
+    checkpointing: Raised | Literal["ok"] | Unknown = "ok"
+    losses: tuple[float, ...] | Unknown = ()
+    round_trip: RoundTrip | Unknown = Unknown(reason="not run")
+    merged_equals_unmerged: bool | Unknown = True
+    accumulation_ratio: float | Unknown = 1.0  # logged loss with accumulation over the same loss without
+
+
+class MemoryNeed(Fact):
+    """A lower bound of a training step's peak, in bytes, by part; measured on this model at this batch size."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    batch_size: int
+    longest_row: int
+
+    @property
+    def total(self) -> int:
+        """The sum of the parts, in bytes."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits

@@ -1,0 +1,200 @@
+"""What forward did, and where a simulated accelerator would have had each tensor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.facts.base import Fact, Raised, Signature, Site, Unknown
+from harness.facts.preparing import Opened
+
+
+class Landing(Fact):
+    """Where image features really landed in one row: inputs of the first decoder layer against the input embeddings.
+
+    `landed` has one character per token: `1` where the vector is not the token's own embedding any more.
+    `features` is how many feature vectors the model offered for the row; Unknown where no scatter was seen.
+    """
+
+    row: int
+    placeholders: int
+    features: int | Unknown
+    landed: str
+
+
+class Repair(Fact):
+    """An argument of the user's batch that had to be replaced by the reference's before forward could go on."""
+
+    argument: str
+    raised: Raised
+
+
+class Behaviour(Fact):
+    """What changes in the logits when one thing in the batch changes. One entry per row; `None` = row has none."""
+
+    text_reaches: tuple[bool, ...]
+    image_reaches: tuple[bool | None, ...]
+    image_leaks: tuple[tuple[int, int], ...] = ()  # (row whose image changed, other row whose logits changed)
+    padding_changes: bool | Unknown = False
+
+
+class Wrapper(Fact):
+    """A module of the user's around the model. `dropped`: keywords of the inner forward that never arrive."""
+
+    class_name: str
+    inner_class: str
+    dropped: tuple[str, ...] = ()
+    same_outputs: bool | Unknown = True
+    shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
+
+
+class LostBuffer(Fact):
+    """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    seen: str
+    expected: str
+
+
+class Origin(Fact):
+    """Where a tensor comes from.
+
+    `name` is that of the entry of the batch (`images[0][1]`), of the attribute, the global or the parameter. `site` is the
+    line that made it, or, where it was moved, the line that moved it.
+    """
+
+    kind: Literal["entry", "attribute", "global", "parameter", "buffer", "made", "moved"]
+    name: str = ""
+    site: Site | None = None
+    call: str = ""  # what made it: "zeros", "Tensor.cpu"
+
+
+class Operand(Fact):
+    """A tensor that an operation was called with. `argument` is the operation's own name for it."""
+
+    argument: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str  # "cpu" | "cuda:0"
+    origin: Origin | None = None  # None: computed, or not known
+
+
+class Mixture(Fact):
+    """An operation whose tensors would have been on different devices.
+
+    `stray` is the one that is not where the others are. `site` is the innermost line of the user's or the model's code,
+    `inside` the innermost line of any library, where that is another one.
+    """
+
+    operation: str
+    stray: Operand
+    beside: Operand
+    site: Site | None
+    inside: Site | None = None
+    times: int = 1
+
+
+class Unmoved(Fact):
+    """A tensor in the batch that Trainer leaves on the CPU, or an entry at which moving the batch raises."""
+
+    path: str
+    holder: str  # the type of what holds it: "planted.Page"
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    raised: Raised | None = None
+
+
+class Returned(Fact):
+    """A tensor that the collator itself returns on an accelerator. `site` is the line that brought it there."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    site: Site | None = None
+
+
+class NamedCard(Fact):
+    """A line that names a card itself. `owner` is whose code it is, `during` what ran."""
+
+    site: Site
+    owner: Literal["user", "model", "library"]
+    during: Literal["collator", "forward"]
+
+
+class HostCopy(Fact):
+    """A tensor on an accelerator that was asked for as a numpy array, which raises TypeError there."""
+
+    call: str
+    shape: tuple[int, ...]
+    dtype: str
+    site: Site | None
+    origin: Origin | None = None
+
+
+class Synchronisation(Fact):
+    """A place at which the CPU waits for the accelerator."""
+
+    call: str
+    site: Site | None
+    times: int = 1
+
+
+class Undecided(Fact):
+    """An operation on different devices of which it is not known whether torch would take them, and why."""
+
+    operation: str
+    site: Site | None
+    reason: str
+
+
+class Placement(Fact):
+    """Model and batch as on an accelerator, simulated: real numbers on the CPU, and a ledger of where each would be.
+
+    `whole` says whether the user's own model was called, wrapper and all, or the bare one. `ended` is how forward ended in
+    the simulation, `also` what ran besides: a forward in training mode, two tokens generated.
+    """
+
+    ended: Raised | Literal["ok"]
+    whole: bool = True
+    also: dict[str, str] = {}  # what ran -> "ok", or the exception that ended it
+    mixtures: tuple[Mixture, ...] = ()
+    unmoved: tuple[Unmoved, ...] = ()
+    returned: tuple[Returned, ...] = ()
+    named: tuple[NamedCard, ...] = ()
+    host_copies: tuple[HostCopy, ...] = ()
+    synchronisations: tuple[Synchronisation, ...] = ()  # of one forward with labels
+    undecided: tuple[Undecided, ...] = ()
+
+
+class Forward(Fact):
+    """The model itself, called with the user's batch and with the reference batch."""
+
+    signature: Signature | Unknown
+    model_class: str
+    weights: Literal["real", "random"]
+    loading: Raised | None = None
+    given: Raised | Literal["ok"] | Unknown = "ok"  # the user's batch, unchanged
+    reference: Raised | Literal["ok"] | Unknown = "ok"
+    repairs: tuple[Repair, ...] = ()
+    landing: tuple[Landing, ...] | Unknown = ()
+    behaviour: Behaviour | Unknown = Unknown(reason="not run")
+    wrapper: Wrapper | None = None
+    loss: float | Unknown = 0.0
+    uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
+    loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(
+        reason="not run"
+    )  # which label a position is held to
+    dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
+    embedding_rows: int | Unknown = 0
+    highest_token_id: int | Unknown = 0
+    redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
+    has_generate: bool | Unknown = True
+    generation: Raised | Literal["ok"] | Unknown = Unknown(reason="not run")  # two tokens by the model's own generate
+    padding_side: str | None = None  # of the tokenizer that prediction will use
+    idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
+    lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
+    placement: Placement | Unknown = Unknown(reason="not run")
+    processor_calls: tuple[
+        Opened, ...
+    ] = ()  # AutoProcessor as the user's loader and collator called it, in their order
