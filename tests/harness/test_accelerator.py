@@ -21,7 +21,7 @@ from harness.isolation import Raised
 
 CARDS = (Card(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
 ON_A_CARD = tuple(module.DIAGNOSIS.code for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)
-FIRST = ("deepseek_ocr", "dots_ocr", "qwen2_vl")
+FIRST = ("deepseek_ocr",)
 EVERY = tuple(miniature.name for miniature in find_miniatures())
 
 

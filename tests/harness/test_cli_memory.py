@@ -34,7 +34,8 @@ def test_json_files_alone_give_the_weight_part_and_say_what_cannot_be_known(file
     ended = run(files, "--json", tmp_path / "memory.json")
     assert ended.exit_code == 0, ended.output
     assert "6,672,212,480 bytes" in ended.output and "3,336,106,240" in ended.output
-    assert "none of it is in the directory" in ended.output and "names and no shapes" in ended.output
+    shown = " ".join(ended.output.split())  # where a line ends depends on how long the path is
+    assert "none of it is in the directory" in shown and "names and no shapes" in shown
     written = json.loads((tmp_path / "memory.json").read_text(encoding="utf-8"))
     assert written["weight_bytes"] == TOTAL and written["peak"] is None
 

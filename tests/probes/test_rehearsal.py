@@ -92,9 +92,9 @@ def measure(model):
     ("model", "tolerance"),
     [
         ("deepseek_ocr", SEEN),
-        ("dots_ocr", SEEN),
-        ("qwen2_vl", SEEN),
-        ("llava", SEEN),
+        pytest.param("dots_ocr", SEEN, marks=pytest.mark.slow),
+        pytest.param("qwen2_vl", SEEN, marks=pytest.mark.slow),
+        pytest.param("llava", SEEN, marks=pytest.mark.slow),
         ("donut", SEEN),
         pytest.param("glm_ocr", UNSEEN, marks=pytest.mark.slow),
         ("trocr", UNSEEN),

@@ -37,7 +37,7 @@ def run(*words: object):
     return CliRunner().invoke(cli.preflight, ["bench", *map(str, words)])
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", [FIRST[0], *(pytest.param(n, marks=pytest.mark.slow) for n in FIRST[1:])])
 def test_each_model_is_measured_on_the_cpu(name, tmp_path):
     path = write(tmp_path, name, budget={"vram_gb": 16})
     out = tmp_path / "bench.json"

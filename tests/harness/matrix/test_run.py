@@ -59,6 +59,7 @@ def quick(here, monkeypatch):
     return here
 
 
+@pytest.mark.slow  # test_cell.py looks into one in the default suite
 def test_a_project_is_checked_in_its_cell(config, here, tmp_path):
     lines = []
     found = running.run_matrix([HERE], [config], tmp_path / "out", trust=True, progress=lines.append)
