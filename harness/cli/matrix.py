@@ -58,11 +58,10 @@ def matrix(
 
     Exits with 1 where Preflight did not come back from a cell, and with 3 where nothing could be judged in any.
     """
-    from reports.matrix import describe, write
-
     from harness.errors import UserError
     from harness.matrix.cells import choose_cells
     from harness.matrix.run import merge_folder, run_matrix
+    from reports.matrix import describe, write
 
     try:
         cells = choose_cells([word.strip() for word in wanted.split(",") if word.strip()])
