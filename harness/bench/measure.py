@@ -13,10 +13,10 @@ import torch
 from harness.errors import UserError
 from harness.facts import Unknown
 from probes.accelerator.card import NOT_MEASURED, Card
+from probes.batches import IGNORED
 
 WARM_UP = 3  # steps: kernels are chosen, caches filled, the optimizer's states made
 PERIOD = 0.05  # seconds between two readings of the driver
-IGNORED = -100
 
 
 class BenchError(UserError):

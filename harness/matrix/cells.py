@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from harness.errors import UserError
+from harness.window.releases import sort_key
 
 TRANSFORMERS: Mapping[str, str] = {
     "4.46.3": "1.2.1",
@@ -51,7 +52,7 @@ def make_cell(name: str) -> Cell:
     if found is None:
         raise UserError(f"seen {name!r}, expected a cell as tf5.23.0-peft0.21.2, or a pattern as 'tf5.*'")
     release = found["transformers"]
-    older = [version for version in TRANSFORMERS if _order(version) <= _order(release)]
+    older = [version for version in TRANSFORMERS if sort_key(version) <= sort_key(release)]
     accelerate = TRANSFORMERS[older[-1] if older else next(iter(TRANSFORMERS))]
     return Cell(transformers=release, peft=found["peft"], accelerate=accelerate)
 
@@ -75,8 +76,4 @@ def choose_cells(wanted: Sequence[str]) -> tuple[Cell, ...]:
         if not found and any(sign in word for sign in "*?["):
             raise UserError(f"no cell is like {word!r}; there are {', '.join(cell.name for cell in listed)}")
         chosen |= {cell.name: cell for cell in found or [make_cell(word)]}
-    return tuple(sorted(chosen.values(), key=lambda cell: (_order(cell.transformers), _order(cell.peft))))
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return tuple(sorted(chosen.values(), key=lambda cell: (sort_key(cell.transformers), sort_key(cell.peft))))

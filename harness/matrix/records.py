@@ -10,6 +10,7 @@ import msgspec
 
 from harness import atomic
 from harness.errors import UserError
+from harness.window.releases import sort_key
 
 Ending = Literal["clear", "refused", "unjudged", "absent", "failed"]
 Predicted = Literal["fits", "fails", "unknown"]
@@ -119,12 +120,8 @@ def read_matrix(path: Path) -> Matrix:
 def merge(records: Iterable[CellRecord], *, config: str) -> Matrix:
     """The cells in order of their releases; of two records of one cell the later given stays."""
     latest = {record.cell: record for record in records}
-    ordered = sorted(latest.values(), key=lambda r: (_order(r.transformers), _order(r.peft)))
+    ordered = sorted(latest.values(), key=lambda r: (sort_key(r.transformers), sort_key(r.peft)))
     return Matrix(config=config, cells=tuple(ordered))
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _read(path: Path, kind: type[Record]) -> Record:

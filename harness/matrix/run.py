@@ -20,7 +20,7 @@ from harness.matrix.cell import fail_cell
 from harness.matrix.cells import Cell
 from harness.matrix.overlay import install, make_environment
 from harness.matrix.records import CellRecord, Matrix, merge, read_cell
-from harness.matrix.subject import digest_subject
+from harness.matrix.subject import MINIATURES, digest_subject
 
 Progress = Callable[[str], None]
 PROGRAM = ("-m", "harness.matrix.cell")
@@ -71,7 +71,7 @@ def merge_folder(folder: Path, configs: Sequence[Path] = ()) -> Matrix:
 
 def describe_subject(configs: Sequence[Path]) -> str:
     """What the matrix is of, for its title."""
-    return ", ".join(str(path) for path in configs) or "miniatures"
+    return ", ".join(str(path) for path in configs) or MINIATURES
 
 
 def _read_known(path: Path, subject: str) -> CellRecord | None:

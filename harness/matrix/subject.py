@@ -23,12 +23,13 @@ def digest_subject(configs: Sequence[Path]) -> str:
         for part, digest in bind(load_config(path)).items():
             if part != "versions":
                 whole.update(f"{part} {digest}\n".encode())
-    for path in _list_own_sources():
+    for path in _list_own_files():
         whole.update(path.read_bytes())
     return whole.hexdigest()
 
 
-def _list_own_sources() -> Iterator[Path]:
+def _list_own_files() -> Iterator[Path]:
+    """Sources, and the miniatures' files and the index of releases beside them."""
     here = Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
-        yield from sorted((here / package).rglob("*.py"))
+        yield from sorted(p for p in (here / package).rglob("*") if p.is_file() and p.suffix != ".pyc")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 CONTEXT = 512 << 20
-"""What CUDA takes for itself before any tensor: 300 to 600 MiB, by card and driver, where kernels are loaded lazily (CUDA
-11.7 and later). It is not measured here; `nvidia-smi` shows it beside `torch.cuda.memory_reserved()`."""
+"""What CUDA takes for itself before any tensor, by card and driver: pytorch/pytorch#86509 shows 287,047,680 bytes where
+kernels are loaded lazily and 666,632,192 where they are not. It is not measured here; `nvidia-smi` shows it beside
+`torch.cuda.memory_reserved()`."""
 CUBLAS = 8_519_680
 """cuBLAS' workspace, which torch takes from its allocator at the first matrix product (aten/src/ATen/cuda/
 CublasHandlePool.cpp, ":4096:2:16:8"); 32 MiB on Hopper."""

@@ -75,7 +75,7 @@ def _list_peak(peak: Peak) -> Iterator[tuple[str, str]]:
     yield "in the allocator's blocks (max_memory_allocated)", show(peak.allocated + peak.libraries)
     yield "in its segments, where there is room (max_memory_reserved)", show(peak.reserved + peak.libraries)
     yield "in its segments, the fewest", show(peak.segments + peak.libraries)
-    yield "CUDA's own context (300 to 600 MiB, by card and driver)", show(peak.context)
+    yield "CUDA's own context (274 to 636 MiB, by card and driver)", show(peak.context)
     yield "needed", show(peak.needed)
 
 

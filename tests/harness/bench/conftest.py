@@ -38,7 +38,7 @@ def make_lost(batch: int, ended: Raised | Unknown) -> Point:
 @pytest.fixture
 def measured() -> Benchmark:
     return Benchmark(
-        config="/work/preflight.yaml",
+        config="project/preflight.yaml",
         machine=Machine(
             device="cuda", name="NVIDIA L4", capability="8.9", memory_bytes=24 * GIB, driver="580.65", cuda="12.8",
             python="3.11.7", platform="linux", packages={"torch": "2.13.0+cu128", "peft": "0.21.2"},
