@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness.evidence import known, show_site
-from harness.facts import Configuration, Facts, Mixture, Operand, Origin, Placement, Raised, Site
+from harness.facts import Configuration, Facts, Mixture, Operand, Origin, Placement, Raised, Site, Unknown
 from harness.findings import Finding, Severity
 
 STANDING = ("attribute", "global")
@@ -32,6 +32,11 @@ def excuse_simulation(facts: Facts, found: Iterable[Finding]) -> str:
     placement = get_placement(facts)
     if isinstance(placement.ended, Raised):
         return f"the forward on a simulated accelerator ended with {placement.ended.type}: {placement.ended.message}"
+    if isinstance(placement.in_training, Raised):
+        raised = placement.in_training
+        return f"in training mode, forward on a simulated accelerator ended with {raised.type}: {raised.message}"
+    if isinstance(placement.in_training, Unknown):
+        return placement.in_training.reason
     if not placement.undecided:
         return ""
     question = placement.undecided[0]

@@ -152,12 +152,13 @@ class Placement(Fact):
     """Model and batch as on an accelerator, simulated: real numbers on the CPU, and a ledger of where each would be.
 
     `whole` says whether the user's own model was called, wrapper and all, or the bare one. `ended` is how forward ended in
-    the simulation, `also` what ran besides: a forward in training mode, two tokens generated.
+    the simulation, `in_training` how it did in training mode, `generated` how two tokens were written.
     """
 
     ended: Raised | Literal["ok"]
+    in_training: Raised | Unknown | Literal["ok"]
+    generated: Raised | Unknown | Literal["ok"]
     whole: bool = True
-    also: dict[str, str] = {}  # what ran -> "ok", or the exception that ended it
     mixtures: tuple[Mixture, ...] = ()
     unmoved: tuple[Unmoved, ...] = ()
     returned: tuple[Returned, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -20,7 +20,8 @@ from probes.placement.simulation import Simulation
 from probes.placement.standing import Standing, put_back, remember, write_standing
 from probes.tracing import attempt
 
-LARGE = 200_000_000  # weights from which one forward takes seconds
+LARGE = 200_000_000  # weights from which each token that is written takes seconds
+NOT_REACHED = Unknown(reason="not run: forward itself did not come to its end")
 
 
 def look_at_placement(
@@ -63,10 +64,13 @@ def _look(
         simulation.is_counting = True
         ended: Any = attempt(lambda: model(**given))
         simulation.is_counting = False
-        also = {} if isinstance(ended, Raised) else _run_more(parts, model, given, simulation)
+        raised = isinstance(ended, Raised)
+        in_training = NOT_REACHED if raised else _train(model, given)
+        generated = NOT_REACHED if raised else _generate(parts, model, simulation)
     return Placement(
-        ended=ended if isinstance(ended, Raised) else "ok",
-        also=also,
+        ended=ended if raised else "ok",
+        in_training=in_training,
+        generated=generated,
         mixtures=tuple(simulation.mixtures.values()),
         unmoved=unmoved,
         returned=returned,
@@ -93,19 +97,18 @@ def _collate(
     return given | bring_over(simulation, dict(repaired)), returned, unmoved
 
 
-def _run_more(parts: Assembly, model: nn.Module, given: Batch, simulation: Simulation) -> dict[str, str]:
-    """What else a training run does with the model: forward in training mode, a few tokens written."""
+def _train(model: nn.Module, given: Batch) -> Raised | Literal["ok"]:
+    """A forward in training mode, which is what a training run makes."""
+    model.train()
+    ended: Any = attempt(lambda: model(**given))
+    model.eval()
+    return ended if isinstance(ended, Raised) else "ok"
+
+
+def _generate(parts: Assembly, model: nn.Module, simulation: Simulation) -> Raised | Unknown | Literal["ok"]:
+    """A few tokens written, as an evaluation in the middle of a run does."""
     weights = sum(p.numel() for p in model.parameters())
     if weights > LARGE:
-        return dict.fromkeys(("training mode", "generate"), f"not run: {weights} weights take long on a CPU")
-    model.train()
-    trained = attempt(lambda: model(**given))
-    model.eval()
-    written = look_at_generation(parts, lambda prompts: move_batch(simulation, prompts)[0])
-    return {"training mode": _say(trained), "generate": _say(written)}
-
-
-def _say(ended: Any) -> str:
-    if isinstance(ended, Raised):
-        return f"{ended.type}: {ended.message}"
-    return ended.reason if isinstance(ended, Unknown) else "ok"
+        return Unknown(reason=f"not run: {weights} weights take long on a CPU")
+    written: Any = look_at_generation(parts, lambda prompts: move_batch(simulation, prompts)[0])
+    return written if isinstance(written, Raised | Unknown) else "ok"
