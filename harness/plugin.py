@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.contracts import Judgement
-    from harness.facts import Facts
+    from preflight_ocr.harness.facts import Facts
+    from preflight_ocr.harness.verdict.contracts import Judgement
 
 _FACTS = "preflight_facts"
 
@@ -52,7 +52,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the contracts in front of the other tests, before -k and -m choose among them."""
     if path := config.getoption("preflight_config"):
-        from harness.facts import Facts
+        from preflight_ocr.harness.facts import Facts
 
         given = getattr(config, "workerinput", {}).get(_FACTS)
         facts = Facts.from_json(given) if given else _gather(config)
@@ -80,7 +80,7 @@ class Contracts(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """One item per contract, in the order of the codes."""
-        from harness.contracts import derive, judge_all
+        from preflight_ocr.harness.verdict.contracts import derive, judge_all
 
         for judgement in judge_all(derive(self.facts), self.facts):
             yield ContractItem.from_parent(self, name=judgement.contract.id, judgement=judgement)
@@ -91,7 +91,7 @@ class ContractItem(pytest.Item):
 
     def __init__(self, *, judgement: Judgement, **pytest_arguments: Any) -> None:
         super().__init__(**pytest_arguments)
-        from harness.findings import Basis, Skipped
+        from preflight_ocr.harness.judging.findings import Basis, Skipped
 
         self.judgement = judgement
         if judgement.contract.diagnosis.basis is Basis.GPU:
@@ -101,17 +101,17 @@ class ContractItem(pytest.Item):
 
     def setup(self) -> None:
         """A contract our own judging raised on is an error, not a failure."""
-        from harness.findings import Crashed
+        from preflight_ocr.harness.judging.findings import Crashed
 
         if isinstance(self.judgement.outcome, Crashed):
             raise Unjudged(self.judgement.outcome.error)
 
     def runtest(self) -> None:
         """Fail with the findings where the contract does not hold."""
-        from harness.findings import Broken
+        from preflight_ocr.harness.judging.findings import Broken
 
         if isinstance(self.judgement.outcome, Broken):
-            from reports.terminal import explain_broken
+            from preflight_ocr.reports.terminal import explain_broken
 
             raise BrokenContract(explain_broken(self.judgement.outcome))
 
@@ -138,8 +138,8 @@ def _gather(config: pytest.Config) -> Facts:
     """Run the probes. Raises pytest.UsageError for a configuration that cannot be used."""
     import msgspec
 
-    from harness.check import look
-    from harness.config import ConfigError, load_config
+    from preflight_ocr.harness.check.check import look
+    from preflight_ocr.harness.config.config import ConfigError, load_config
 
     asked = config.getoption("markexpr", "") or ""
     wants_gpu = "gpu" in asked and "not gpu" not in asked

@@ -12,17 +12,17 @@ from typing import Any
 
 import msgspec
 
-from harness import atomic
-from harness.contracts import Judgement
-from harness.exhibits import RowExhibit
-from harness.facts import Collator, Configuration, Facts, PixelView, Unknown
-from harness.findings import Basis, Finding, Kept, Severity, Skipped
-from harness.training.history import RunHistory
-from reports.page import bars, curves
-from reports.page.explanations import explain
-from reports.page.shell import render_page
-from reports.page.strips import ROLES, Strip, draw_strips
-from reports.report import Report
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.facts import Collator, Configuration, Facts, PixelView, Unknown
+from preflight_ocr.harness.facts.history import RunHistory
+from preflight_ocr.harness.facts.illustrations import RowExhibit
+from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, Severity, Skipped
+from preflight_ocr.harness.verdict.contracts import Judgement
+from preflight_ocr.harness.verdict.report import Report
+from preflight_ocr.reports.page import bars, curves
+from preflight_ocr.reports.page.explanations import explain
+from preflight_ocr.reports.page.shell import render_page
+from preflight_ocr.reports.page.strips import ROLES, Strip, draw_strips
 
 _BASES: Mapping[Basis, str] = {
     Basis.READ: "files were read; no foreign code was run",

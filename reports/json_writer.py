@@ -8,11 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from harness import atomic
-from harness.errors import UserError
-from harness.findings import Broken, Crashed, Finding, Kept, Outcome, Skipped
-from harness.gate import Verdict
-from reports.report import Report
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Outcome, Skipped
+from preflight_ocr.harness.verdict.gate import Verdict
+from preflight_ocr.harness.verdict.report import Report
 
 Ending = Literal["kept", "broken", "skipped", "crashed"]
 

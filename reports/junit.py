@@ -10,13 +10,13 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import atomic
-from harness.contracts import Judgement
-from harness.diagnosis import FAMILIES
-from harness.findings import Broken, Crashed, Skipped
-from reports.places import locate, name_config
-from reports.report import Report
-from reports.terminal import explain_broken
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Skipped
+from preflight_ocr.harness.judging.header import FAMILIES
+from preflight_ocr.harness.verdict.contracts import Judgement
+from preflight_ocr.harness.verdict.report import Report
+from preflight_ocr.reports.places import locate, name_config
+from preflight_ocr.reports.terminal import explain_broken
 
 # XML 1.0 has no way to write these, not even escaped.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

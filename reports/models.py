@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fixtures.corpus.models import Miniature, find_miniatures, place_model
-from fixtures.native import Recipe, load_recipe
-from harness.families import FAMILIES, Family
-from harness.window import read_window
-from harness.window.releases import open_index
-from harness.window.terminal import describe
-from probes.exports import Exports, open_exports
-from probes.json_files import get_object, read_object
+from preflight_ocr.fixtures.corpus.models import Miniature, find_miniatures, place_model
+from preflight_ocr.fixtures.native import Recipe, load_recipe
+from preflight_ocr.harness.commands.window import read_window
+from preflight_ocr.harness.commands.window.releases import open_index
+from preflight_ocr.harness.families import FAMILIES, Family
+from preflight_ocr.probes.reading.exports import Exports, open_exports
+from preflight_ocr.probes.reading.json_files import get_object, read_object
+from preflight_ocr.reports.window.terminal import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +137,7 @@ def _find_image_token(directory: Path, files: Sequence[Mapping[str, Any]]) -> st
 
 
 def _find_obstacle(miniature: Miniature, exports: Exports) -> str | None:
-    """What `fixtures.corpus.models.find_model_obstacle` finds by importing, read from the source instead."""
+    """What `fixtures/corpus/models/find_model_obstacle` finds by importing, read from the source instead."""
     if not exports.is_installed("transformers"):
         return "transformers is not installed"
     release = f"transformers {metadata.version('transformers')}"

@@ -13,9 +13,9 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from harness.facts import Site, Unknown
-from harness.findings import Finding
-from reports.report import Report
+from preflight_ocr.harness.facts import Site, Unknown
+from preflight_ocr.harness.judging.findings import Finding
+from preflight_ocr.harness.verdict.report import Report
 
 Root = Literal["project", "parts", "model"]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import msgspec
 
-from harness import atomic
-from harness.contracts import root_causes
-from harness.diagnoses import catalogue
-from harness.diagnosis import FAMILIES, DiagnosisModule
-from harness.findings import Finding, Severity
-from reports import sarif_format as sarif
-from reports.places import Root, Spot, locate, name_config
-from reports.report import Report
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.diagnoses import catalogue
+from preflight_ocr.harness.judging.findings import Finding, Severity
+from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule
+from preflight_ocr.harness.verdict.contracts import root_causes
+from preflight_ocr.harness.verdict.report import Report
+from preflight_ocr.reports import sarif_format as sarif
+from preflight_ocr.reports.places import Root, Spot, locate, name_config
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "preflightCause/v1"

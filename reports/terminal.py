@@ -16,8 +16,8 @@ from typing import TextIO
 
 import click
 
-from harness.findings import Broken, Crashed, Finding, Kept, Severity, Skipped
-from reports.report import Report
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Severity, Skipped
+from preflight_ocr.harness.verdict.report import Report
 
 _COLOURS = {Severity.BLOCKER: "red", Severity.MAJOR: "yellow", Severity.MINOR: "cyan", Severity.NOTE: "blue"}
 

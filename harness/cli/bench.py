@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from harness.cli.options import CONFIG, FILE, TRUST, Refusal, preflight
-from harness.cli.steps import load, save
+from preflight_ocr.harness.cli.options import CONFIG, FILE, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, save
 
 
 def read_numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -55,13 +55,13 @@ def bench(
     Runs your own parts as a training run does, in a child, after trust. What a processor cannot measure (memory,
     utilisation, power) is left out there and says so.
     """
-    from harness import atomic
-    from harness.bench.command import bench as measure
-    from harness.bench.schema import write_schema
-    from harness.bench.terminal import render
-    from harness.errors import UserError
-    from harness.isolation import SandboxUnavailable
-    from reports.terminal import Progress
+    from preflight_ocr.harness import atomic
+    from preflight_ocr.harness.commands.bench.command import bench as measure
+    from preflight_ocr.harness.commands.bench.schema import write_schema
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.isolation import SandboxUnavailable
+    from preflight_ocr.reports.bench.terminal import render
+    from preflight_ocr.reports.terminal import Progress
 
     config, progress = load(config_path, trust=trust), Progress()
     try:

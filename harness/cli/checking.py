@@ -6,8 +6,19 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Level, Refusal, preflight
-from harness.cli.steps import (
+from preflight_ocr.harness.cli.options import (
+    CONFIG,
+    EPILOG,
+    FILE,
+    LEVEL,
+    SECONDS,
+    TRUST,
+    WAIVERS,
+    Level,
+    Refusal,
+    preflight,
+)
+from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
     load,
@@ -72,7 +83,7 @@ def probe(source: Path, json_path: Path | None) -> None:
     """
     import msgspec
 
-    from harness import atomic
+    from preflight_ocr.harness import atomic
 
     config = open_directory(source) if source.is_dir() else load(source)
     text = msgspec.json.format(run_look(config).to_json(), indent=2) + b"\n"
@@ -89,8 +100,8 @@ def explain(code: str) -> None:
     """Print what a diagnosis means, why it matters and what to do."""
     import inspect
 
-    from harness.diagnoses import find
-    from harness.gate import nearest
+    from preflight_ocr.harness.diagnoses import find
+    from preflight_ocr.harness.verdict.gate import nearest
 
     module = find(code)
     if module is None:
@@ -105,11 +116,11 @@ def explain(code: str) -> None:
 def list_known(wants_models: bool) -> None:
     """Print the catalogue: every diagnosis with its severity and how it is known."""
     if wants_models:
-        from reports.models import render
+        from preflight_ocr.reports.models import render
 
         click.echo(render())
         return
-    from harness.diagnoses import catalogue
+    from preflight_ocr.harness.diagnoses import catalogue
 
     rows = [(d.code, d.name, d.severity.value, d.basis.value, d.contract) for d in (m.DIAGNOSIS for m in catalogue())]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]

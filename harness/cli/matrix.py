@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FILE, TRUST, Refusal, preflight
-from harness.cli.steps import save
+from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.steps import save
 
 
 @preflight.command()
@@ -58,10 +58,10 @@ def matrix(
 
     Exits with 1 where Preflight did not come back from a cell, and with 3 where nothing could be judged in any.
     """
-    from harness.errors import UserError
-    from harness.matrix.cells import choose_cells
-    from harness.matrix.run import merge_folder, run_matrix
-    from reports.matrix import describe, write
+    from preflight_ocr.harness.commands.matrix.cells import choose_cells
+    from preflight_ocr.harness.commands.matrix.run import merge_folder, run_matrix
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.reports.matrix import describe, write
 
     try:
         cells = choose_cells([word.strip() for word in wanted.split(",") if word.strip()])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FILE, TRUST, Refusal, preflight
-from harness.cli.steps import load, open_directory, save
+from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, open_directory, save
 
 EPILOG = """\b
 Exit codes:
@@ -34,13 +34,13 @@ def memory(context: click.Context, source: Path, trust: bool, json_path: Path | 
 
     import msgspec
 
-    from harness import atomic
-    from harness.errors import UserError
-    from harness.isolation import SandboxUnavailable
-    from harness.memory.plot import FORMATS
-    from harness.memory.predict import predict
-    from harness.memory.terminal import render
-    from reports.terminal import Progress
+    from preflight_ocr.harness import atomic
+    from preflight_ocr.harness.commands.memory import predict
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.isolation import SandboxUnavailable
+    from preflight_ocr.reports.memory.plot import FORMATS
+    from preflight_ocr.reports.memory.terminal import render
+    from preflight_ocr.reports.terminal import Progress
 
     if plot_path is not None and plot_path.suffix.lower() not in FORMATS:
         raise Refusal(f"--plot {plot_path}: the suffix is {plot_path.suffix!r}, expected .svg or .png")
@@ -58,7 +58,7 @@ def memory(context: click.Context, source: Path, trust: bool, json_path: Path | 
         save(lambda: atomic.write_bytes(json_path, text), json_path)
         click.echo(f"JSON: {json_path}")
     if plot_path is not None:
-        from harness.memory import plot
+        from preflight_ocr.reports.memory import plot
 
         try:
             save(lambda: plot.write(answer, plot_path), plot_path)

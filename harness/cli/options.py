@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from preflight_ocr.harness.cli.console import prepare
+
 Level = Literal["read", "ran", "gpu"]
 
 EPILOG = """\b
@@ -51,6 +53,4 @@ def preflight() -> None:
     Before a GPU hour is spent: `preflight check CONFIG` looks at the model, the data, the collator, the adapter and the
     installed versions, and names every defect with its root cause and its fix.
     """
-    from harness.cli.steps import prepare
-
     prepare()

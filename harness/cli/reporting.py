@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FILE, Refusal, preflight
-from harness.cli.steps import save
+from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
+from preflight_ocr.harness.cli.steps import save
 
 EPILOG = """\b
 Exit codes:
@@ -35,9 +35,9 @@ def report(context: click.Context, paths: tuple[Path, Path], html_path: Path | N
     """Compare two reports: what was fixed, what is new, what stayed, and what is no longer known."""
     import shutil
 
-    from harness.errors import UserError
-    from reports import comparison, terminal
-    from reports.json_writer import read
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.reports import comparison, terminal
+    from preflight_ocr.reports.json_writer import read
 
     try:
         first, second = (read(path) for path in paths)

@@ -5,60 +5,27 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import Level, Refusal
+from preflight_ocr.harness.cli.console import log_failure
+from preflight_ocr.harness.cli.options import Level, Refusal
 
 if TYPE_CHECKING:
-    from harness.config import Config
-    from harness.facts import Facts
-    from harness.gate import Clearance, Waiver
-    from reports.report import Report
-
-
-def prepare() -> None:
-    from reports.terminal import survive_code_pages
-
-    survive_code_pages()
-    sys.excepthook = log_failure
-
-
-def log_failure(
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
-    what: str = "Preflight itself failed",
-    plea: str = "; please report it",
-) -> None:
-    """The interpreter's last resort: a short message, and the traceback in a file. Python then exits with 1."""
-    name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    text = "".join(traceback.format_exception(kind, error, trace))
-    for folder in (Path("logs"), Path(tempfile.gettempdir())):
-        try:
-            folder.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        except OSError:
-            continue
-        where = f"The traceback is in {folder / name}{plea}."
-        break
-    else:
-        where = f"The traceback could not be written anywhere:\n{text}"
-    click.echo(f"{what}: {kind.__name__}: {error}\n{where}", err=True)
+    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.facts import Facts
+    from preflight_ocr.harness.verdict.gate import Clearance, Waiver
+    from preflight_ocr.harness.verdict.report import Report
 
 
 def load(path: Path, *, trust: bool = False) -> Config:
     """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
     import msgspec
 
-    from harness.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import ConfigError, load_config
 
     try:
         config = load_config(path)
@@ -70,7 +37,7 @@ def load(path: Path, *, trust: bool = False) -> Config:
 
 
 def open_directory(directory: Path) -> Config:
-    from harness.config import build_config
+    from preflight_ocr.harness.config.config import build_config
 
     if not (directory / "config.json").is_file():
         raise Refusal(f"{directory}: seen a directory without config.json, expected a model directory or a YAML file")
@@ -78,9 +45,9 @@ def open_directory(directory: Path) -> Config:
 
 
 def choose(only: str) -> tuple[str, ...]:
-    from harness.diagnoses import find
-    from harness.diagnosis import FAMILIES
-    from harness.gate import nearest
+    from preflight_ocr.harness.diagnoses import find
+    from preflight_ocr.harness.judging.header import FAMILIES
+    from preflight_ocr.harness.verdict.gate import nearest
 
     chosen = tuple(word.strip() for word in only.split(",") if word.strip())
     for word in chosen:
@@ -92,7 +59,7 @@ def choose(only: str) -> tuple[str, ...]:
 
 
 def read_accepted(path: Path | None) -> tuple[Waiver, ...]:
-    from harness.gate import GateError, read_waivers
+    from preflight_ocr.harness.verdict.gate import GateError, read_waivers
 
     if path is None:
         return ()
@@ -112,10 +79,10 @@ def run_check(
     illustrated: bool = False,
 ) -> Report:
     """`illustrated`: with the pictures that a page shows."""
-    from harness.check import check as check_config
-    from harness.config import ConfigError
-    from harness.isolation import SandboxUnavailable
-    from reports.terminal import Progress
+    from preflight_ocr.harness.check.check import check as check_config
+    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.isolation import SandboxUnavailable
+    from preflight_ocr.reports.terminal import Progress
 
     progress = Progress()
     try:
@@ -137,10 +104,10 @@ def run_check(
 
 def run_look(config: Config) -> Facts:
     """The facts, as far as the configuration allows foreign code to run."""
-    from harness.check import look
-    from harness.config import ConfigError
-    from harness.isolation import SandboxUnavailable
-    from reports.terminal import Progress
+    from preflight_ocr.harness.check.check import look
+    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.isolation import SandboxUnavailable
+    from preflight_ocr.reports.terminal import Progress
 
     progress, trust = Progress(), config.model.trust_remote_code
     try:
@@ -154,7 +121,7 @@ def run_look(config: Config) -> Facts:
 def show(report: Report) -> None:
     import shutil
 
-    from reports import terminal
+    from preflight_ocr.reports import terminal
 
     width = min(shutil.get_terminal_size((100, 40)).columns, 110)
     click.echo(terminal.render(report, colour=terminal.wants_colour(sys.stdout), width=width), color=True)
@@ -170,10 +137,10 @@ def write_all(
 ) -> None:
     """After the verdict is on the terminal, so that a folder that cannot be written costs nobody the result."""
     for kind, module, path in (
-        ("JSON", "reports.json_writer", json_path),
-        ("HTML", "reports.html", html_path),
-        ("JUnit", "reports.junit", junit_path),
-        ("SARIF", "reports.sarif", sarif_path),
+        ("JSON", "preflight_ocr.reports.json_writer", json_path),
+        ("HTML", "preflight_ocr.reports.html", html_path),
+        ("JUnit", "preflight_ocr.reports.junit", junit_path),
+        ("SARIF", "preflight_ocr.reports.sarif", sarif_path),
     ):
         if path is not None:
             write = importlib.import_module(module).write
@@ -185,7 +152,7 @@ def attach_run(config: Config, report: Report) -> Report:
     """The report with the last training run in `output_dir`, whose curves a page draws."""
     import msgspec
 
-    from harness.training.history import read_history
+    from preflight_ocr.harness.facts.history import read_history
 
     return msgspec.structs.replace(report, run=read_history(config.training.output_dir))
 
@@ -199,7 +166,7 @@ def save(write: Callable[[], None], path: Path) -> None:
 
 def accept(config: Config, path: Path) -> Clearance | None:
     """The clearance at `path` while it still holds, else None, having said why."""
-    from harness.gate import Clearance, GateError
+    from preflight_ocr.harness.verdict.gate import Clearance, GateError
 
     if not path.exists():
         return None
@@ -216,7 +183,7 @@ def accept(config: Config, path: Path) -> Clearance | None:
 
 
 def issue(config: Config, report: Report, path: Path | None = None) -> Clearance:
-    from harness.gate import Clearance
+    from preflight_ocr.harness.verdict.gate import Clearance
 
     clearance = Clearance.issue(config, verdict=report.verdict, level=report.level, facts_digest=report.facts.digest())
     place = path or config.training.output_dir / "clearance.json"
@@ -226,8 +193,8 @@ def issue(config: Config, report: Report, path: Path | None = None) -> Clearance
 
 
 def start_training(config: Config, clearance: Clearance) -> None:
-    from harness.errors import UserError
-    from harness.training.train import train
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.training.train import train
 
     # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
     sys.excepthook = functools.partial(log_failure, what="Training failed", plea="")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import EPILOG, FILE, TRUST, WAIVERS, Refusal, preflight
-from harness.cli.steps import (
+from preflight_ocr.harness.cli.console import prepare
+from preflight_ocr.harness.cli.options import EPILOG, FILE, TRUST, WAIVERS, Refusal, preflight
+from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
     issue,
     load,
-    prepare,
     read_accepted,
     run_check,
     show,
@@ -35,7 +35,7 @@ from harness.cli.steps import (
 @click.pass_context
 def demo(context: click.Context, directory: Path) -> None:
     """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
-    from harness.demo import prepare
+    from preflight_ocr.harness.commands.demo import prepare
 
     try:
         config_path = prepare(directory)

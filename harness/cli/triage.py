@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
-from harness.cli.steps import load, run_check, save
+from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, run_check, save
 
 
 @preflight.command(epilog=EPILOG)
@@ -46,9 +46,9 @@ def diagnose(
 
     import msgspec
 
-    from harness import atomic
-    from harness.triage import confirm, diagnose, read_vocabulary
-    from harness.triage.terminal import render
+    from preflight_ocr.harness import atomic
+    from preflight_ocr.harness.commands.triage import confirm, diagnose, read_vocabulary
+    from preflight_ocr.reports.triage.terminal import render
 
     if config_path is None and text_path.suffix.lower() in (".yaml", ".yml"):
         raise Refusal(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
-from harness.cli.steps import load, run_look
+from preflight_ocr.harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, run_look
 
 
 @preflight.command()
@@ -49,10 +49,10 @@ def fuzz(
     Pages of every size and mode, texts of every script with control tokens typed inside them. Needs Hypothesis.
     Exits with 11 where a promise was broken.
     """
-    from harness.errors import UserError
-    from harness.fuzz.command import fuzz as try_rows
-    from harness.isolation import SandboxUnavailable
-    from reports.terminal import Progress
+    from preflight_ocr.harness.commands.fuzz.command import fuzz as try_rows
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.isolation import SandboxUnavailable
+    from preflight_ocr.reports.terminal import Progress
 
     config, progress = load(config_path, trust=trust), Progress()
     try:
@@ -112,10 +112,10 @@ def corpus(
     """
     import difflib
 
-    from fixtures.corpus import find_faults
-    from fixtures.corpus.models import find_miniatures
-    from fixtures.corpus.run import run_corpus
-    from fixtures.corpus.table import describe, summarise, write_results
+    from preflight_ocr.fixtures.corpus import find_faults
+    from preflight_ocr.fixtures.corpus.models import find_miniatures
+    from preflight_ocr.harness.commands.corpus.run import run_corpus
+    from preflight_ocr.harness.commands.corpus.table import describe, summarise, write_results
 
     known = {*(model.name for model in find_miniatures()), *(fault.id for fault in find_faults())}
     if unknown := [name for name in (*models, *faults) if name not in known]:
@@ -153,7 +153,7 @@ def corpus(
 @TRUST
 def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
     """Write the contract of this model as pytest tests that run without Preflight."""
-    from harness import ghostwriter
+    from preflight_ocr.harness.commands import contract_tests as ghostwriter
 
     config = load(config_path, trust=trust)
     facts = run_look(config)

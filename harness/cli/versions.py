@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FILE, Refusal, preflight
-from harness.cli.steps import load, save
+from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, save
 
 
 @preflight.command()
@@ -22,10 +22,10 @@ def window(source: Path, json_path: Path | None) -> None:
 
     import msgspec
 
-    from harness import atomic
-    from harness.errors import UserError
-    from harness.window import read_window
-    from harness.window.terminal import render
+    from preflight_ocr.harness import atomic
+    from preflight_ocr.harness.commands.window import read_window
+    from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.reports.window.terminal import render
 
     try:
         found = read_window(source if source.is_dir() else load(source))
@@ -52,9 +52,9 @@ def index() -> None:
 )
 def update(packages: tuple[str, ...]) -> None:
     """Add the releases that came out since: their wheels are downloaded and read, nothing in them is installed or run."""
-    from harness.errors import UserError
-    from harness.window.releases import PACKAGES
-    from harness.window.update import update as bring_up_to_date
+    from preflight_ocr.harness.commands.window.releases import PACKAGES
+    from preflight_ocr.harness.commands.window.update import update as bring_up_to_date
+    from preflight_ocr.harness.config.errors import UserError
 
     try:
         for package in packages or PACKAGES:

@@ -11,7 +11,7 @@ import pkgutil
 from functools import cache
 from typing import cast
 
-from harness.diagnosis import DiagnosisModule
+from preflight_ocr.harness.judging.header import DiagnosisModule
 
 
 @cache

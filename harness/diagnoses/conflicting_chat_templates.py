@@ -30,11 +30,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
-from harness.facts import Facts, Raised
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import get_rows, show_raised
+from preflight_ocr.harness.facts import Facts, Raised
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import get_rows, show_raised
+from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -28,11 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known
-from harness.facts import AttentionTry, Facts, Precision, Unknown
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import excuse_card
+from preflight_ocr.harness.facts import AttentionTry, Facts, Precision, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import excuse_card
+from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -26,10 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_rows, show_some
-from harness.facts import Facts
-from harness.findings import Basis, Finding, Severity
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

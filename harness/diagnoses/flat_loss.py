@@ -22,11 +22,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known
-from harness.facts import Facts
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import is_supervised
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import is_supervised
+from preflight_ocr.harness.judging.wording import known
 
 LEARNED = 0.01  # a loss below this has nothing left to fall
 FALL = 1e-4  # an adapter outside the graph gives equal losses; float noise stays below this share

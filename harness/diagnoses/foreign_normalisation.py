@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
-from harness.facts import Facts, PixelView
-from harness.findings import Basis, Finding, Severity
+from preflight_ocr.harness.facts import Facts, PixelView
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import known, show_some
 
 TOLERANCE = 0.02  # the recovered values carry the error of a regression over resampled pixels
 FAMILIAR = {"ImageNet's": (0.485, 0.456, 0.406), "CLIP's": (0.481, 0.458, 0.408), "no (0..1)": (0.0, 0.0, 0.0)}

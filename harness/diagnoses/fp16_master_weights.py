@@ -28,11 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, list_places
-from harness.facts import Facts, Raised, Unknown
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import show_raised
+from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import show_raised
+from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -30,10 +30,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import show_some
-from harness.facts import Facts, Unknown
-from harness.findings import Basis, Finding, Severity
+from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

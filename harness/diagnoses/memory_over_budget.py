@@ -31,10 +31,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known
-from harness.facts import Configuration, Facts, MemoryNeed, Unknown
-from harness.findings import Basis, Finding, Severity
+from preflight_ocr.harness.facts import Configuration, Facts, MemoryNeed, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

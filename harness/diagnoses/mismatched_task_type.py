@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known
-from harness.facts import Facts
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import list_rejected
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import list_rejected
+from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -27,11 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import list_places, show_site, show_some
-from harness.facts import Facts, NamedCard, Unknown
-from harness.findings import Basis, Finding, Severity
-from harness.mixtures import excuse_simulation, get_placement, show_mixture, weigh
+from preflight_ocr.harness.facts import Facts, NamedCard, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.placement import excuse_simulation, get_placement, show_mixture, weigh
+from preflight_ocr.harness.judging.wording import list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

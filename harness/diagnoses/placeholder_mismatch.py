@@ -24,11 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, show_some
-from harness.facts import Batch, Collator, Facts, Landing, Raised, Row, Unknown
-from harness.findings import Basis, Finding, Severity
-from harness.symptoms import (
+from preflight_ocr.harness.facts import Batch, Collator, Facts, Landing, Raised, Row, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.symptoms import (
     cuts_image,
     get_rows,
     list_arguments,
@@ -37,6 +36,7 @@ from harness.symptoms import (
     list_repaired,
     pair_rows,
 )
+from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -28,10 +28,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import known, list_places, show_some
-from harness.facts import Facts
-from harness.findings import Basis, Finding, Severity
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 USUAL = 100  # in one forward; the 22 healthy miniatures have between 0 and 52, counted by operations on a CPU
 

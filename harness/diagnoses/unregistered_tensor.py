@@ -26,11 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.diagnosis import Diagnosis
-from harness.evidence import list_places, show_some
-from harness.facts import Facts, Origin
-from harness.findings import Basis, Finding, Severity
-from harness.mixtures import (
+from preflight_ocr.harness.facts import Facts, Origin
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.placement import (
     STANDING,
     excuse_simulation,
     get_placement,
@@ -39,6 +38,7 @@ from harness.mixtures import (
     show_mixture,
     weigh,
 )
+from preflight_ocr.harness.judging.wording import list_places, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,

@@ -11,11 +11,29 @@ import hashlib
 
 import msgspec
 
-from harness.facts.base import Fact, Parameter, Raised, Signature, Site, Unknown
-from harness.facts.card import Accelerator, AttentionTry, Device, LoaderTry, Precision, Stray, Wait
-from harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
-from harness.facts.preparing import Batch, Collator, Delta, Grid, Leaf, Opened, PixelView, Processor, Row
-from harness.facts.reading import (
+from preflight_ocr.harness.facts.accelerator import (
+    Accelerator,
+    AttentionTry,
+    Device,
+    LoaderTry,
+    Precision,
+    Stray,
+    Wait,
+)
+from preflight_ocr.harness.facts.base import Fact, Parameter, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
+from preflight_ocr.harness.facts.preparing import (
+    Batch,
+    Collator,
+    Delta,
+    Grid,
+    Leaf,
+    Opened,
+    PixelView,
+    Processor,
+    Row,
+)
+from preflight_ocr.harness.facts.reading import (
     ApiUse,
     Card,
     ChatTemplate,
@@ -33,7 +51,7 @@ from harness.facts.reading import (
     Token,
     Tokenizer,
 )
-from harness.facts.running import (
+from preflight_ocr.harness.facts.running import (
     Behaviour,
     Forward,
     HostCopy,

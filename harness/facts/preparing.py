@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.facts.base import Fact, Raised, Site, Unknown
+from preflight_ocr.harness.facts.base import Fact, Raised, Site, Unknown
 
 
 class Opened(Fact):

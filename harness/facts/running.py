@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harness.facts.base import Fact, Raised, Signature, Site, Unknown
-from harness.facts.preparing import Opened
+from preflight_ocr.harness.facts.base import Fact, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.preparing import Opened
 
 
 class Landing(Fact):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.families import deepseek_ocr, dots_ocr, native
-from harness.families.family import Family, FamilyError, Intake, Opening, Packing, Prepared, Role
+from preflight_ocr.harness.families import deepseek_ocr, dots_ocr, native
+from preflight_ocr.harness.families.family import Family, FamilyError, Intake, Opening, Packing, Prepared, Role
 
 FAMILIES: Mapping[str, Family] = {
     family.name: family for family in (deepseek_ocr.FAMILY, dots_ocr.FAMILY, *native.FAMILIES)

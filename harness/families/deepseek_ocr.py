@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.families.family import Family, FamilyError, Opening, Prepared
-from harness.families.pixels import Resampling, find_grey, normalise, pad, resize
-from harness.families.preparation import OwnIntake, split_prompt
+from preflight_ocr.harness.families.family import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.pixels import Resampling, find_grey, normalise, pad, resize
+from preflight_ocr.harness.families.preparation import OwnIntake, split_prompt
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from harness.config import Preprocessing
+    from preflight_ocr.harness.config.config import Preprocessing
 
 _BASE_SIZE, _TILE_SIZE, _TILES = 1024, 640, (2, 9)
 _ROLES = {"images": "pixels", "images_seq_mask": "placement_mask", "images_spatial_crop": "tiling"}

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.families.family import Family, FamilyError, Opening, Packing, Prepared
-from harness.families.patches import choose_size, pack_normalised
-from harness.families.pixels import Resampling, find_grey, resize
-from harness.families.preparation import OwnIntake, Prompt
+from preflight_ocr.harness.families.family import Family, FamilyError, Opening, Packing, Prepared
+from preflight_ocr.harness.families.patches import choose_size, pack_normalised
+from preflight_ocr.harness.families.pixels import Resampling, find_grey, resize
+from preflight_ocr.harness.families.preparation import OwnIntake, Prompt
 
 if TYPE_CHECKING:
     import torch

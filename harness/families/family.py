@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from harness.errors import UserError
+from preflight_ocr.harness.config.errors import UserError
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from harness.config import Preprocessing
+    from preflight_ocr.harness.config.config import Preprocessing
 
 Role = Literal["pixels", "placement_mask", "tiling", "grid", "sizes"]
 """What a forward argument carries: the picture; a flag for each token that a feature is placed at; tiles across and down;

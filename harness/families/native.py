@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from harness.families.family import Family, Role
-from harness.families.processed import ProcessorIntake
+from preflight_ocr.harness.families.family import Family, Role
+from preflight_ocr.harness.families.processed import ProcessorIntake
 
 INSTRUCTION = "Read the text in the image."
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.families.family import FamilyError, Packing
-from harness.families.pixels import normalise
+from preflight_ocr.harness.families.family import FamilyError, Packing
+from preflight_ocr.harness.families.pixels import normalise
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from harness.families.family import FamilyError, Packing, Prepared
+from preflight_ocr.harness.families.family import FamilyError, Packing, Prepared
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.families.family import FamilyError, Opening, Packing, Prepared
+from preflight_ocr.harness.families.family import FamilyError, Opening, Packing, Prepared
 
 if TYPE_CHECKING:
     import torch

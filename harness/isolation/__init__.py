@@ -17,7 +17,7 @@ A preloaded module is imported only, so that the warm process may be forked: nam
 
 from __future__ import annotations
 
-from harness.isolation.endings import Died, Ending, Frame, Limits, Raised, Returned, SandboxUnavailable
-from harness.isolation.sandbox import Job, Sandbox
+from preflight_ocr.harness.isolation.endings import Died, Ending, Frame, Limits, Raised, Returned, SandboxUnavailable
+from preflight_ocr.harness.isolation.sandbox import Job, Sandbox
 
 __all__ = ["Died", "Ending", "Frame", "Job", "Limits", "Raised", "Returned", "Sandbox", "SandboxUnavailable"]

@@ -24,9 +24,18 @@ from typing import NoReturn
 
 import msgspec
 
-from harness.isolation.endings import Frame, Limits
-from harness.isolation.processes import die_with_parent
-from harness.isolation.wire import Call, Failure, Started, Unsendable, Value, encode, read_frame, write_frame
+from preflight_ocr.harness.isolation.endings import Frame, Limits
+from preflight_ocr.harness.isolation.processes import die_with_parent
+from preflight_ocr.harness.isolation.wire import (
+    Call,
+    Failure,
+    Started,
+    Unsendable,
+    Value,
+    encode,
+    read_frame,
+    write_frame,
+)
 
 __all__ = ["ANSWER_LOST", "CHANNEL_LOST", "import_modules", "live", "start"]
 

@@ -14,11 +14,11 @@ from typing import Literal
 
 import msgspec
 
-from harness.isolation.capture import Capture
-from harness.isolation.endings import Died, Ending, Limits, SandboxUnavailable
-from harness.isolation.sources import Event, Source, Spawner, WarmParent
-from harness.isolation.watch import LEAVE_SECONDS, Replies, Watch
-from harness.isolation.wire import Call, encode, write_frame
+from preflight_ocr.harness.isolation.capture import Capture
+from preflight_ocr.harness.isolation.endings import Died, Ending, Limits, SandboxUnavailable
+from preflight_ocr.harness.isolation.sources import Event, Source, Spawner, WarmParent
+from preflight_ocr.harness.isolation.watch import LEAVE_SECONDS, Replies, Watch
+from preflight_ocr.harness.isolation.wire import Call, encode, write_frame
 
 __all__ = ["Job", "Sandbox"]
 

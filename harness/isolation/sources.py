@@ -15,11 +15,11 @@ from typing import Protocol
 
 import msgspec
 
-from harness.isolation.capture import Capture
-from harness.isolation.endings import SandboxUnavailable
-from harness.isolation.processes import kill_family, tell_status
-from harness.isolation.warm import PACKET_BYTES
-from harness.isolation.wire import (
+from preflight_ocr.harness.isolation.capture import Capture
+from preflight_ocr.harness.isolation.endings import SandboxUnavailable
+from preflight_ocr.harness.isolation.processes import kill_family, tell_status
+from preflight_ocr.harness.isolation.warm import PACKET_BYTES
+from preflight_ocr.harness.isolation.wire import (
     Ended,
     Failure,
     Fork,
@@ -75,7 +75,7 @@ def _build_command(entry: str) -> list[str]:
 
 
 class WarmParent:
-    """Our end of the warm process of `harness.isolation.warm`."""
+    """Our end of the warm process of `harness/isolation/warm`."""
 
     def __init__(self, preload: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self._preloaded: dict[str, str] | None = None
@@ -89,7 +89,7 @@ class WarmParent:
         self._line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output_end, output = os.pipe()
         entry = (
-            "from harness.isolation.warm import serve; "
+            "from preflight_ocr.harness.isolation.warm import serve; "
             f"serve(control={far.fileno()}, preload={preload!r}, seconds={START_SECONDS})"
         )
         try:
@@ -249,7 +249,7 @@ class Spawner:
         return _SpawnedProcess(process, events)
 
     def _open(self, calls: int, output: int, result: int) -> subprocess.Popen[bytes]:
-        entry = "from harness.isolation.child import start; start(result={}, parent={})"
+        entry = "from preflight_ocr.harness.isolation.child import start; start(result={}, parent={})"
         if sys.platform == "win32":
             import msvcrt
 

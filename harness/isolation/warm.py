@@ -18,9 +18,9 @@ from typing import NoReturn
 
 import msgspec
 
-from harness.isolation.child import import_modules, live
-from harness.isolation.processes import adopt_orphans, die_with_parent, family, kill_family
-from harness.isolation.wire import Ended, Fork, Forked, Importing, Kill, Ready, encode
+from preflight_ocr.harness.isolation.child import import_modules, live
+from preflight_ocr.harness.isolation.processes import adopt_orphans, die_with_parent, family, kill_family
+from preflight_ocr.harness.isolation.wire import Ended, Fork, Forked, Importing, Kill, Ready, encode
 
 __all__ = ["PACKET_BYTES", "serve"]
 

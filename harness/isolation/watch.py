@@ -10,11 +10,20 @@ import time
 
 import msgspec
 
-from harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
-from harness.isolation.endings import Died, Ending, Limits, Raised, Returned
-from harness.isolation.processes import measure_usage, tell_status
-from harness.isolation.sources import START_SECONDS, Event, Process
-from harness.isolation.wire import Ended, Failure, Forked, Oversized, Started, Unsendable, Value, read_frame
+from preflight_ocr.harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
+from preflight_ocr.harness.isolation.endings import Died, Ending, Limits, Raised, Returned
+from preflight_ocr.harness.isolation.processes import measure_usage, tell_status
+from preflight_ocr.harness.isolation.sources import START_SECONDS, Event, Process
+from preflight_ocr.harness.isolation.wire import (
+    Ended,
+    Failure,
+    Forked,
+    Oversized,
+    Started,
+    Unsendable,
+    Value,
+    read_frame,
+)
 
 __all__ = ["LEAVE_SECONDS", "Replies", "Watch"]
 

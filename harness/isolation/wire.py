@@ -10,7 +10,7 @@ from pathlib import PurePath
 import msgspec
 from msgspec import Struct
 
-from harness.isolation.endings import Frame, Limits
+from preflight_ocr.harness.isolation.endings import Frame, Limits
 
 __all__ = [
     "Call",

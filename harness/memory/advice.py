@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from harness.config import Config
-from harness.memory.answer import Change, Peak
-from harness.memory.optimizers import LIBRARY
+from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.memory.answer import Change, Peak
+from preflight_ocr.harness.memory.optimizers import LIBRARY
 
 Measure = Callable[[Config], Peak | None]
 """What a step needs with this configuration; None where it cannot be had that way."""

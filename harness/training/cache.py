@@ -22,14 +22,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from harness import atomic, families
-from harness.errors import UserError
-from harness.training import images
+from preflight_ocr.harness import atomic, families
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.training import images
 
 if TYPE_CHECKING:
     from os import stat_result
 
-LOG = logging.getLogger("harness.training")
+LOG = logging.getLogger("preflight_ocr.harness.training")
 
 _OURS = re.compile(r"[0-9a-f]{64}\.pixels\.safetensors")
 

@@ -1,7 +1,7 @@
 """One collator builder for every family: rows of metadata.json become the batch that forward expects.
 
 What differs between families (the prompt, the picture, the names and shapes of the image arguments) is declared in
-`harness.families`; what is the same for all (targets, labels, truncation, padding) is here.
+`harness/families`; what is the same for all (targets, labels, truncation, padding) is here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
-from harness.config import Augmentation, Config
-from harness.errors import UserError
-from harness.families import Family, FamilyError, Opening, Prepared
-from harness.families.preparation import OwnIntake
-from harness.training.cache import PixelCache
-from harness.training.images import augment, open_image, read_content
+from preflight_ocr.harness.config.config import Augmentation, Config
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.families import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.preparation import OwnIntake
+from preflight_ocr.harness.training.cache import PixelCache
+from preflight_ocr.harness.training.images import augment, open_image, read_content
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from harness.errors import UserError
+from preflight_ocr.harness.config.errors import UserError
 
 
 class DataError(UserError):

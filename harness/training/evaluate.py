@@ -9,9 +9,9 @@ import jiwer
 import msgspec
 import torch
 
-from harness.training.collate import Collator
-from harness.training.data import Rows
-from harness.training.predict import predict
+from preflight_ocr.harness.training.collate import Collator
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.predict import predict
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ import msgspec
 import torch
 import transformers
 
-from harness import compat
-from harness.config import Config
-from harness.errors import UserError
-from harness.training.subject import load_part
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.training.subject import load_part
 
 _AUTO_CLASSES = (
     "AutoModelForImageTextToText",

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from harness import compat
-from harness.training.collate import Collator
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.training.collate import Collator
 
-LOG = logging.getLogger("harness.training")
+LOG = logging.getLogger("preflight_ocr.harness.training")
 
 
 def predict(

@@ -9,8 +9,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config import Config
-from harness.errors import UserError
+from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.errors import UserError
 
 Part = Literal["model", "collator", "peft", "trainer"]
 

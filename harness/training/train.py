@@ -17,25 +17,32 @@ import psutil
 import torch
 import transformers
 
-from harness import compat
-from harness.config import Config
-from harness.errors import UserError
-from harness.families import Family, find_family
-from harness.training import checkpoints, history
-from harness.training.adapter import attach
-from harness.training.checkpointing import start_checkpointing
-from harness.training.collate import Collator, build_collator
-from harness.training.data import Rows
-from harness.training.evaluate import Score, evaluate
-from harness.training.model import LoadedProcessor, find_directory, find_image_dtype, load_model, load_processor
-from harness.training.subject import load_part
-from probes.device import Redirect, redirect_cuda
-from probes.parts import unwrap
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.facts import history
+from preflight_ocr.harness.families import Family, find_family
+from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.training import checkpoints
+from preflight_ocr.harness.training.adapter import attach
+from preflight_ocr.harness.training.checkpointing import start_checkpointing
+from preflight_ocr.harness.training.collate import Collator, build_collator
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.evaluate import Score, evaluate
+from preflight_ocr.harness.training.model import (
+    LoadedProcessor,
+    find_directory,
+    find_image_dtype,
+    load_model,
+    load_processor,
+)
+from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
+from preflight_ocr.harness.training.subject import load_part
 
 if TYPE_CHECKING:
-    from harness.gate import Clearance
+    from preflight_ocr.harness.verdict.gate import Clearance
 
-LOG = logging.getLogger("harness.training")
+LOG = logging.getLogger("preflight_ocr.harness.training")
 
 
 _APPLIED_BY_US = ("resume_from_checkpoint", "gradient_checkpointing", "gradient_checkpointing_kwargs")
@@ -287,7 +294,7 @@ def write_log(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("harness", "transformers")]
+    loggers = [logging.getLogger(name) for name in ("preflight_ocr", "transformers")]
     level = loggers[0].level
     loggers[0].setLevel(logging.INFO)
     for logger in loggers:

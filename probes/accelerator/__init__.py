@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from probes.accelerator.card import Card, CpuCard, CudaCard, open_card
-from probes.accelerator.look import look_at_accelerator
-from probes.accelerator.moving import choose_part
-from probes.assembly import Assembly
+from preflight_ocr.probes.accelerator.card import Card, CpuCard, CudaCard, open_card
+from preflight_ocr.probes.accelerator.look import look_at_accelerator
+from preflight_ocr.probes.accelerator.moving import choose_part
+from preflight_ocr.probes.workbench.assembly import Assembly
 
 __all__ = ["Card", "CpuCard", "CudaCard", "look_at_accelerator", "observe", "open_card"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from harness.facts import AttentionTry, Device, Raised, Unknown
-from probes.accelerator.card import Card
-from probes.accelerator.moving import choose_part, make_batch, move
-from probes.accelerator.precision import Recipe, measure_difference, read_plain_logits
-from probes.assembly import Assembly
-from probes.device import redirect_cuda
-from probes.tracing import attempt
+from preflight_ocr.harness.facts import AttentionTry, Device, Raised, Unknown
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.accelerator.card import Card
+from preflight_ocr.probes.accelerator.moving import choose_part, make_batch, move
+from preflight_ocr.probes.accelerator.precision import Recipe, measure_difference, read_plain_logits
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.tracing import attempt
 
 FLASH = "flash_attention_2"
 FLASH_CAPABILITY = (8, 0)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from harness.facts import Device, Site
-from probes.accelerator.waits import record_operations, record_warnings
-from probes.device import redirect_cuda
-from probes.tracing import describe_error
+from preflight_ocr.harness.facts import Device, Site
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.accelerator.waits import record_operations, record_warnings
+from preflight_ocr.probes.workbench.tracing import describe_error
 
 NOT_MEASURED = "not measured: no accelerator"
 

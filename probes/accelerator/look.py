@@ -11,16 +11,23 @@ from typing import Any, Literal
 
 import torch
 
-from harness.facts import Accelerator, AttentionTry, LoaderTry, Precision, Raised, Unknown, Wait
-from probes.accelerator.attention import list_attention, try_attention
-from probes.accelerator.card import NOT_MEASURED, Card, CpuCard
-from probes.accelerator.moving import Placed, choose_part, find_strays, make_batch, move, place
-from probes.accelerator.precision import RECIPES, Recipe, read_plain_logits, read_recipe, take_step, try_precision
-from probes.assembly import Assembly, Collate, Row
-from probes.calls import read_loss
-from probes.device import redirect_cuda
-from probes.generation import TOKENS
-from probes.tracing import attempt
+from preflight_ocr.harness.facts import Accelerator, AttentionTry, LoaderTry, Precision, Raised, Unknown, Wait
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.accelerator.attention import list_attention, try_attention
+from preflight_ocr.probes.accelerator.card import NOT_MEASURED, Card, CpuCard
+from preflight_ocr.probes.accelerator.moving import Placed, choose_part, find_strays, make_batch, move, place
+from preflight_ocr.probes.accelerator.precision import (
+    RECIPES,
+    Recipe,
+    read_plain_logits,
+    read_recipe,
+    take_step,
+    try_precision,
+)
+from preflight_ocr.probes.workbench.assembly import Assembly, Collate, Row
+from preflight_ocr.probes.workbench.calls import read_loss
+from preflight_ocr.probes.workbench.generation import TOKENS
+from preflight_ocr.probes.workbench.tracing import attempt
 
 STEPS = 20
 WORKERS = 2  # where the YAML asks for none

@@ -11,16 +11,16 @@ import msgspec
 import torch
 from torch import nn
 
-from harness.facts import Raised, Stray
-from harness.training.adapter import attach
-from probes.accelerator.card import Card
-from probes.adapter import attach_plain
-from probes.assembly import Assembly
-from probes.calls import call
-from probes.device import redirect_cuda
-from probes.learning import supervise
-from probes.parts import unwrap
-from probes.tracing import attempt
+from preflight_ocr.harness.facts import Raised, Stray
+from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.training.adapter import attach
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.accelerator.card import Card
+from preflight_ocr.probes.learning.adapter import attach_plain
+from preflight_ocr.probes.learning.learning import supervise
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.calls import call
+from preflight_ocr.probes.workbench.tracing import attempt
 
 
 class Placed(msgspec.Struct, frozen=True):

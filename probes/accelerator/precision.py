@@ -12,13 +12,13 @@ import msgspec
 import torch
 from torch import nn
 
-from harness.config import Config
-from harness.facts import Precision, Raised, Unknown
-from probes.accelerator.card import Card
-from probes.accelerator.moving import Placed
-from probes.calls import Batch, read_logits, read_loss
-from probes.learning import list_adapters
-from probes.tracing import attempt
+from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.facts import Precision, Raised, Unknown
+from preflight_ocr.probes.accelerator.card import Card
+from preflight_ocr.probes.accelerator.moving import Placed
+from preflight_ocr.probes.learning.learning import list_adapters
+from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
+from preflight_ocr.probes.workbench.tracing import attempt
 
 RATE = 1e-4
 HALVINGS = 16  # a scaler begins at 65,536 and halves until the gradients fit into float16; so does a healthy run

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.facts import Site
+from preflight_ocr.harness import home
+from preflight_ocr.harness.facts import Site
 
 _SAID = "synchronizing CUDA operation"
-_PASSED = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), warnings.__file__)
+_PASSED = (str(Path(torch.__file__).parent), *home.PREFIXES, warnings.__file__)
 _ATEN = torch.ops.aten
 _WAITING = frozenset(
     (

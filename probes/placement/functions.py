@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from probes.placement.ledger import list_tensors, share_memory
-from probes.placement.rules import ANYWHERE, CARD, CPU
-from probes.placement.simulation import Simulation
+from preflight_ocr.probes.placement.ledger import list_tensors, share_memory
+from preflight_ocr.probes.placement.rules import ANYWHERE, CARD, CPU
+from preflight_ocr.probes.placement.simulation import Simulation
 
 ELSEWHERE = 63  # the index of a card that stands for ANYWHERE when code asks
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.facts import Origin
-from probes.placement.ledger import list_tensors
-from probes.placement.rules import ANYWHERE, CPU
-from probes.placement.simulation import Simulation
+from preflight_ocr.harness.facts import Origin
+from preflight_ocr.probes.placement.ledger import list_tensors
+from preflight_ocr.probes.placement.rules import ANYWHERE, CPU
+from preflight_ocr.probes.placement.simulation import Simulation
 
 WAITING = {
     "_local_scalar_dense": "item",

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from harness.facts import Origin
-from probes.placement.rules import ANYWHERE
+from preflight_ocr.harness.facts import Origin
+from preflight_ocr.probes.placement.rules import ANYWHERE
 
 
 class Entry(NamedTuple):

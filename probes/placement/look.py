@@ -9,16 +9,16 @@ import msgspec
 import torch
 from torch import nn
 
-from harness.facts import Placement, Raised, Returned, Unknown, Unmoved
-from probes.assembly import Assembly
-from probes.calls import Batch
-from probes.generation import look_at_generation
-from probes.placement.card import simulate
-from probes.placement.moving import bring_over, list_returned, move_batch
-from probes.placement.rules import CARD
-from probes.placement.simulation import Simulation
-from probes.placement.standing import Standing, put_back, remember, write_standing
-from probes.tracing import attempt
+from preflight_ocr.harness.facts import Placement, Raised, Returned, Unknown, Unmoved
+from preflight_ocr.probes.placement.initial_state import Standing, put_back, remember, write_standing
+from preflight_ocr.probes.placement.moving import bring_over, list_returned, move_batch
+from preflight_ocr.probes.placement.rules import CARD
+from preflight_ocr.probes.placement.simulated_card import simulate
+from preflight_ocr.probes.placement.simulation import Simulation
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.calls import Batch
+from preflight_ocr.probes.workbench.generation import look_at_generation
+from preflight_ocr.probes.workbench.tracing import attempt
 
 LARGE = 200_000_000  # weights from which each token that is written takes seconds
 NOT_REACHED = Unknown(reason="not run: forward itself did not come to its end")

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from harness.facts import Origin, Raised, Returned, Unmoved
-from probes.placement.rules import CARD, CPU
-from probes.placement.simulation import Simulation
-from probes.tracing import attempt
+from preflight_ocr.harness.facts import Origin, Raised, Returned, Unmoved
+from preflight_ocr.probes.placement.rules import CARD, CPU
+from preflight_ocr.probes.placement.simulation import Simulation
+from preflight_ocr.probes.workbench.tracing import attempt
 
 DEPTH = 8
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 import torch
 
-from harness.facts import Site
-from probes.tracing import is_foreign, is_ours
+from preflight_ocr.harness.facts import Site
+from preflight_ocr.probes.workbench.tracing import is_foreign, is_ours
 
 _TORCH = Path(torch.__file__).parent
 _REMOTE = "transformers_modules"  # where transformers puts the model's own code

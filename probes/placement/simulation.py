@@ -9,10 +9,19 @@ import msgspec
 import torch
 from torch import nn
 
-from harness.facts import HostCopy, Mixture, NamedCard, Operand, Origin, Site, Synchronisation, Undecided
-from probes.placement.ledger import Entry, Ledger, list_tensors, share_memory
-from probes.placement.places import find_library_place, find_place
-from probes.placement.rules import ANYWHERE, CPU, Argument, judge
+from preflight_ocr.harness.facts import (
+    HostCopy,
+    Mixture,
+    NamedCard,
+    Operand,
+    Origin,
+    Site,
+    Synchronisation,
+    Undecided,
+)
+from preflight_ocr.probes.placement.ledger import Entry, Ledger, list_tensors, share_memory
+from preflight_ocr.probes.placement.places import find_library_place, find_place
+from preflight_ocr.probes.placement.rules import ANYWHERE, CPU, Argument, judge
 
 MOST = 100  # different places of one kind; more than that is one fault over and over
 

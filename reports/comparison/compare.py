@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from harness.findings import Severity
-from reports.json_writer import Document, Ending, FindingEntry, OutcomeEntry
+from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.reports.json_writer import Document, Ending, FindingEntry, OutcomeEntry
 
 Stage = Ending | Literal["absent"]
 

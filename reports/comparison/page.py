@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import atomic
-from reports.comparison.compare import Comparison
-from reports.page.shell import render_page
+from preflight_ocr.harness import atomic
+from preflight_ocr.reports.comparison.compare import Comparison
+from preflight_ocr.reports.page.shell import render_page
 
 STYLES = ("_style.css", "_compare.css")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from reports.comparison.compare import Comparison, Gone, New, Stayed
-from reports.json_writer import FindingEntry
+from preflight_ocr.reports.comparison.compare import Comparison, Gone, New, Stayed
+from preflight_ocr.reports.json_writer import FindingEntry
 
 _COLOURS = {"BLOCKER": "red", "MAJOR": "yellow", "MINOR": "cyan", "NOTE": "blue"}
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from harness.matrix.records import Breach, CellRecord, Matrix, ModelRecord
+from preflight_ocr.harness.commands.matrix.records import Breach, CellRecord, Matrix, ModelRecord
 
 State = Literal["broken", "clear", "absent", "unjudged", "failed", "unbuilt", "untried"]
 

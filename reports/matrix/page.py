@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import atomic
-from harness.matrix.records import Matrix
-from reports.matrix.layout import WORDS, lay_out
-from reports.page.shell import render_page
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.commands.matrix.records import Matrix
+from preflight_ocr.reports.matrix.layout import WORDS, lay_out
+from preflight_ocr.reports.page.shell import render_page
 
 STYLES = ("_style.css", "_matrix.css")
 SCRIPTS = ("_filters.js", "_matrix.js")

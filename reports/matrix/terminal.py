@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from harness.matrix.records import Matrix
-from reports.matrix.layout import WORDS, Layout, Line, Square, State, lay_out
+from preflight_ocr.harness.commands.matrix.records import Matrix
+from preflight_ocr.reports.matrix.layout import WORDS, Layout, Line, Square, State, lay_out
 
 _COLOURS = {"BLOCKER": "red", "MAJOR": "yellow", "MINOR": "cyan", "NOTE": "blue", "clear": "green", "unbuilt": "red"}
 _SAID: Mapping[State, str] = {**WORDS, "broken": "with a finding", "absent": "not to be had", "unbuilt": "not built"}

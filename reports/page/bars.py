@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from harness.facts import Adapter, Census, Configuration, Facts, Learning, MemoryNeed, Unknown
+from preflight_ocr.harness.facts import Adapter, Census, Configuration, Facts, Learning, MemoryNeed, Unknown
 
 WIDTH = 1000  # of every bar, in its own units
 

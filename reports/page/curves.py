@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import msgspec
 from markupsafe import Markup
 
-from harness.facts import Facts, Forward, Learning, Unknown
-from harness.training.history import MEMORY, RunHistory
+from preflight_ocr.harness.facts import Facts, Forward, Learning, Unknown
+from preflight_ocr.harness.facts.history import MEMORY, RunHistory
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from markupsafe import Markup
 
-from harness.diagnoses import find
+from preflight_ocr.harness.diagnoses import find
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

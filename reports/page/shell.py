@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.page.text import mark_code, reveal
+from preflight_ocr.reports.page.text import mark_code, reveal
 
 
 def render_page(
@@ -49,7 +49,7 @@ def render_page(
 @functools.cache
 def _open_templates() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
+        loader=jinja2.PackageLoader("preflight_ocr.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -63,7 +63,7 @@ def _open_templates() -> jinja2.Environment:
 @functools.cache
 def _join(names: tuple[str, ...]) -> str:
     """What stands between the tags, to the byte: the hash is taken over it."""
-    folder = files("reports") / "templates"
+    folder = files("preflight_ocr.reports") / "templates"
     return "\n" + "\n".join((folder / name).read_text(encoding="utf-8").replace("\r\n", "\n") for name in names)
 
 

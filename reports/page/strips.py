@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from harness.exhibits import RowExhibit, TokenText
-from harness.facts import Batch, Facts, Landing, Row, Unknown
-from reports.page.text import spell
+from preflight_ocr.harness.facts import Batch, Facts, Landing, Row, Unknown
+from preflight_ocr.harness.facts.illustrations import RowExhibit, TokenText
+from preflight_ocr.reports.page.text import spell
 
 ROLES: Mapping[str, str] = {
     "b": "BOS",

@@ -1,6 +1,6 @@
 """What our collator costs beside the obvious preparation and beside transformers' own, in one process, taking turns.
 
-    python -m tests.benchmarks.collator_speed --json reports/bench/collator-cpu.json
+    python -m tests.benchmarks.collator_speed --json docs/measured/collator-cpu.json
 
 prints the table and writes the JSON that the README's table is rendered from. The ways are: `plain`, written below as a
 person would; `native`, the image processor that transformers ships for a comparable model; and our whole collator, tokens
@@ -30,16 +30,16 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
-from fixtures.corpus.models import MODELS
-from fixtures.pages import compose_text, render_text
-from harness import atomic
-from harness.config import build_config
-from harness.families import FAMILIES
-from harness.families.deepseek_ocr import choose_tiling, read_geometry
-from harness.families.patches import choose_size
-from harness.training.collate import Collator, build_collator
+from preflight_ocr.fixtures.corpus.models import MODELS
+from preflight_ocr.fixtures.pages import compose_text, render_text
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.families import FAMILIES
+from preflight_ocr.harness.families.deepseek_ocr import choose_tiling, read_geometry
+from preflight_ocr.harness.families.patches import choose_size
+from preflight_ocr.harness.training.collate import Collator, build_collator
 
-COMMAND = "python -m tests.benchmarks.collator_speed --json reports/bench/collator-cpu.json"
+COMMAND = "python -m tests.benchmarks.collator_speed --json docs/measured/collator-cpu.json"
 BASE, TILE = 1024, 640
 A4 = {200: (1654, 2339), 300: (2480, 3508)}
 WAYS = ("plain", "native", "exact", "fast", "kept")
@@ -319,7 +319,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _crops(resampling: str) -> Any:
-    from harness.config import Preprocessing
+    from preflight_ocr.harness.config.config import Preprocessing
 
     return Preprocessing(base_size=BASE, image_size=TILE, crop_mode=True, resampling=resampling)  # type: ignore[arg-type]
 

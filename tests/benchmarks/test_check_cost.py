@@ -11,13 +11,13 @@ from statistics import median
 
 import pytest
 
-from fixtures.corpus.plant import write_project
+from preflight_ocr.fixtures.corpus.plant import write_project
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNS = 3
 MOST = 4.0
 
-CHECK = "from harness.cli import preflight; preflight()"
+CHECK = "from preflight_ocr.harness.cli import preflight; preflight()"
 
 # Trainer and PEFT as anybody writes them, with our collator: what every dry run of this model has to pay for.
 DRY_RUN = """
@@ -28,11 +28,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, Trainer, TrainingArguments
 
-from harness.config import load_config
-from harness.training.model import load_processor
-from harness.training.train import build_own_collator
-from probes.assembly import read_rows
-from probes.device import redirect_cuda
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.training.model import load_processor
+from preflight_ocr.harness.training.train import build_own_collator
+from preflight_ocr.probes.workbench.assembly import read_rows
+from preflight_ocr.harness.training.redirects import redirect_cuda
 
 config = load_config(Path(sys.argv[1]))
 model = AutoModel.from_pretrained(config.model.base_model, trust_remote_code=True, attn_implementation="eager")

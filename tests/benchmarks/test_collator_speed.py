@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from reports.catalogue_docs import render_collator_speed
+from docs.generate import render_collator_speed
 from tests.benchmarks.collator_speed import (
     A4,
     COMMAND,
@@ -23,13 +23,14 @@ from tests.benchmarks.collator_speed import (
     take_turns,
     write_page,
 )
+from tests.support.places import ROOT
 
-FIGURES = Path(__file__).parents[2] / "reports" / "bench" / "collator-cpu.json"
+FIGURES = ROOT / "docs" / "measured" / "collator-cpu.json"
 COLOUR = Page("colour.jpg", "A4, 200 dpi, colour, JPEG", A4[200])
 GREY = Page("grey.jpg", "A4, 200 dpi, grey, JPEG", A4[200], grey=True)
 ROUNDS = 7
 LEAST = 1.3
-"""Measured are 2.3 and more for what is held to it here (reports/bench/collator-cpu.json)."""
+"""Measured are 2.3 and more for what is held to it here (docs/measured/collator-cpu.json)."""
 
 needs_vectors = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),

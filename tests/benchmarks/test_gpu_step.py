@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from fixtures.corpus.models import find_model_obstacle
-from fixtures.corpus.plant import write_project
-from harness.bench.measure import WARM_UP, Gauge, TrainingStep, count_tokens
-from harness.bench.observe import fit, open_project, order_by_weight, resize
-from harness.config import load_config
-from harness.training.train import build_trainer
-from probes.accelerator import Card, CpuCard, CudaCard
-from probes.assembly import choose_sample, read_rows
+from preflight_ocr.fixtures.corpus.models import find_model_obstacle
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.commands.bench.measure import WARM_UP, Gauge, TrainingStep, count_tokens
+from preflight_ocr.harness.commands.bench.observe import fit, open_project, order_by_weight, resize
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.training.train import build_trainer
+from preflight_ocr.probes.accelerator import Card, CpuCard, CudaCard
+from preflight_ocr.probes.workbench.assembly import choose_sample, read_rows
 
 MODEL = "qwen2_vl"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.isolation import Returned, Sandbox
+from preflight_ocr.harness.isolation import Returned, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only")
 MOST_SECONDS = 0.3

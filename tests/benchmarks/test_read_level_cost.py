@@ -12,22 +12,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
+
 MINIATURE = ROOT / "fixtures" / "models" / "deepseek_ocr"
 RUNS = 3
 
 LOOK = """
 import sys
 from pathlib import Path
-from harness.config import load_config
-from probes.configuration import look_at_configuration
-from probes.dataset import look_at_dataset
-from probes.environment import look_at_environment
-from probes.exports import open_exports
-from probes.processor_files import look_at_processor_files
-from probes.repository import find_model_directory, look_at_repository
-from probes.subject import look_at_subject
-from probes.tokenizer import look_at_tokenizer
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.probes.reading.configuration import look_at_configuration
+from preflight_ocr.probes.reading.dataset import look_at_dataset
+from preflight_ocr.probes.reading.environment import look_at_environment
+from preflight_ocr.probes.reading.exports import open_exports
+from preflight_ocr.probes.reading.processor_files import look_at_processor_files
+from preflight_ocr.probes.reading.repository import find_model_directory, look_at_repository
+from preflight_ocr.probes.reading.subject import look_at_subject
+from preflight_ocr.probes.reading.tokenizer import look_at_tokenizer
 
 config, exports = load_config(Path(sys.argv[1])), open_exports()
 directory = find_model_directory(config)

@@ -6,14 +6,14 @@ from itertools import combinations
 
 import pytest
 
-from fixtures.corpus.bundles import LARGEST, bundle, get_along
-from fixtures.corpus.cases import find_cases
-from fixtures.corpus.models import find_miniatures
-from fixtures.corpus.run import Trial, choose_dry_runs, list_trials, run_corpus, share_out
-from fixtures.specimens import HEALTHY
-from fixtures.specimens.copied_labels import SICK
-from harness.contracts import derive, judge_all
-from reports.report import Report
+from preflight_ocr.fixtures.corpus.cases import find_cases
+from preflight_ocr.fixtures.corpus.models import find_miniatures
+from preflight_ocr.harness.commands.corpus.bundles import LARGEST, bundle, get_along
+from preflight_ocr.harness.commands.corpus.run import Trial, choose_dry_runs, list_trials, run_corpus, share_out
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
+from preflight_ocr.harness.verdict.report import Report
+from tests.specimens import HEALTHY
+from tests.specimens.copied_labels import SICK
 
 MODELS = tuple(model.name for model in find_miniatures())
 
@@ -56,7 +56,7 @@ def test_a_finding_that_nobody_planted_is_extra_in_every_trial():
 
 def test_a_bundle_that_is_mixed_up_is_dissolved_and_each_fault_tried_alone(monkeypatch):
     """web-12 leaves no adapter, so that beside it nothing tells whether one would be trained."""
-    monkeypatch.setattr("fixtures.corpus.run.bundle", lambda faults, model: iter([tuple(faults)]))
+    monkeypatch.setattr("preflight_ocr.harness.commands.corpus.run.bundle", lambda faults, model: iter([tuple(faults)]))
     run = run_corpus(models=("llava",), faults=("web-10", "web-12"), dry_run=False, jobs=1)
     assert [(t.faults, t.is_exact, t.beside) for t in run.trials] == [
         (("web-10",), True, ()),

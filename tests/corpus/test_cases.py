@@ -10,17 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from fixtures.corpus import ANY, find_faults, web_30
-from fixtures.corpus.cases import FIRST, find_cases, find_unsuited
-from fixtures.corpus.models import casts_pixels, find_miniatures, find_model_obstacle
-from fixtures.corpus.plant import write_project
-from fixtures.corpus.rows import change_pixels
-from harness.config import load_config
-from harness.diagnoses import find
-from harness.training.data import Rows
-from harness.training.model import load_model, load_processor
-from harness.training.train import build_own_collator
-from probes.device import redirect_cuda
+from preflight_ocr.fixtures.corpus import ANY, find_faults
+from preflight_ocr.fixtures.corpus.cases import FIRST, find_cases, find_unsuited
+from preflight_ocr.fixtures.corpus.faults import mixed_model_dtypes as web_30
+from preflight_ocr.fixtures.corpus.models import casts_pixels, find_miniatures, find_model_obstacle
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.fixtures.corpus.rows import change_pixels
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.diagnoses import find
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.model import load_model, load_processor
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.harness.training.train import build_own_collator
 
 MODELS = {model.name: model for model in find_miniatures()}
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from fixtures.corpus import Fault, find_faults
-from fixtures.corpus.cases import FIRST, Case, find_cases
-from fixtures.corpus.models import find_miniatures, find_model_obstacle
-from fixtures.corpus.plant import choose_level, clash, write_project
-from fixtures.corpus.upstream import find_upstream_faults
-from harness.check import check, open_sandbox
-from harness.config import load_config
-from harness.findings import Basis, Crashed, Finding
-from harness.isolation import Sandbox
+from preflight_ocr.fixtures.corpus import Fault, find_faults
+from preflight_ocr.fixtures.corpus.cases import FIRST, Case, find_cases
+from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle
+from preflight_ocr.fixtures.corpus.plant import choose_level, clash, write_project
+from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
+from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.isolation import Sandbox
+from preflight_ocr.harness.judging.findings import Basis, Crashed, Finding
 
 FAST = (FIRST, "dots_ocr", "qwen2_vl")
 FAULTS = {fault.id: fault for fault in find_faults()}

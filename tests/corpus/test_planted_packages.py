@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
-from fixtures.corpus.plant import write_project
-from harness.check import check
-from harness.config import load_config
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.config.config import load_config
 
 
 def test_a_torchvision_built_for_another_torch_is_the_one_root_cause(tmp_path, monkeypatch):

@@ -10,17 +10,17 @@ import msgspec
 import pytest
 import yaml
 
-from fixtures.corpus import find_faults
-from fixtures.corpus.cases import find_cases
-from fixtures.corpus.models import find_miniatures, find_model_obstacle, place_model
-from fixtures.corpus.plant import choose_level, write_project
-from fixtures.corpus.reuse import TRAINING, Inputs, choose_known, list_same, read_inputs
-from fixtures.specimens import altered
-from fixtures.specimens.healthy import HEALTHY
-from harness.check import check, open_sandbox
-from harness.config import load_config
-from harness.facts import Facts, Unknown
-from harness.isolation import Sandbox
+from preflight_ocr.fixtures.corpus import find_faults
+from preflight_ocr.fixtures.corpus.cases import find_cases
+from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle, place_model
+from preflight_ocr.fixtures.corpus.plant import choose_level, write_project
+from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.commands.corpus.reuse import TRAINING, Inputs, choose_known, list_same, read_inputs
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.isolation import Sandbox
+from tests.specimens import altered
+from tests.specimens.healthy import HEALTHY
 
 FAST = ("deepseek_ocr", "qwen2_vl")
 FAULTS = {fault.id: fault for fault in find_faults()}
@@ -45,7 +45,7 @@ SECTIONS = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox(["fixtures.corpus.warm"]) as opened:
+    with open_sandbox(["preflight_ocr.harness.commands.corpus.warm"]) as opened:
         yield opened
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fixtures.corpus.run import DryRun, Named, Run, Trial, draw_groups, list_trials, run_corpus
-from fixtures.corpus.table import describe, main, read_results, summarise, write_results
+from preflight_ocr.harness.commands.corpus.run import DryRun, Named, Run, Trial, draw_groups, list_trials, run_corpus
+from preflight_ocr.harness.commands.corpus.table import describe, main, read_results, summarise, write_results
 
 FOUND = Named(code="LBL001", name="copied_labels", basis="ran")
 
@@ -69,7 +69,7 @@ def test_the_exit_code_is_1_where_anything_was_not_exact(monkeypatch):
     sick = make_run(Trial(faults=("chain-16",), model="llava", missed=("copied_labels",)))
     fine = make_run(Trial(faults=("chain-16",), model="llava", found=(FOUND,)))
     for run, code in ((sick, 1), (fine, 0)):
-        monkeypatch.setattr("fixtures.corpus.table.run_corpus", lambda run=run, **given: run)
+        monkeypatch.setattr("preflight_ocr.harness.commands.corpus.table.run_corpus", lambda run=run, **given: run)
         assert main(["llava"], write=lambda line: None) == code
 
 

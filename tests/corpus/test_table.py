@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from fixtures.corpus import find_faults
-from fixtures.corpus.cases import find_cases
-from fixtures.corpus.models import find_miniatures
-from fixtures.corpus.run import read_versions
-from fixtures.corpus.table import read_results, tabulate_models
-from reports import catalogue_docs
+from docs import generate as catalogue_docs
+from preflight_ocr.fixtures.corpus import find_faults
+from preflight_ocr.fixtures.corpus.cases import find_cases
+from preflight_ocr.fixtures.corpus.models import find_miniatures
+from preflight_ocr.harness.commands.corpus.run import read_versions
+from preflight_ocr.harness.commands.corpus.table import read_results, tabulate_models
 
 
 def fill_corpus() -> str:
@@ -44,9 +44,9 @@ def test_the_block_has_a_row_for_each_fault():
 
 def test_the_readme_shows_what_was_measured():
     readme = (catalogue_docs.ROOT / "README.md").read_text(encoding="utf-8")
-    assert fill_corpus().strip() in readme, "run python -m reports.catalogue_docs and commit what it writes"
+    assert fill_corpus().strip() in readme, "run python -m docs.generate and commit what it writes"
 
 
 def test_the_page_of_all_pairs_is_current():
     page = (catalogue_docs.ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
-    assert page == catalogue_docs.render_pairs(), "run python -m reports.catalogue_docs and commit what it writes"
+    assert page == catalogue_docs.render_pairs(), "run python -m docs.generate and commit what it writes"

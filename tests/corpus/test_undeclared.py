@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fixtures.corpus import find_faults
-from fixtures.corpus.models import MODELS, find_model_obstacle
-from fixtures.corpus.plant import SOURCE, find_obstacle, write_project
-from harness.check import check, open_sandbox
-from harness.config import build_config, load_config
-from harness.findings import Basis, Broken, Crashed, Kept, Skipped
-from harness.isolation import Sandbox
-from reports.report import Report
+from preflight_ocr.fixtures.corpus import find_faults
+from preflight_ocr.fixtures.corpus.models import MODELS, find_model_obstacle
+from preflight_ocr.fixtures.corpus.plant import SOURCE, find_obstacle, write_project
+from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.config.config import build_config, load_config
+from preflight_ocr.harness.isolation import Sandbox
+from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
+from preflight_ocr.harness.verdict.report import Report
 
 DECLARED, UNDECLARED = "dots_ocr", "page_reader"
 NO_REFERENCE = "no family declares this model, so there is no reference batch"
@@ -62,9 +62,9 @@ OWN_COLLATOR = f'''
 
 def build_own_collator(config, model, loaded):
     """The user's own work: it does what the declared family would."""
-    from harness.families import FAMILIES
-    from harness.training.collate import build_collator
-    from harness.training.model import find_image_dtype
+    from preflight_ocr.harness.families import FAMILIES
+    from preflight_ocr.harness.training.collate import build_collator
+    from preflight_ocr.harness.training.model import find_image_dtype
 
     return build_collator(
         config, family=FAMILIES["{DECLARED}"], tokenizer=loaded.tokenizer, processor=loaded.processor,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.contracts import derive, judge
-from harness.facts import Facts
-from harness.findings import Broken, Finding, Kept, Outcome
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Outcome
+from preflight_ocr.harness.verdict.contracts import derive, judge
 
 
 @pytest.fixture

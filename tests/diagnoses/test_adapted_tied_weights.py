@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.adapted_tied_weights import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.adapted_tied_weights import HEALTHY, SICK
 
 
 def test_an_adapter_on_a_tied_head_is_reported_by_name(findings_of):

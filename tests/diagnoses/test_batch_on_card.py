@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.batch_on_card import HEALTHY, SICK
-from harness.findings import Severity
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import altered
+from tests.specimens.batch_on_card import HEALTHY, SICK
 
 
 def test_the_entry_is_named_with_its_shape_and_the_line_that_moved_it(findings_of):

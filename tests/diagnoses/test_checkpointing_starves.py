@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.checkpointing_starves import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.checkpointing_starves import HEALTHY, SICK
 
 
 def test_a_part_that_loses_its_gradient_is_reported_with_both_counts(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.conflicting_chat_templates import FOR_PARTS, FOR_TEXT, HEALTHY, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import ChatTemplate, Site
+from preflight_ocr.harness.facts import ChatTemplate, Site
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.conflicting_chat_templates import FOR_PARTS, FOR_TEXT, HEALTHY, SICK
 
 JOINED = Site(file="collate.py", line=9, code='prompt = "Read: " + row["words"]')
 

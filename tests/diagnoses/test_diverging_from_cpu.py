@@ -1,8 +1,8 @@
-from fixtures.specimens import altered
-from fixtures.specimens.diverging_from_cpu import SICK
-from fixtures.specimens.healthy import ON_CARD
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.diverging_from_cpu import SICK
+from tests.specimens.healthy import ON_CARD
 
 
 def test_the_difference_the_bound_and_what_agrees_are_said(findings_of):

@@ -1,5 +1,5 @@
-from fixtures.specimens import altered
-from fixtures.specimens.diverging_merge import SICK
+from tests.specimens import altered
+from tests.specimens.diverging_merge import SICK
 
 
 def test_a_merge_that_changes_the_logits_is_reported(findings_of):

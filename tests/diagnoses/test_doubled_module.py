@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.doubled_module import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.doubled_module import HEALTHY, SICK
 
 
 def test_a_model_registered_twice_is_reported_with_both_names(findings_of):

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.dropped_rows import HEALTHY, SICK
-from harness.facts import Site, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Site, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.dropped_rows import HEALTHY, SICK
 
 
 def test_lost_rows_are_reported_with_the_place_that_swallows_the_exception(findings_of):

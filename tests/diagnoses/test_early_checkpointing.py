@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.early_checkpointing import HEALTHY, SICK
-from harness.facts import Raised, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.early_checkpointing import HEALTHY, SICK
 
 
 def test_a_step_that_fails_with_checkpointing_names_the_kind_that_works(findings_of):

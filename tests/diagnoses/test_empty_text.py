@@ -1,4 +1,4 @@
-from fixtures.specimens.empty_text import SICK
+from tests.specimens.empty_text import SICK
 
 
 def test_a_row_without_text_is_reported_with_its_split(findings_of):

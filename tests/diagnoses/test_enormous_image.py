@@ -1,4 +1,4 @@
-from fixtures.specimens.enormous_image import SICK
+from tests.specimens.enormous_image import SICK
 
 
 def test_an_enormous_image_is_reported_with_its_size(findings_of):

@@ -1,4 +1,4 @@
-from fixtures.specimens.exif_rotated_image import HEALTHY, SICK
+from tests.specimens.exif_rotated_image import HEALTHY, SICK
 
 
 def test_a_rotated_photograph_is_reported_with_the_call_that_turns_it(findings_of):

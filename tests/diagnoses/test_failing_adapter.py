@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.failing_adapter import SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.failing_adapter import SICK
 
 
 def test_a_container_hit_by_name_is_explained(findings_of):

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.failing_batch import SICK
-from harness.facts import Raised, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.failing_batch import SICK
 
 
 def test_a_batch_that_fails_where_ours_passes_is_quoted_with_the_argument_to_blame(findings_of):

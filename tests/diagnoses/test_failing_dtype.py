@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.failing_dtype import SICK
-from fixtures.specimens.healthy import ON_CARD
-from harness.facts import Raised
+from preflight_ocr.harness.facts import Raised
+from tests.specimens import altered
+from tests.specimens.failing_dtype import SICK
+from tests.specimens.healthy import ON_CARD
 
 RAISED = Raised(type="RuntimeError", message="expected m1 and m2 to have the same dtype, but got: c10::Half != float")
 

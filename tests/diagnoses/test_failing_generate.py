@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.failing_generate import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.failing_generate import HEALTHY, SICK
 
 
 def test_a_generate_that_fails_is_reported_with_the_call_in_the_users_code(findings_of):

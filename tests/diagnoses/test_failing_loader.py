@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.failing_loader import RAISED, SICK
-from fixtures.specimens.healthy import ON_CARD
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import altered
+from tests.specimens.failing_loader import RAISED, SICK
+from tests.specimens.healthy import ON_CARD
 
 
 def test_a_worker_that_asks_for_the_card_is_quoted_with_its_line(findings_of):

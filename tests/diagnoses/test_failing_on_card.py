@@ -1,10 +1,10 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.failing_on_card import RAISED, SICK
-from fixtures.specimens.healthy import ON_CARD
-from harness.facts import Raised
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.failing_on_card import RAISED, SICK
+from tests.specimens.healthy import ON_CARD
 
 
 def test_two_devices_name_the_line_what_stayed_behind_and_what_to_write(findings_of):

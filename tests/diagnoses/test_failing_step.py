@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.failing_step import SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.failing_step import SICK
 
 
 def test_a_step_that_raises_is_quoted_with_its_line(findings_of):

@@ -1,10 +1,10 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.fixed_vision_dtype import HEALTHY, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import Delta, Raised, Unknown
-from harness.findings import Severity
+from preflight_ocr.harness.facts import Delta, Raised, Unknown
+from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.fixed_vision_dtype import HEALTHY, SICK
 
 HALF = {"vision": {"float16": 200_000}, "attention": {"float16": 65_536}}
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from fixtures.specimens import altered
-from fixtures.specimens.forwarded_loss_keyword import HEALTHY, SICK
-from harness.contracts import derive
+from preflight_ocr.harness.verdict.contracts import derive
+from tests.specimens import altered
+from tests.specimens.forwarded_loss_keyword import HEALTHY, SICK
 
 
 def test_the_wrapper_the_keyword_and_the_model_that_refuses_it_are_named(findings_of):

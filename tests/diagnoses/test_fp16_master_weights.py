@@ -1,8 +1,8 @@
-from fixtures.specimens import altered
-from fixtures.specimens.fp16_master_weights import HEALTHY, SICK
-from harness.contracts import derive, judge
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge
+from tests.specimens import altered
+from tests.specimens.fp16_master_weights import HEALTHY, SICK
 
 
 def test_float16_adapters_are_reported_and_float32_is_advised(findings_of):

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.frozen_adapter import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.frozen_adapter import HEALTHY, SICK
 
 
 def test_adapters_without_a_gradient_are_counted_by_part(findings_of):

@@ -1,9 +1,9 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.growing_memory import MIB, SICK
-from fixtures.specimens.healthy import ON_CARD
-from harness.findings import Skipped
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.growing_memory import MIB, SICK
+from tests.specimens.healthy import ON_CARD
 
 
 def with_held(*held):

@@ -1,7 +1,7 @@
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.hard_coded_device import CARD, SICK
+from tests.specimens import HEALTHY, altered
+from tests.specimens.hard_coded_device import CARD, SICK
 
 
 def test_a_model_spread_over_cards_is_reported_with_the_line_that_names_one(findings_of):

@@ -1,10 +1,10 @@
 import msgspec
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.helper_on_cpu import HEALTHY, MADE, MIXTURE, SICK
-from harness.facts import Raised, Site, Undecided
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.facts import Raised, Site, Undecided
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import altered
+from tests.specimens.helper_on_cpu import HEALTHY, MADE, MIXTURE, SICK
 
 
 def test_the_tensor_is_named_with_its_shape_its_line_and_what_it_meets(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.host_copy import HEALTHY, SICK
-from harness.facts import Origin
+from preflight_ocr.harness.facts import Origin
+from tests.specimens import altered
+from tests.specimens.host_copy import HEALTHY, SICK
 
 
 def test_the_line_is_named_and_the_fix_copies_first(findings_of):

@@ -1,8 +1,8 @@
-from fixtures.specimens import altered
-from fixtures.specimens.hostile_code import HEALTHY, SICK
-from harness.contracts import derive, judge
-from harness.facts import NOT_RUN, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import NOT_RUN, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge
+from tests.specimens import altered
+from tests.specimens.hostile_code import HEALTHY, SICK
 
 
 def test_one_death_that_left_two_sections_unknown_is_one_finding(findings_of):

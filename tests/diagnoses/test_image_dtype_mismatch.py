@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.image_dtype_mismatch import HEALTHY, SICK
-from harness.facts import Raised, Repair
+from preflight_ocr.harness.facts import Raised, Repair
+from tests.specimens import altered
+from tests.specimens.image_dtype_mismatch import HEALTHY, SICK
 
 
 def test_float32_images_for_float16_weights_are_reported_with_both_dtypes(findings_of):

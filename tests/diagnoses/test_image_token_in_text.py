@@ -1,4 +1,4 @@
-from fixtures.specimens.image_token_in_text import HEALTHY, SICK
+from tests.specimens.image_token_in_text import HEALTHY, SICK
 
 
 def test_an_image_token_in_a_target_is_reported_with_its_row(findings_of):

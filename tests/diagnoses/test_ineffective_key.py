@@ -1,7 +1,7 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.ineffective_key import SICK
-from harness.facts import KeyFact
-from harness.findings import Severity
+from preflight_ocr.harness.facts import KeyFact
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import HEALTHY, altered
+from tests.specimens.ineffective_key import SICK
 
 
 def test_a_key_without_effect_is_reported_with_the_reason(findings_of):

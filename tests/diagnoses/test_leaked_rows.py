@@ -1,4 +1,4 @@
-from fixtures.specimens.leaked_rows import SICK
+from tests.specimens.leaked_rows import SICK
 
 
 def test_a_shared_row_is_reported(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.legacy_encoding import LOG, SICK
-from harness.facts import Site
-from harness.findings import Severity
+from preflight_ocr.harness.facts import Site
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import HEALTHY, altered
+from tests.specimens.legacy_encoding import LOG, SICK
 
 
 def test_a_log_in_the_machines_code_page_is_reported_with_its_line(findings_of):

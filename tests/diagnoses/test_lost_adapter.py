@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.lost_adapter import SICK
-from harness.contracts import derive, judge
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge
+from tests.specimens import HEALTHY, altered
+from tests.specimens.lost_adapter import SICK
 
 
 def test_keys_that_do_not_match_are_reported_with_an_example_of_each_kind(findings_of):

@@ -1,8 +1,8 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.malformed_grid import GRIDDED, HEALTHY, OURS, SICK, grid
-from harness.facts import Delta
+from preflight_ocr.harness.facts import Delta
+from tests.specimens import altered
+from tests.specimens.malformed_grid import GRIDDED, HEALTHY, OURS, SICK, grid
 
 
 def test_exchanged_height_and_width_are_reported_with_what_the_patches_are(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.malformed_tiling import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.malformed_tiling import HEALTHY, SICK
 
 
 def test_a_tiling_shorter_than_the_batch_is_reported_with_both_shapes(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.healthy import GIB
-from fixtures.specimens.memory_over_budget import HEALTHY, SICK
+from tests.specimens import altered
+from tests.specimens.healthy import GIB
+from tests.specimens.memory_over_budget import HEALTHY, SICK
 
 
 def test_the_first_change_that_brings_it_under_the_budget_is_advised(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.misaligned_loss import HEALTHY, SICK
-from harness.findings import Skipped
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.misaligned_loss import HEALTHY, SICK
 
 
 def test_an_encoder_decoder_held_to_the_next_label_is_reported(findings_of):

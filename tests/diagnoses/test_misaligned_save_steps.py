@@ -1,5 +1,5 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.misaligned_save_steps import SICK
+from tests.specimens import HEALTHY, altered
+from tests.specimens.misaligned_save_steps import SICK
 
 
 def test_save_steps_that_miss_the_evaluated_steps_are_reported(findings_of):

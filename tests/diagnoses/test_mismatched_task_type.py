@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.mismatched_task_type import SICK
-from harness.facts import Raised, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.mismatched_task_type import SICK
 
 
 def test_a_task_type_that_adds_unknown_keywords_is_reported_with_the_one_that_fits(findings_of):

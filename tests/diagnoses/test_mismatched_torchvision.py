@@ -1,7 +1,7 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.mismatched_torchvision import SICK
-from harness.facts import Import
-from harness.findings import Severity
+from preflight_ocr.harness.facts import Import
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import HEALTHY, altered
+from tests.specimens.mismatched_torchvision import SICK
 
 
 def test_builds_for_different_platforms_are_reported(findings_of):

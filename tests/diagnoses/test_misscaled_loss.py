@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.misscaled_loss import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.misscaled_loss import HEALTHY, SICK
 
 
 def test_a_loss_off_by_the_accumulation_steps_is_reported_with_the_factor(findings_of):

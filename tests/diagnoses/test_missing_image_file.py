@@ -1,6 +1,6 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.missing_image_file import SICK
-from harness.facts import RowProblem
+from preflight_ocr.harness.facts import RowProblem
+from tests.specimens import HEALTHY, altered
+from tests.specimens.missing_image_file import SICK
 
 
 def test_a_missing_image_is_reported_with_its_row(findings_of):

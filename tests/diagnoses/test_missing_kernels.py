@@ -1,8 +1,8 @@
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.missing_kernels import SICK
-from harness.facts import Device
+from preflight_ocr.harness.facts import Device
+from tests.specimens import HEALTHY, altered
+from tests.specimens.missing_kernels import SICK
 
 
 def test_a_card_newer_than_every_kernel_is_reported_with_both_sides(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.missing_placeholders import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.missing_placeholders import HEALTHY, SICK
 
 UNDECLARED = Unknown(reason="no family declares this model")
 

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.missing_required_input import SICK
-from harness.facts import Delta, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Delta, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.missing_required_input import SICK
 
 
 def test_a_mask_of_none_is_reported_with_the_form_it_should_have(findings_of):

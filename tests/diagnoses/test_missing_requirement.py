@@ -1,5 +1,5 @@
-from fixtures.specimens import HEALTHY
-from fixtures.specimens.missing_requirement import SICK
+from tests.specimens import HEALTHY
+from tests.specimens.missing_requirement import SICK
 
 
 def test_missing_packages_are_one_finding_with_one_command(findings_of):

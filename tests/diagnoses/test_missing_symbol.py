@@ -1,4 +1,4 @@
-from fixtures.specimens.missing_symbol import HEALTHY, SICK
+from tests.specimens.missing_symbol import HEALTHY, SICK
 
 
 def test_a_name_gone_from_the_library_is_reported_with_the_installed_version(findings_of):

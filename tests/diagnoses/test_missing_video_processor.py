@@ -1,10 +1,10 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.missing_video_processor import BACKEND, HEALTHY, REFUSED, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import Opened, Raised, Site
-from harness.findings import Severity
+from preflight_ocr.harness.facts import Opened, Raised, Site
+from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.missing_video_processor import BACKEND, HEALTHY, REFUSED, SICK
 
 UNRECOGNISED = Raised(type="ValueError", message="Unrecognized video processor in models/page. Should have a key")
 MISSPELT = Raised(type="ValueError", message="Unrecognized image processor in models/page.")

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.mixed_batch import SICK
-from harness.facts import Raised, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.mixed_batch import SICK
 
 
 def test_a_page_given_to_a_row_without_one_is_reported(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.mixed_model_dtypes import SICK
-from harness.facts import Raised
+from preflight_ocr.harness.facts import Raised
+from tests.specimens import HEALTHY, altered
+from tests.specimens.mixed_model_dtypes import SICK
 
 MEETING = Raised(type="RuntimeError", message="expected scalar type BFloat16 but found Float")
 

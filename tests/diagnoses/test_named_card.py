@@ -1,11 +1,11 @@
 import msgspec
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.batch_on_card import SICK as RETURNED
-from fixtures.specimens.helper_on_cpu import MIXTURE
-from fixtures.specimens.named_card import HEALTHY, SICK
-from harness.findings import Severity
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import altered
+from tests.specimens.batch_on_card import SICK as RETURNED
+from tests.specimens.helper_on_cpu import MIXTURE
+from tests.specimens.named_card import HEALTHY, SICK
 
 
 def test_the_line_is_named_and_the_fix_takes_the_device_from_a_tensor(findings_of):

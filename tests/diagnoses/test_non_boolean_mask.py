@@ -1,5 +1,5 @@
-from fixtures.specimens import altered
-from fixtures.specimens.non_boolean_mask import SICK
+from tests.specimens import altered
+from tests.specimens.non_boolean_mask import SICK
 
 
 def test_a_float_mask_is_reported_by_name_with_the_conversion(findings_of):

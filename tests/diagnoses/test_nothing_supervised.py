@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.nothing_supervised import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.nothing_supervised import HEALTHY, SICK
 
 
 def test_rows_without_any_label_are_reported(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.pad_is_eos import SICK
-from harness.facts import Token
+from preflight_ocr.harness.facts import Token
+from tests.specimens import altered
+from tests.specimens.pad_is_eos import SICK
 
 
 def test_ends_masked_along_with_the_padding_are_reported(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.padding_changes_row import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.padding_changes_row import HEALTHY, SICK
 
 
 def test_a_row_that_answers_otherwise_when_padded_is_reported(findings_of):

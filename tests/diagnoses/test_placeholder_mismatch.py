@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.placeholder_mismatch import HEALTHY, SICK
-from harness.facts import Landing, Raised, Repair, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Landing, Raised, Repair, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.placeholder_mismatch import HEALTHY, SICK
 
 
 def test_a_row_with_fewer_placeholders_than_features_is_reported_with_both_numbers(findings_of):

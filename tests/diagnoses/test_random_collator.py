@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.random_collator import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.random_collator import HEALTHY, SICK
 
 
 def test_two_different_batches_for_the_same_rows_are_reported(findings_of):

@@ -1,4 +1,4 @@
-from fixtures.specimens.removed_api import SICK
+from tests.specimens.removed_api import SICK
 
 
 def test_a_removed_method_is_reported_with_its_line_and_its_replacement(findings_of):

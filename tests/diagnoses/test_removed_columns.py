@@ -1,4 +1,4 @@
-from fixtures.specimens.removed_columns import HEALTHY, SICK
+from tests.specimens.removed_columns import HEALTHY, SICK
 
 
 def test_columns_that_only_the_collator_reads_are_reported_by_name(findings_of):

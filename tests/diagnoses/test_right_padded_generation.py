@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.right_padded_generation import CALL, HEALTHY, SICK
-from harness.findings import Severity
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import altered
+from tests.specimens.right_padded_generation import CALL, HEALTHY, SICK
 
 
 def test_right_padding_before_generation_is_reported(findings_of):

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fixtures.specimens import HEALTHY, altered, write_row
-from harness.contracts import derive, judge_all, root_causes
-from harness.diagnoses import catalogue
-from harness.facts import Facts, Landing, Raised, RoundTrip, Wrapper
-from harness.findings import Broken, Finding
+from preflight_ocr.harness.diagnoses import catalogue
+from preflight_ocr.harness.facts import Facts, Landing, Raised, RoundTrip, Wrapper
+from preflight_ocr.harness.judging.findings import Broken, Finding
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import HEALTHY, altered, write_row
 
 FAMILIES = ("FWD", "COL", "LBL", "LRA", "LRN")
 NAMES = tuple(m.DIAGNOSIS.name for m in catalogue() if m.DIAGNOSIS.family in FAMILIES)
@@ -24,7 +24,7 @@ def find_roots(facts: Facts) -> dict[str, Finding]:
 
 
 def load_sick(name: str) -> Any:
-    return json.loads(importlib.import_module(f"fixtures.specimens.{name}").SICK.to_json())
+    return json.loads(importlib.import_module(f"tests.specimens.{name}").SICK.to_json())
 
 
 def merge(healthy: Any, left: Any, right: Any) -> Any:

@@ -1,10 +1,10 @@
 import pytest
 
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.shifted_mask import SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.shifted_mask import SICK
 
 
 def test_a_mask_padded_on_the_other_side_is_named_as_that(findings_of):

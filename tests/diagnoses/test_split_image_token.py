@@ -1,4 +1,4 @@
-from fixtures.specimens.split_image_token import HEALTHY, SICK
+from tests.specimens.split_image_token import HEALTHY, SICK
 
 
 def test_an_image_token_without_an_id_is_reported(findings_of):

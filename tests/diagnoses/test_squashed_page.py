@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.squashed_page import HEALTHY, SICK
-from harness.facts import RowProblem, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import RowProblem, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.squashed_page import HEALTHY, SICK
 
 
 def test_a_squashed_page_is_reported_with_its_path(findings_of):

@@ -1,7 +1,7 @@
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.stale_checkpoint import HEALTHY, SICK
+from tests.specimens import altered
+from tests.specimens.stale_checkpoint import HEALTHY, SICK
 
 
 def test_another_rank_is_reported_with_both_numbers(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.suspicious_code import SICK
-from harness.findings import Severity
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import altered
+from tests.specimens.suspicious_code import SICK
 
 
 def test_a_shell_command_is_reported_with_its_line(findings_of):

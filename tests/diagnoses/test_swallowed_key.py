@@ -1,11 +1,11 @@
 import msgspec
 
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.swallowed_key import HEALTHY, PIXELS, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import Delta, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Delta, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.swallowed_key import HEALTHY, PIXELS, SICK
 
 
 def call_it(name: str, **changes: object) -> dict[str, object]:

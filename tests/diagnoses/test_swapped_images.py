@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.swapped_images import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.swapped_images import HEALTHY, SICK
 
 
 def test_swapped_pages_are_reported_with_both_rows(findings_of):

@@ -1,9 +1,9 @@
-from fixtures.specimens import altered
-from fixtures.specimens.healthy import ON_CARD
-from fixtures.specimens.synchronising_forward import SICK
-from harness.diagnoses.synchronising_forward import USUAL
-from harness.facts import Unknown
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.diagnoses.synchronising_forward import USUAL
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import altered
+from tests.specimens.healthy import ON_CARD
+from tests.specimens.synchronising_forward import SICK
 
 
 def test_the_lines_are_named_with_how_often(findings_of):

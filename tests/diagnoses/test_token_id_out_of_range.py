@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.token_id_out_of_range import SICK
-from harness.facts import NOT_RUN
-from harness.findings import Basis
+from preflight_ocr.harness.facts import NOT_RUN
+from preflight_ocr.harness.judging.findings import Basis
+from tests.specimens import altered
+from tests.specimens.token_id_out_of_range import SICK
 
 
 def test_an_id_past_the_last_row_is_reported_with_its_token(findings_of):

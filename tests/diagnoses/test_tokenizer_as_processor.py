@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.tokenizer_as_processor import HEALTHY, SICK
-from harness.contracts import derive, judge_all, root_causes
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.tokenizer_as_processor import HEALTHY, SICK
 
 
 def test_the_call_is_reported_and_not_the_exception_it_ends_in(findings_of):

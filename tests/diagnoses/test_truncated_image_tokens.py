@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.truncated_image_tokens import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.truncated_image_tokens import HEALTHY, SICK
 
 
 def test_a_page_cut_by_max_seq_length_is_reported_with_the_smallest_safe_length(findings_of):

@@ -1,5 +1,5 @@
-from fixtures.specimens import altered, write_row
-from fixtures.specimens.truncated_text import SICK
+from tests.specimens import altered, write_row
+from tests.specimens.truncated_text import SICK
 
 
 def test_a_text_cut_short_is_reported_with_what_is_learned_of_it(findings_of):

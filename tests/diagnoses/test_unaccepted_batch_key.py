@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.unaccepted_batch_key import SICK
-from harness.facts import Parameter, Unknown, Wrapper
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Parameter, Unknown, Wrapper
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.unaccepted_batch_key import SICK
 
 
 def test_a_key_forward_does_not_take_is_reported_with_the_names_it_does_take(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.unavailable_attention import HEALTHY as FLASH
-from fixtures.specimens.unavailable_attention import SICK
-from harness.facts import Card, KeyFact
+from preflight_ocr.harness.facts import Card, KeyFact
+from tests.specimens import HEALTHY, altered
+from tests.specimens.unavailable_attention import HEALTHY as FLASH
+from tests.specimens.unavailable_attention import SICK
 
 
 def test_sdpa_is_reported_where_the_code_declares_only_others(findings_of):

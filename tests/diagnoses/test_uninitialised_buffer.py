@@ -1,8 +1,8 @@
-from fixtures.specimens import altered
-from fixtures.specimens.uninitialised_buffer import HEALTHY, LOST, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import RoundTrip, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import RoundTrip, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.uninitialised_buffer import HEALTHY, LOST, SICK
 
 
 def test_a_lost_buffer_is_reported_with_what_it_holds_and_what_it_should(findings_of):

@@ -1,4 +1,4 @@
-from fixtures.specimens.unknown_key import SICK
+from tests.specimens.unknown_key import SICK
 
 
 def test_a_misspelt_key_is_reported_with_the_key_that_was_meant(findings_of):

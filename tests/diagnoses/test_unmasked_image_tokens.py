@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.unmasked_image_tokens import SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.unmasked_image_tokens import SICK
 
 
 def test_image_tokens_with_labels_are_counted(findings_of):

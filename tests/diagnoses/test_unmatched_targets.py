@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.unmatched_targets import HEALTHY, SICK
-from harness.facts import Target, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Target, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.unmatched_targets import HEALTHY, SICK
 
 
 def test_names_that_hit_nothing_are_listed(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unmoved_entry import HEALTHY, SICK
-from harness.facts import Raised, Site, Unmoved
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.facts import Raised, Site, Unmoved
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import altered
+from tests.specimens.unmoved_entry import HEALTHY, SICK
 
 
 def test_the_entry_is_named_with_its_shape_its_holder_and_the_line_that_needs_it(findings_of):

@@ -1,8 +1,8 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.unpicklable_collator import SICK
-from harness.facts import Unknown
-from harness.findings import Severity, Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Severity, Skipped
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.unpicklable_collator import SICK
 
 
 def test_a_local_function_is_reported_with_the_pickling_error(findings_of):

@@ -1,6 +1,6 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unpinned_revision import SICK
-from harness.facts import Unknown
+from preflight_ocr.harness.facts import Unknown
+from tests.specimens import altered
+from tests.specimens.unpinned_revision import SICK
 
 
 def test_a_branch_name_is_reported_as_able_to_move(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unplanned_view import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.unplanned_view import HEALTHY, SICK
 
 
 def test_a_local_view_nobody_planned_is_reported_row_by_row(findings_of):

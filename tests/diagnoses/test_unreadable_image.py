@@ -1,4 +1,4 @@
-from fixtures.specimens.unreadable_image import HEALTHY, SICK
+from tests.specimens.unreadable_image import HEALTHY, SICK
 
 
 def test_a_corrupt_image_is_reported_with_its_row(findings_of):

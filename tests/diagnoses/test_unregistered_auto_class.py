@@ -1,5 +1,5 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unregistered_auto_class import HEALTHY, SICK
+from tests.specimens import altered
+from tests.specimens.unregistered_auto_class import HEALTHY, SICK
 
 
 def test_an_unregistered_class_is_reported_with_the_registered_one(findings_of):

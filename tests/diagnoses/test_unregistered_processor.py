@@ -1,8 +1,8 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unregistered_processor import HEALTHY, SICK
-from harness.contracts import derive, judge_all, root_causes
-from harness.facts import Opened, Raised, Site, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Opened, Raised, Site, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.unregistered_processor import HEALTHY, SICK
 
 
 def test_the_early_call_is_reported_with_its_line_and_what_both_calls_gave(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unregistered_tensor import HEALTHY, SICK
-from harness.facts import Origin, Raised
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Origin, Raised
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.unregistered_tensor import HEALTHY, SICK
 
 
 def test_the_attribute_is_named_and_the_fix_registers_it(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unsupervised_eos import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.unsupervised_eos import HEALTHY, SICK
 
 
 def test_an_eos_without_a_label_is_reported_by_its_name(findings_of):

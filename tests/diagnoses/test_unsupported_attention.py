@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.healthy import ON_CARD
-from fixtures.specimens.unsupported_attention import RAISED, SICK
-from harness.findings import Skipped
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.healthy import ON_CARD
+from tests.specimens.unsupported_attention import RAISED, SICK
 
 
 def test_the_one_that_works_is_what_to_write(findings_of):

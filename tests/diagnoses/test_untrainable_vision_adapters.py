@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.untrainable_vision_adapters import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.untrainable_vision_adapters import HEALTHY, SICK
 
 
 def test_adapters_without_a_gradient_are_reported_with_the_name_that_put_them_there(findings_of):

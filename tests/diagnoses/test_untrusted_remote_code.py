@@ -1,6 +1,6 @@
-from fixtures.specimens import HEALTHY as RUN
-from fixtures.specimens import altered
-from fixtures.specimens.untrusted_remote_code import HEALTHY, SICK
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+from tests.specimens.untrusted_remote_code import HEALTHY, SICK
 
 
 def test_remote_code_without_trust_is_reported_with_its_files(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unusable_card import SICK
-from harness.facts import Raised
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.unusable_card import SICK
 
 OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."
 

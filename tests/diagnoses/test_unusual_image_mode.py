@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.unusual_image_mode import HEALTHY, SICK
-from harness.facts import RowProblem
-from harness.findings import Severity
+from preflight_ocr.harness.facts import RowProblem
+from preflight_ocr.harness.judging.findings import Severity
+from tests.specimens import altered
+from tests.specimens.unusual_image_mode import HEALTHY, SICK
 
 
 def test_ink_on_a_transparent_page_is_reported_as_lost(findings_of):

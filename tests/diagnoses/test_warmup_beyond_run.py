@@ -1,5 +1,5 @@
-from fixtures.specimens import HEALTHY, altered
-from fixtures.specimens.warmup_beyond_run import SICK
+from tests.specimens import HEALTHY, altered
+from tests.specimens.warmup_beyond_run import SICK
 
 
 def test_a_warmup_longer_than_the_run_is_reported_with_both_numbers(findings_of):

@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.worse_than_guessing import HEALTHY, SICK
-from harness.facts import Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.worse_than_guessing import HEALTHY, SICK
 
 
 def test_trained_weights_worse_than_chance_are_reported_with_both_losses(findings_of):

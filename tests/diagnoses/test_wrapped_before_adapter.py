@@ -1,7 +1,7 @@
-from fixtures.specimens import altered
-from fixtures.specimens.wrapped_before_adapter import HEALTHY, SICK
-from harness.facts import Raised, Unknown
-from harness.findings import Skipped
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.judging.findings import Skipped
+from tests.specimens import altered
+from tests.specimens.wrapped_before_adapter import HEALTHY, SICK
 
 
 def test_an_adapter_around_a_wrapper_is_reported_with_a_key(findings_of):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.atomic import write_bytes, write_text
+from preflight_ocr.harness.atomic import write_bytes, write_text
 
 
 def test_text_is_written_as_utf_8_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:

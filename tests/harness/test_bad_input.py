@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fixtures.corpus.models import MODELS
-from fixtures.corpus.plant import write_project
+from preflight_ocr.fixtures.corpus.models import MODELS
+from preflight_ocr.fixtures.corpus.plant import write_project
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
-COMMAND = "from harness.cli import preflight; preflight()"
+COMMAND = "from preflight_ocr.harness.cli import preflight; preflight()"
 REMOTE = "modeling_deepseekocr.py"
 IN_FORWARD = "        if inputs_embeds is None:\n"
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from harness.facts import KeyFact, Unknown
+from preflight_ocr.harness.facts import KeyFact, Unknown
+from tests.specimens import HEALTHY, altered
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 STAND_IN = """
 import pathlib, sys, types
-from harness.facts import Facts
+from preflight_ocr.harness.facts import Facts
 
 here = pathlib.Path(__file__).parent
 
@@ -26,9 +25,9 @@ def look(config, *, level, trust, progress):
     progress("looking")
     return Facts.from_json((here / "facts.json").read_bytes()), {}
 
-module = types.ModuleType("harness.check")
+module = types.ModuleType("preflight_ocr.harness.check.check")
 module.look = look
-sys.modules["harness.check"] = module
+sys.modules["preflight_ocr.harness.check.check"] = module
 """
 SICK = altered(
     HEALTHY,
@@ -49,7 +48,7 @@ def session(pytester, monkeypatch):
     (pytester.path / "facts.json").write_bytes(SICK.to_json())
 
     def run(*words: str) -> pytest.RunResult:
-        plugin = () if installed else ("-p", "harness.plugin")
+        plugin = () if installed else ("-p", "preflight_ocr.harness.plugin")
         return pytester.runpytest_subprocess(*plugin, "--preflight-config", "preflight.yaml", *words, timeout=60)
 
     return run
@@ -116,7 +115,8 @@ def test_level_and_trust_reach_the_engine(session, pytester):
 
 def test_a_crash_of_ours_is_an_error(session, pytester):
     pytester.makeconftest(
-        STAND_IN + "\nimport harness.diagnoses.unknown_key as d\ndef examine(facts): raise ValueError('a bug')\n"
+        STAND_IN
+        + "\nimport preflight_ocr.harness.diagnoses.unknown_key as d\ndef examine(facts): raise ValueError('a bug')\n"
         "d.examine = examine\n"
     )
     result = session("-k", "CFG001")
@@ -135,8 +135,8 @@ def test_a_broken_configuration_is_a_usage_error(session, pytester, extra):
 
 def test_loading_the_plugin_imports_nothing_of_ours():
     program = (
-        "import sys, harness.plugin\n"
-        "ours = [m for m in sys.modules if m.startswith('harness.') and m != 'harness.plugin']\n"
+        "import sys, preflight_ocr.harness.plugin\n"
+        "ours = [m for m in sys.modules if m.startswith('harness.') and m != 'preflight_ocr.harness.plugin']\n"
         "heavy = {'torch', 'transformers', 'peft', 'PIL', 'numpy', 'msgspec', 'yaml', 'click'} & set(sys.modules)\n"
         "assert not ours and not heavy, (ours, heavy)\n"
     )
@@ -145,6 +145,6 @@ def test_loading_the_plugin_imports_nothing_of_ours():
 
 
 def _items() -> int:
-    from harness.contracts import derive
+    from preflight_ocr.harness.verdict.contracts import derive
 
     return len(derive(SICK))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import yaml
 
-from fixtures.corpus.plant import write_project
-from harness.check import check
-from harness.config import load_config
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.config.config import load_config
+from tests.support.places import ROOT
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # A trainer as one finds it: everything in a class, the collator a bound method, PEFT inside.
 THEIR_TRAINER = """

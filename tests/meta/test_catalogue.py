@@ -12,20 +12,20 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
-from fixtures.specimens import altered
-from fixtures.specimens.healthy import HEALTHY
-from harness.contracts import derive, judge_all, root_causes
-from harness.diagnoses import catalogue, find
-from harness.diagnosis import FAMILIES, DiagnosisModule
-from harness.facts import Facts, Unknown
-from harness.findings import Broken, Crashed, Skipped
+from preflight_ocr.harness.diagnoses import catalogue, find
+from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Skipped
+from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
+from tests.specimens import altered
+from tests.specimens.healthy import HEALTHY
 
 HEADINGS = ("What it does", "Why it matters", "Example", "Use instead", "References")
 EVERY = pytest.mark.parametrize("module", catalogue(), ids=lambda module: module.DIAGNOSIS.name)
 
 
 def _specimen(module: DiagnosisModule) -> ModuleType:
-    return importlib.import_module(f"fixtures.specimens.{module.DIAGNOSIS.name}")
+    return importlib.import_module(f"tests.specimens.{module.DIAGNOSIS.name}")
 
 
 def _codes(facts: Facts) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fixtures.corpus.plant import write_project
-from harness.config import Config, build_config
-from probes.assembly import Assembly
-from probes.exports import Exports
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.config.config import Config, build_config
+from preflight_ocr.probes.reading.exports import Exports
+from preflight_ocr.probes.workbench.assembly import Assembly
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from harness.exhibits import Exhibits, Picture, RowExhibit, TokenText
-from harness.facts import Facts, PixelView, Raised, Site, Unknown
-from harness.findings import Broken, Crashed, Kept, Severity, Skipped
-from harness.training.history import Entry, RunHistory
-from reports import html
+from preflight_ocr.harness.facts import Facts, PixelView, Raised, Site, Unknown
+from preflight_ocr.harness.facts.history import Entry, RunHistory
+from preflight_ocr.harness.facts.illustrations import Exhibits, Picture, RowExhibit, TokenText
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept, Severity, Skipped
+from preflight_ocr.reports import html
+from tests.specimens import HEALTHY, altered
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{ 7 * 7 }}"
 WORST = HOSTILE + '"onmouseover=alert(3) </style></title></textarea>]]>--><!--\u202egnp.exe\u202c\x00\x1b[2J\u2028`a`'

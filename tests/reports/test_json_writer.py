@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reports import json_writer
+from preflight_ocr.reports import json_writer
 
 SCHEMA = Path(__file__).with_name("report.schema.json")
 

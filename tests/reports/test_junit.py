@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from harness.findings import Broken, Kept, Skipped
-from harness.gate import Waiver
-from reports import junit
+from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
+from preflight_ocr.harness.verdict.gate import Waiver
+from preflight_ocr.reports import junit
 
 
 def _cases(report):

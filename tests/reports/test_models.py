@@ -6,14 +6,14 @@ import pytest
 import torch
 import transformers
 
-from fixtures.corpus.models import MODELS, Miniature, find_miniatures, find_model_obstacle, place_model
-from fixtures.corpus.plant import describe_healthy
-from harness.config import build_config
-from harness.families import FAMILIES, Opening
-from harness.training.model import load_processor
-from harness.window.releases import open_index
-from reports import models
-from reports.models import ModelRow, find_obstacles, read_models
+from preflight_ocr.fixtures.corpus.models import MODELS, Miniature, find_miniatures, find_model_obstacle, place_model
+from preflight_ocr.fixtures.corpus.plant import describe_healthy
+from preflight_ocr.harness.commands.window.releases import open_index
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.families import FAMILIES, Opening
+from preflight_ocr.harness.training.model import load_processor
+from preflight_ocr.reports import models
+from preflight_ocr.reports.models import ModelRow, find_obstacles, read_models
 
 ROWS = {row.name: row for row in read_models()}
 MINIATURES = [pytest.param(miniature, id=miniature.name) for miniature in find_miniatures()]

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.facts import Site
-from reports.places import find_project, locate, name_config
+from preflight_ocr.harness.facts import Site
+from preflight_ocr.reports.places import find_project, locate, name_config
 
 
 @pytest.fixture

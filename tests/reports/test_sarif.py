@@ -1,4 +1,4 @@
-"""What SARIF 2.1.0 asks for beyond types, in our own words; the types are held by `reports.sarif_format`."""
+"""What SARIF 2.1.0 asks for beyond types, in our own words; the types are held by `reports/sarif_format`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from harness.contracts import derive, judge_all
-from harness.diagnoses import catalogue
-from harness.facts import Site, Subject, Unknown
-from harness.findings import Broken, Severity, Skipped
-from harness.gate import Waiver
-from reports import sarif
-from reports.report import Report
-from reports.sarif_format import Log
+from preflight_ocr.harness.diagnoses import catalogue
+from preflight_ocr.harness.facts import Site, Subject, Unknown
+from preflight_ocr.harness.judging.findings import Broken, Severity, Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
+from preflight_ocr.harness.verdict.gate import Waiver
+from preflight_ocr.harness.verdict.report import Report
+from preflight_ocr.reports import sarif
+from preflight_ocr.reports.sarif_format import Log
+from tests.specimens import HEALTHY, altered
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_indices_references_and_bases_all_hold_together(report):
 def test_every_specimen_makes_a_log_that_holds(project):
     """Every finding of every diagnosis that has a specimen: a line from 1, a relative URI, a text, a print of its own."""
     for name in (module.DIAGNOSIS.name for module in catalogue()):
-        facts = importlib.import_module(f"fixtures.specimens.{name}").SICK
+        facts = importlib.import_module(f"tests.specimens.{name}").SICK
         report = Report.build(
             facts, judge_all(derive(facts), facts), config=project / "setup" / "run.yaml", level="ran", lines=LINES
         )
@@ -188,7 +188,7 @@ def test_a_file_without_known_lines_is_still_shown(tell, find_fault):
 
 @pytest.mark.parametrize("module", catalogue(), ids=lambda module: module.DIAGNOSIS.code)
 def test_every_key_a_diagnosis_names_is_one_that_the_yaml_file_can_have(module):
-    from harness import config
+    from preflight_ocr.harness.config import config
 
     known = {*config.EFFECTS, *config._SECTIONS, *(f"training.{n}" for n in config.compat.training_argument_names())}
     assert set(module.DIAGNOSIS.keys) <= known

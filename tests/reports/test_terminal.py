@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from harness.findings import Kept
-from reports import terminal
+from preflight_ocr.harness.judging.findings import Kept
+from preflight_ocr.reports import terminal
 
 
 class Screen(io.StringIO):

@@ -11,11 +11,11 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import AutoTokenizer
 
-from fixtures.corpus.models import find_miniature, find_model_obstacle, place_model
-from fixtures.corpus.plant import describe_healthy
-from harness.config import build_config
-from harness.training.collate import Collator, build_collator
-from harness.training.model import load_processor
+from preflight_ocr.fixtures.corpus.models import find_miniature, find_model_obstacle, place_model
+from preflight_ocr.fixtures.corpus.plant import describe_healthy
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.training.collate import Collator, build_collator
+from preflight_ocr.harness.training.model import load_processor
 
 
 @pytest.fixture(scope="session")

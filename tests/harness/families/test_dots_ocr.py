@@ -9,11 +9,11 @@ import transformers
 from PIL import Image
 from transformers import AutoTokenizer
 
-from fixtures.corpus.models import MODELS
-from harness.config import Preprocessing
-from harness.families import FAMILIES, FamilyError, Opening
-from harness.families.dots_ocr import DotsIntake, read_geometry
-from harness.training.images import open_image
+from preflight_ocr.fixtures.corpus.models import MODELS
+from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.families import FAMILIES, FamilyError, Opening
+from preflight_ocr.harness.families.dots_ocr import DotsIntake, read_geometry
+from preflight_ocr.harness.training.images import open_image
 
 MODEL = MODELS / "dots_ocr"
 

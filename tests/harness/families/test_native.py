@@ -12,11 +12,11 @@ import torch
 import transformers
 from PIL import Image
 
-from fixtures.corpus.models import find_miniature, find_miniatures, find_model_obstacle, place_model
-from fixtures.native import load_recipe
-from harness.families import FAMILIES, FamilyError, find_family
-from harness.families.native import INSTRUCTION
-from harness.training.collate import IGNORED
+from preflight_ocr.fixtures.corpus.models import find_miniature, find_miniatures, find_model_obstacle, place_model
+from preflight_ocr.fixtures.native import load_recipe
+from preflight_ocr.harness.families import FAMILIES, FamilyError, find_family
+from preflight_ocr.harness.families.native import INSTRUCTION
+from preflight_ocr.harness.training.collate import IGNORED
 
 EVERY = pytest.mark.parametrize("name", [model.name for model in find_miniatures()])
 TEXTS = ("дом 12", "a longer line of text, with <td>cells</td>")

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.families import FamilyError, Packing
-from harness.families.patches import LONGEST_ASPECT, choose_size, pack, unpack
+from preflight_ocr.harness.families import FamilyError, Packing
+from preflight_ocr.harness.families.patches import LONGEST_ASPECT, choose_size, pack, unpack
 
 SIDES = st.integers(1, 5000)
 SMALL = st.integers(1, 4)

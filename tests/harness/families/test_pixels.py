@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fixtures.corpus.models import MODELS
-from harness.config import Preprocessing
-from harness.families import Packing, deepseek_ocr, dots_ocr
-from harness.families.deepseek_ocr import choose_tiling, read_geometry
-from harness.families.patches import choose_size, pack, pack_normalised
-from harness.families.pixels import find_grey, normalise, pad, resize
+from preflight_ocr.fixtures.corpus.models import MODELS
+from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.families import Packing, deepseek_ocr, dots_ocr
+from preflight_ocr.harness.families.deepseek_ocr import choose_tiling, read_geometry
+from preflight_ocr.harness.families.patches import choose_size, pack, pack_normalised
+from preflight_ocr.harness.families.pixels import find_grey, normalise, pad, resize
 
 MEANS = {
     "alike": ((0.5,) * 3, (0.5,) * 3),

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.config import Preprocessing
-from harness.families import FamilyError, Opening, Prepared
-from harness.families.processed import ProcessorIntake
-from harness.training.images import open_image
+from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.families import FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.processed import ProcessorIntake
+from preflight_ocr.harness.training.images import open_image
 
 BOS, EOS, IMAGE = 1, 2, 9
 WORDS = {"<s>": BOS, "</s>": EOS, "<image>": IMAGE}

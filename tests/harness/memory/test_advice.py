@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.config import build_config
-from harness.memory.advice import advise, change, list_levers
-from harness.memory.answer import CONTEXT, CUBLAS, Peak
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.memory.advice import advise, change, list_levers
+from preflight_ocr.harness.memory.answer import CONTEXT, CUBLAS, Peak
 
 MIB = 1 << 20
 FIXED = CONTEXT + CUBLAS

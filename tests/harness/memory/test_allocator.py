@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.memory.allocator import Allocator, OutOfMemory, find_smallest_limit, fits, measure
+from preflight_ocr.harness.memory.allocator import Allocator, OutOfMemory, find_smallest_limit, fits, measure
 
 KIB, MIB = 1 << 10, 1 << 20
 

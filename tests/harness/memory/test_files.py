@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from harness.memory.files import guess_part, read_weights
+from preflight_ocr.harness.memory.files import guess_part, read_weights
 
 TOTAL = 6_672_212_480
 

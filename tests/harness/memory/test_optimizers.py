@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.memory.optimizers import LIBRARY, MOMENTS, count_state_bytes, is_known
+from preflight_ocr.harness.memory.optimizers import LIBRARY, MOMENTS, count_state_bytes, is_known
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from fixtures.pages import render_pages
-from harness.config import Config, load_config
+from preflight_ocr.fixtures.pages import render_pages
+from preflight_ocr.harness.config.config import Config, load_config
+from tests.support.places import MODELS
 
-MODEL = Path(__file__).parents[3] / "fixtures" / "models" / "deepseek_ocr"
+MODEL = MODELS / "deepseek_ocr"
 
 
 @pytest.fixture(autouse=True, scope="session")

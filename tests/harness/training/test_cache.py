@@ -15,13 +15,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
-from harness.config import Augmentation
-from harness.families import FAMILIES
-from harness.training import cache as cache_module
-from harness.training import collate
-from harness.training.cache import CacheError, PixelCache, hash_recipe
-from harness.training.collate import CollateError, build_collator
-from harness.training.images import ImageError
+from preflight_ocr.harness.config.config import Augmentation
+from preflight_ocr.harness.families import FAMILIES
+from preflight_ocr.harness.training import cache as cache_module
+from preflight_ocr.harness.training import collate
+from preflight_ocr.harness.training.cache import CacheError, PixelCache, hash_recipe
+from preflight_ocr.harness.training.collate import CollateError, build_collator
+from preflight_ocr.harness.training.images import ImageError
 from tests.harness.training.conftest import MODEL
 
 FAMILY = FAMILIES["deepseek_ocr"]
@@ -266,7 +266,7 @@ def test_the_directory_is_held_to_its_limit_and_the_longest_unused_goes_first(tm
 def test_what_this_run_has_used_is_not_pushed_out_by_its_other_pages(tmp_path, caplog):
     cache = PixelCache(tmp_path, limit=3500, recipe=Recipe())
     cache.begun -= 1
-    with caplog.at_level(logging.WARNING, "harness.training"):
+    with caplog.at_level(logging.WARNING, "preflight_ocr.harness.training"):
         contents = [fill(cache, number) for number in range(9)]
     assert [cache.load(content) is not None for content in contents] == [True] * 3 + [False] * 6
     assert len(caplog.records) == 1 and "data.cache_gb" in caplog.text
@@ -290,7 +290,7 @@ def test_a_directory_that_cannot_be_made_is_refused_and_one_that_cannot_be_writt
         PixelCache(tmp_path / "file", limit=1000, recipe=Recipe())
     cache = PixelCache(tmp_path / "gone", limit=100000, recipe=Recipe())
     (tmp_path / "gone").rmdir()
-    with caplog.at_level(logging.WARNING, "harness.training"):
+    with caplog.at_level(logging.WARNING, "preflight_ocr.harness.training"):
         assert [cache.load(fill(cache, number)) for number in range(3)] == [None] * 3
     assert len(caplog.records) == 1 and "cannot be written" in caplog.text
 

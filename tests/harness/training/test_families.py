@@ -11,17 +11,17 @@ import pytest
 import torch
 import yaml
 
-from fixtures.corpus.models import find_miniatures, find_model_obstacle
-from fixtures.corpus.plant import write_project
-from fixtures.corpus.upstream import find_upstream_faults, resends_images
-from fixtures.pages import render_pages
-from harness import compat
-from harness.config import Config, load_config
-from harness.training.data import Rows
-from harness.training.evaluate import evaluate
-from harness.training.model import load_model, load_processor
-from harness.training.predict import decode, decode_greedily
-from harness.training.train import build_own_collator, run_anywhere, train
+from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults, resends_images
+from preflight_ocr.fixtures.pages import render_pages
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.evaluate import evaluate
+from preflight_ocr.harness.training.model import load_model, load_processor
+from preflight_ocr.harness.training.predict import decode, decode_greedily
+from preflight_ocr.harness.training.train import build_own_collator, run_anywhere, train
 
 FAST = ("dots_ocr", "qwen2_vl", "got_ocr2", "donut")
 STEPS = 4

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from harness.config import Augmentation
-from harness.training.images import ImageError, augment, open_image
+from preflight_ocr.harness.config.config import Augmentation
+from preflight_ocr.harness.training.images import ImageError, augment, open_image
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import transformers
 
-from fixtures.pages import render_pages
-from harness.training.data import Rows
-from harness.training.evaluate import evaluate
-from harness.training.train import build_trainer, load_parts, run_anywhere
+from preflight_ocr.fixtures.pages import render_pages
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.evaluate import evaluate
+from preflight_ocr.harness.training.train import build_trainer, load_parts, run_anywhere
 
 
 @pytest.mark.slow

@@ -8,16 +8,15 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from harness import compat
-from harness.gate import Clearance
-from harness.training.adapter import AdapterError, attach
-from harness.training.checkpoints import CheckpointError
-from harness.training.data import DataError, Rows
-from harness.training.evaluate import evaluate, measure_cer
-from harness.training.history import read_history
-from harness.training.model import LoadError, find_dtype, load_model, load_processor
-from harness.training.predict import decode_greedily, predict
-from harness.training.train import (
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.facts.history import read_history
+from preflight_ocr.harness.training.adapter import AdapterError, attach
+from preflight_ocr.harness.training.checkpoints import CheckpointError
+from preflight_ocr.harness.training.data import DataError, Rows
+from preflight_ocr.harness.training.evaluate import evaluate, measure_cer
+from preflight_ocr.harness.training.model import LoadError, find_dtype, load_model, load_processor
+from preflight_ocr.harness.training.predict import decode_greedily, predict
+from preflight_ocr.harness.training.train import (
     TrainingError,
     build_own_collator,
     choose_arguments,
@@ -26,6 +25,7 @@ from harness.training.train import (
     run_anywhere,
     train,
 )
+from preflight_ocr.harness.verdict.gate import Clearance
 
 
 def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
@@ -62,7 +62,7 @@ def test_a_run_leaves_its_losses_rates_and_memory_to_be_drawn(configure):
 
 
 def test_a_trainer_that_takes_no_callbacks_is_left_alone(tmp_path, caplog):
-    with caplog.at_level("WARNING", logger="harness.training"):
+    with caplog.at_level("WARNING", logger="preflight_ocr.harness.training"):
         record_history(object(), tmp_path)
     assert "leaves no history" in caplog.text
     assert list(tmp_path.iterdir()) == []
@@ -125,8 +125,8 @@ def test_gradient_checkpointing_gives_the_same_losses(configure):
 
 def test_the_users_own_parts_replace_ours(configure, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from harness.training.adapter import describe_adapter\n"
-        "from harness.training.train import build_own_collator\n"
+        "from preflight_ocr.harness.training.adapter import describe_adapter\n"
+        "from preflight_ocr.harness.training.train import build_own_collator\n"
         "import peft\n"
         "CALLS = []\n"
         "def adapt(config, model):\n"

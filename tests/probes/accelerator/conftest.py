@@ -7,7 +7,7 @@ import gc
 import pytest
 import torch
 
-from probes.accelerator import Card, CpuCard, CudaCard
+from preflight_ocr.probes.accelerator import Card, CpuCard, CudaCard
 
 
 class CountingCard(CpuCard):

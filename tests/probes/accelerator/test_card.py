@@ -6,7 +6,7 @@ import types
 import pytest
 import torch
 
-from probes.accelerator.card import CpuCard, CudaCard, Peak, open_card
+from preflight_ocr.probes.accelerator.card import CpuCard, CudaCard, Peak, open_card
 
 GIB = 1 << 30
 

@@ -7,15 +7,22 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from harness.contracts import derive, judge_all
-from harness.diagnoses import catalogue
-from harness.facts import Accelerator, Device, Facts, Raised, Unknown
-from harness.findings import Basis, Broken, Crashed
-from probes.accelerator import attention, look, look_at_accelerator
-from probes.accelerator.look import count_waits, read_expected, repeat, try_implementations, try_loader, write_text
-from probes.accelerator.moving import choose_part, place
-from probes.accelerator.precision import RECIPES
-from probes.device import redirect_cuda
+from preflight_ocr.harness.diagnoses import catalogue
+from preflight_ocr.harness.facts import Accelerator, Device, Facts, Raised, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
+from preflight_ocr.probes.accelerator import attention, look, look_at_accelerator
+from preflight_ocr.probes.accelerator.look import (
+    count_waits,
+    read_expected,
+    repeat,
+    try_implementations,
+    try_loader,
+    write_text,
+)
+from preflight_ocr.probes.accelerator.moving import choose_part, place
+from preflight_ocr.probes.accelerator.precision import RECIPES
 
 FLOAT32 = RECIPES[0]
 ON_A_CARD = tuple(module.DIAGNOSIS.name for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)

@@ -5,8 +5,8 @@ import types
 import pytest
 import torch
 
-from probes.accelerator.card import CpuCard
-from probes.accelerator.moving import choose_part, find_left, find_strays, make_batch, move, place
+from preflight_ocr.probes.accelerator.card import CpuCard
+from preflight_ocr.probes.accelerator.moving import choose_part, find_left, find_strays, make_batch, move, place
 
 META = torch.device("meta")
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 import torch
 
-from harness.facts import Raised, Unknown
-from probes.accelerator.moving import Placed
-from probes.accelerator.precision import (
+from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.probes.accelerator.moving import Placed
+from preflight_ocr.probes.accelerator.precision import (
     RECIPES,
     TOLERANCES,
     Recipe,

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from probes.accelerator import CudaCard
-from probes.accelerator.waits import record_operations, record_warnings
+from preflight_ocr.probes.accelerator import CudaCard
+from preflight_ocr.probes.accelerator.waits import record_operations, record_warnings
 
 WARNING = "called a synchronizing CUDA operation (Triggered internally at c10/cuda/CUDAFunctions.cpp:148.)"
 

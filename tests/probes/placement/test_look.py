@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import probes.placement.look
-from fixtures.corpus.plant import write_project
-from harness.facts import Placement, Site, Unknown
-from probes.assembly import Assembly
-from probes.device import redirect_cuda
-from probes.forward import look_at_forward
-from probes.placement import look_at_placement, remember
-from probes.placement.simulation import Simulation
+import preflight_ocr.probes.placement.look
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.facts import Placement, Site, Unknown
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.forward.forward import look_at_forward
+from preflight_ocr.probes.placement import look_at_placement, remember
+from preflight_ocr.probes.placement.simulation import Simulation
+from preflight_ocr.probes.workbench.assembly import Assembly
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with an accelerator there is nothing to simulate")
 
@@ -55,7 +55,7 @@ def test_a_helper_made_on_the_cpu_is_found_with_both_lines(planted):
 
 def test_an_unmoved_entry_is_found_with_its_path_and_shape(planted):
     seen = planted("own-10")
-    assert seen.unmoved[0].path == "images.pixels[0][0]" and seen.unmoved[0].holder.endswith("own_10.Pages")
+    assert seen.unmoved[0].path == "images.pixels[0][0]" and seen.unmoved[0].holder.endswith("unmoved_entry.Pages")
     assert any(m.stray.origin and m.stray.origin.name.startswith("images.pixels") for m in seen.mixtures)
 
 
@@ -110,7 +110,7 @@ def test_a_model_that_cannot_be_moved_says_why_and_decides_nothing(project, tmp_
 
 
 def test_of_a_large_model_nothing_is_written_and_that_is_said(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(probes.placement.look, "LARGE", 10)
+    monkeypatch.setattr(preflight_ocr.probes.placement.look, "LARGE", 10)
     seen = look(project, tmp_path)
     assert (seen.ended, seen.in_training) == ("ok", "ok")
     assert isinstance(seen.generated, Unknown) and seen.generated.reason.startswith("not run: ")

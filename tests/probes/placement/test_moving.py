@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import BatchEncoding, BatchFeature
 
-from probes.placement.card import simulate
-from probes.placement.moving import describe_type, list_returned, move_batch, walk_deep
-from probes.placement.rules import CARD, CPU
+from preflight_ocr.probes.placement.moving import describe_type, list_returned, move_batch, walk_deep
+from preflight_ocr.probes.placement.rules import CARD, CPU
+from preflight_ocr.probes.placement.simulated_card import simulate
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with an accelerator there is nothing to simulate")
 

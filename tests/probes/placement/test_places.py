@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 import transformers
 
-import probes.placement.places
-from probes.placement.places import find_library_place, find_owner, find_place
+import preflight_ocr.probes.placement.places
+from preflight_ocr.probes.placement.places import find_library_place, find_owner, find_place
 
 
 def test_files_belong_to_somebody_or_to_nobody():
@@ -16,7 +16,7 @@ def test_files_belong_to_somebody_or_to_nobody():
     assert find_owner("/cache/transformers_modules/ocr/modeling.py") == "model"
     assert find_owner(str(Path(transformers.__file__))) == "library"
     assert find_owner(str(Path(torch.__file__))) is None
-    assert find_owner(probes.placement.places.__file__) is None
+    assert find_owner(preflight_ocr.probes.placement.places.__file__) is None
     assert find_owner("<string>") is None
 
 

@@ -16,8 +16,8 @@ import torchgen
 import yaml
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from probes.placement.card import simulate
-from probes.placement.rules import ANYWHERE, CARD, CPU, FREE, INDEXING, STRICT, Argument, judge
+from preflight_ocr.probes.placement.rules import ANYWHERE, CARD, CPU, FREE, INDEXING, STRICT, Argument, judge
+from preflight_ocr.probes.placement.simulated_card import simulate
 
 aten = torch.ops.aten
 M, V, N, IDS, B = (2, 3), (3,), (), "indices", "mask"  # a matrix, a vector, a number; int64 [2]; bool [3]

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.browser import DESKTOP, NoBrowser, Opened, start_browser
-from fixtures.matrices import make_matrix
-from fixtures.reports import SICK, make_report
-from fixtures.specimens import HEALTHY, altered
-from harness.facts import Unknown
-from reports import comparison, html, json_writer, matrix
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.reports import comparison, html, json_writer, matrix
+from tests.specimens import HEALTHY, altered
+from tests.support.browser import DESKTOP, NoBrowser, Opened, start_browser
+from tests.support.matrices import make_matrix
+from tests.support.reports import SICK, make_report
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fixtures.browser import PHONE
+from tests.support.browser import PHONE
 
 
 def test_a_fix_is_copied_as_it_stands(open_page):

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from fixtures.browser import CONTRAST, DESKTOP, FOCUS, PHONE
+from tests.support.browser import CONTRAST, DESKTOP, FOCUS, PHONE
 
 KINDS = ("healthy", "sick", "compare", "matrix")
 pytestmark = pytest.mark.parametrize("kind", KINDS)

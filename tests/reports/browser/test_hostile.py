@@ -8,13 +8,13 @@ import re
 import msgspec
 import pytest
 
-from fixtures.hostile import HOSTILE, poison
-from fixtures.matrices import make_matrix
-from fixtures.reports import SICK, make_report
-from harness.contracts import Judgement
-from harness.findings import Broken, Crashed, Skipped
-from harness.gate import Waiver
-from reports import comparison, html, json_writer, matrix
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Skipped
+from preflight_ocr.harness.verdict.contracts import Judgement
+from preflight_ocr.harness.verdict.gate import Waiver
+from preflight_ocr.reports import comparison, html, json_writer, matrix
+from tests.support.hostile import HOSTILE, poison
+from tests.support.matrices import make_matrix
+from tests.support.reports import SICK, make_report
 
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 # Every way to touch an element, for attributes that a text may have smuggled in.

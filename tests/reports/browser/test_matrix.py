@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.browser import PHONE
+from tests.support.browser import PHONE
 
 SQUARES = "table.matrix td[data-item]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.browser import CONTRAST, FOCUS
+from tests.support.browser import CONTRAST, FOCUS
 
 SHELL = "<!doctype html><html lang='en'><title>x</title><body style='background: #fff'>{}</body></html>"
 

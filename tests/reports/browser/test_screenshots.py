@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def _run(*words):
-    command = [sys.executable, "-m", "fixtures.screenshots", *map(str, words)]
+    command = [sys.executable, "-m", "tests.support.screenshots", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

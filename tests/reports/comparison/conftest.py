@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.json_writer import Document, FindingEntry, FixEntry, OutcomeEntry
+from preflight_ocr.reports.json_writer import Document, FindingEntry, FixEntry, OutcomeEntry
 
 
 @pytest.fixture

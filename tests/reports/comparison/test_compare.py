@@ -3,9 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from harness.findings import Broken, Kept, Severity
-from reports import json_writer
-from reports.comparison import compare
+from preflight_ocr.harness.judging.findings import Broken, Kept, Severity
+from preflight_ocr.reports import json_writer
+from preflight_ocr.reports.comparison import compare
 
 A, B, C = "COL001-broadcast_mask", "LBL002-unmasked_prompt", "CFG003-warmup_beyond_run"
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from reports.comparison import compare, render, write
+from preflight_ocr.reports.comparison import compare, render, write
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{ 7 * 7 }}"
 A, B, C = "COL001-broadcast_mask", "LBL002-unmasked_prompt", "CFG003-warmup_beyond_run"

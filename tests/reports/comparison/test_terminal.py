@@ -3,7 +3,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from reports.comparison import compare, describe
+from preflight_ocr.reports.comparison import compare, describe
 
 A, B = "COL001-broadcast_mask", "LBL002-unmasked_prompt"
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.matrices import make_matrix
-from harness.matrix.records import Breach, CellRecord, Matrix, ModelRecord, Prediction
-from reports.matrix import lay_out
-from reports.matrix.layout import name_cells
+from preflight_ocr.harness.commands.matrix.records import Breach, CellRecord, Matrix, ModelRecord, Prediction
+from preflight_ocr.reports.matrix import lay_out
+from preflight_ocr.reports.matrix.layout import name_cells
+from tests.support.matrices import make_matrix
 
 BLOCKER = Breach(code="FWD015", name="uninitialised_buffer", severity="BLOCKER", summary="seen 0, expected 1")
 MINOR = Breach(code="CFG003", name="warmup_beyond_run", severity="MINOR", summary="100 of 60")

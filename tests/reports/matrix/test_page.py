@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fixtures.matrices import make_matrix
-from harness.matrix.records import Matrix
-from reports import matrix
+from preflight_ocr.harness.commands.matrix.records import Matrix
+from preflight_ocr.reports import matrix
+from tests.support.matrices import make_matrix
 
 
 class Page(HTMLParser):

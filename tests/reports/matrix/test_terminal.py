@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.matrices import make_matrix
-from harness.matrix.records import Matrix
-from reports.matrix import describe
+from preflight_ocr.harness.commands.matrix.records import Matrix
+from preflight_ocr.reports.matrix import describe
+from tests.support.matrices import make_matrix
 
 
 @pytest.mark.parametrize("width", [60, 80, 110, 200])

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from harness.facts import Carrier, Census, Raised, Unknown
-from reports.page.bars import WIDTH, count_adapters, spell_bytes, weigh_memory
+from preflight_ocr.harness.facts import Carrier, Census, Raised, Unknown
+from preflight_ocr.reports.page.bars import WIDTH, count_adapters, spell_bytes, weigh_memory
+from tests.specimens import HEALTHY, altered
 
 
 def census(**given):

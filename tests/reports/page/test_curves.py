@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fixtures.specimens import HEALTHY, altered
-from harness.facts import Unknown
-from harness.training.history import Entry, RunHistory
-from reports.page import curves
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.facts.history import Entry, RunHistory
+from preflight_ocr.reports.page import curves
+from tests.specimens import HEALTHY, altered
 
 STYLED = {"fill", "stroke"}
 

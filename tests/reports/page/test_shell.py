@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.page import explanations, shell
+from preflight_ocr.reports.page import explanations, shell
 
 
 def test_the_policy_names_what_is_in_the_page_and_nothing_else(monkeypatch):

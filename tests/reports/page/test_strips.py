@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import msgspec
 
-from fixtures.specimens import HEALTHY, altered, write_row
-from harness.exhibits import RowExhibit, TokenText
-from harness.facts import Landing, Raised, Repair, Unknown
-from reports.page.strips import draw_strips
+from preflight_ocr.harness.facts import Landing, Raised, Repair, Unknown
+from preflight_ocr.harness.facts.illustrations import RowExhibit, TokenText
+from preflight_ocr.reports.page.strips import draw_strips
+from tests.specimens import HEALTHY, altered, write_row
 
 
 def draw(row, landing, tokens=()):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup
 
-from reports.page.text import mark_code, reveal, spell
+from preflight_ocr.reports.page.text import mark_code, reveal, spell
 
 
 def test_what_cannot_be_seen_is_shown():

@@ -1,0 +1,1 @@
+"""One check: what is looked at, by which child, and who may run what."""

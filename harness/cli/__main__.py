@@ -1,5 +1,0 @@
-"""`python -m harness.cli` is `preflight`."""
-
-from harness.cli import preflight
-
-preflight()

@@ -1,0 +1,149 @@
+"""The corpus as tables: what `preflight corpus` prints, and what the README and docs/corpus.md are made of.
+
+`python -m preflight_ocr.harness.commands.corpus.table` runs everything and writes `results.json` beside this file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from preflight_ocr.fixtures.corpus import find_faults
+from preflight_ocr.fixtures.corpus.models import find_miniatures
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.commands.corpus.run import Run, Trial, run_corpus
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def read_results(path: Path = RESULTS) -> Run:
+    """What the last run wrote. Raises OSError where there was none, msgspec.DecodeError where it is not readable."""
+    return msgspec.json.decode(path.read_bytes(), type=Run)
+
+
+def write_results(run: Run, path: Path = RESULTS) -> None:
+    """Write the whole file or nothing."""
+    atomic.write_text(path, msgspec.json.format(msgspec.json.encode(run)).decode() + "\n")
+
+
+def summarise(run: Run) -> Iterator[str]:
+    """The figures in all, a line each."""
+    planted, healthy, groups = run.planted, run.healthy, run.groups
+    with_dry_run = [trial for trial in planted if trial.dry_run is not None]
+    exact = sum(trial.is_exact for trial in planted)
+    models = len({trial.model for trial in run.trials if trial.obstacle is None})
+    yield f"{exact} of {len(planted)} planted faults found by exactly their root causes, in {models} models"
+    if together := sum(bool(trial.beside) for trial in planted):
+        yield f"{together} of them were planted beside others in one project, and each was told apart"
+    yield f"{sum(bool(t.extra) for t in healthy)} of {len(healthy)} healthy models with a false alarm"
+    if upstream := [f"{t.model}: {', '.join(t.upstream)}" for t in healthy if t.upstream]:
+        yield f"found on healthy models because the installed releases do it: {'; '.join(upstream)}"
+    if groups:
+        yield f"{sum(t.is_exact for t in groups)} of {len(groups)} groups of two or three faults found as planted"
+    if with_dry_run:
+        raised = sum(_raises(trial) for trial in with_dry_run)
+        alarms = sum(_raises(trial) for trial in healthy)
+        how = f"tried with {len(with_dry_run)} of them" if len(with_dry_run) < len(planted) else "tried with each"
+        yield (
+            f"one step of Trainer instead, {how}: {raised} of {len(with_dry_run)} raise something; "
+            f"so do {alarms} of {len(healthy)} healthy models"
+        )
+    if reused := Counter(child for trial in (*planted, *groups) for child in trial.reused):
+        counts = ", ".join(f"{child} in {count}" for child, count in sorted(reused.items()))
+        of = len(planted) + len(groups)
+        yield f"taken over from the healthy project, whose children had read the same: {counts} of {of}"
+    prevented = sum(trial.obstacle is not None and bool(trial.faults) for trial in run.trials)
+    if prevented:
+        yield f"{prevented} cases could not be had here"
+    tried = max(len(planted) + len(healthy) + len(groups), 1)
+    each = run.seconds / tried
+    versions = ", ".join(f"{name} {release}" for name, release in run.versions.items())
+    yield f"{run.seconds:.0f} s in {run.jobs} processes, {each:.2f} s per case; {versions}"
+
+
+def describe(trial: Trial) -> str:
+    """One trial in one line."""
+    what = f"{'+'.join(trial.faults) or 'healthy'} in {trial.model}"
+    if trial.obstacle is not None:
+        return f"{what}: not planted, {trial.obstacle}"
+    found = ", ".join(f"{one.code} {one.name} ({one.basis})" for one in trial.found)
+    wrong = [
+        f"{word} {', '.join(names)}" for word, names in (("MISSED", trial.missed), ("EXTRA", trial.extra)) if names
+    ]
+    dry_run = "" if trial.dry_run is None else f"; dry run: {trial.dry_run.message or trial.dry_run.outcome}"
+    said = "; ".join(filter(None, [found, *wrong])) or "nothing"
+    beside = f", beside {', '.join(trial.beside)}" if trial.beside else ""
+    return f"{what}{beside}: {said}; {trial.seconds:.1f} s{dry_run}"
+
+
+def tabulate_faults(run: Run) -> Iterator[tuple[str, ...]]:
+    """A row for each fault: id, what is planted, named as, basis, models in which it was found, dry runs that raise."""
+    for fault in find_faults():
+        trials = [trial for trial in run.trials if trial.faults == (fault.id,)]
+        planted = [trial for trial in trials if trial.obstacle is None]
+        causes = dict.fromkeys(f"{one.code} {one.name}" for trial in planted for one in trial.found)
+        basis = dict.fromkeys(one.basis for trial in planted for one in trial.found)
+        if not planted:
+            reason = next((trial.obstacle for trial in trials if trial.obstacle), "")
+            yield fault.id, fault.plant, f"not planted: {reason}", "-", "-", "-"
+            continue
+        yield (
+            fault.id,
+            fault.plant,
+            ", ".join(causes) or "nothing",
+            ", ".join(basis) or "-",
+            f"{sum(trial.is_exact for trial in planted)} of {len(planted)}",
+            f"{sum(map(_raises, planted))} of {sum(trial.dry_run is not None for trial in planted)} tried",
+        )
+
+
+def tabulate_models(run: Run) -> Iterator[tuple[str, ...]]:
+    """A row for each model: its name, faults found, findings when healthy, seconds of a check, or why it is not there."""
+    for model in find_miniatures():
+        trials = [trial for trial in run.trials if trial.model == model.name]
+        planted = [trial for trial in trials if len(trial.faults) == 1 and trial.obstacle is None]
+        healthy = next((trial for trial in trials if not trial.faults), None)
+        if healthy is None or healthy.obstacle is not None:
+            yield model.shown, "-", f"not run: {healthy.obstacle}" if healthy is not None else "not run", "-"
+            continue
+        names = [*healthy.extra, *(f"{name} (so does the release)" for name in healthy.upstream)]
+        seconds = sum(trial.seconds for trial in planted) / max(len(planted), 1)
+        exact = f"{sum(trial.is_exact for trial in planted)} of {len(planted)}"
+        yield model.shown, exact, ", ".join(names) or "none", f"{seconds:.1f}"
+
+
+def tabulate_pairs(run: Run) -> Iterator[tuple[str, ...]]:
+    """A row for each fault and model: what was found, missed or over-reported, planted beside, seconds, the dry run."""
+    for trial in run.trials:
+        if len(trial.faults) != 1:
+            continue
+        found = ", ".join(f"{one.code} {one.name}" for one in trial.found)
+        wrong = [
+            f"{word}: {', '.join(names)}" for word, names in (("missed", trial.missed), ("extra", trial.extra)) if names
+        ]
+        said = f"not planted: {trial.obstacle}" if trial.obstacle else "; ".join(filter(None, [found, *wrong]))
+        dry_run = "-" if trial.dry_run is None else trial.dry_run.message or trial.dry_run.outcome
+        seconds = "-" if trial.obstacle else f"{trial.seconds:.1f}"
+        yield trial.faults[0], trial.model, said, ", ".join(trial.beside) or "-", seconds, dry_run
+
+
+def _raises(trial: Trial) -> bool:
+    return trial.dry_run is not None and trial.dry_run.outcome != "silent"
+
+
+def main(words: Sequence[str], *, write: Callable[[str], object] = sys.stdout.write) -> int:
+    """Run everything, or the models that are named, and write the results. Returns 1 where anything was not exact."""
+    run = run_corpus(models=words, groups=0 if words else 16, progress=lambda trial: write(describe(trial) + "\n"))
+    if not words:
+        write_results(run)
+    for line in summarise(run):
+        write(f"{line}\n")
+    return 0 if all(trial.is_exact for trial in run.trials) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""What a matrix is of: the user's configurations, or the miniatures that come with Preflight."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.home import HOME
+from preflight_ocr.harness.verdict.gate import bind
+
+MINIATURES = "miniatures"
+_PACKAGES = ("harness", "probes", "fixtures")
+
+
+def digest_subject(configs: Sequence[Path]) -> str:
+    """sha256 of all that decides the outcome but for the installed releases: what is checked, and what checks it.
+
+    Raises UserError where a configuration is wrong.
+    """
+    whole = hashlib.sha256()
+    for path in configs:
+        for part, digest in bind(load_config(path)).items():
+            if part != "versions":
+                whole.update(f"{part} {digest}\n".encode())
+    for path in _list_own_files():
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def _list_own_files() -> Iterator[Path]:
+    """Sources, and the miniatures' files and the index of releases beside them."""
+    for package in _PACKAGES:
+        yield from sorted(p for p in (HOME / package).rglob("*") if p.is_file() and p.suffix != ".pyc")

@@ -1,0 +1,103 @@
+"""The header each diagnosis declares itself with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from preflight_ocr.harness.facts import Facts, Site
+from preflight_ocr.harness.judging.findings import Basis, Finding, Fix, Severity
+
+FAMILIES = {
+    "ENV": "environment",
+    "CFG": "configuration",
+    "DAT": "data",
+    "FWD": "forward signature",
+    "PRC": "processor and tokenizer",
+    "COL": "collator and image/token alignment",
+    "LBL": "labels",
+    "DTY": "dtype",
+    "DEV": "device",
+    "LRA": "LoRA and PEFT",
+    "LRN": "learning",
+    "VER": "library versions",
+    "MEM": "memory",
+    "SAV": "save and load",
+    "SEC": "security",
+}
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """One defect: its code (which stays forever), its consequence, how it is known, and the facts it needs.
+
+    `module` is the declaring module's `__name__`; the diagnosis is called as that module is.
+    `contract` states what holds when the defect is absent; it is the name of the test item.
+    `needs` are dotted paths into `Facts`; while one is Unknown the contract is Skipped with that reason.
+    `explains` are names of diagnoses that are mere consequences while this one is found.
+    `keys` are dotted keys of the YAML file where the defect can be mended or shown, the likeliest first.
+    """
+
+    module: str
+    code: str
+    severity: Severity
+    basis: Basis
+    contract: str
+    needs: tuple[str, ...]
+    explains: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The defect's name, as in "waive X"."""
+        return self.module.rpartition(".")[2]
+
+    @property
+    def family(self) -> str:
+        """The three letters in front of the code."""
+        return self.code[:3]
+
+    def finding(
+        self,
+        summary: str,
+        *,
+        fix: str,
+        snippet: str = "",
+        evidence: tuple[str, ...] = (),
+        severity: Severity | None = None,
+        places: tuple[Site, ...] = (),
+        keys: tuple[str, ...] = (),
+    ) -> Finding:
+        """A finding of this diagnosis; `severity` only where the facts make it better or worse than usual.
+
+        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general.
+        """
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=severity or self.severity,
+            basis=self.basis,
+            summary=summary,
+            evidence=evidence,
+            fix=Fix(instruction=fix, snippet=snippet),
+            docs=f"docs/diagnoses.md#{self.code.lower()}",
+            places=places,
+            keys=keys or self.keys,
+        )
+
+
+class DiagnosisModule(Protocol):
+    """What a file in `harness/diagnoses/` offers."""
+
+    __name__: str
+    __doc__: str | None
+    DIAGNOSIS: Diagnosis
+
+    def examine(self, facts: Facts) -> Iterator[Finding]:
+        """Yield one finding per root cause; called only when every fact in `needs` is known."""
+
+    # A module may also have `applies(facts) -> bool`: False means the contract makes no sense for this model at all
+    # (it has no placement mask, no run was asked for, ...), and no contract is derived.
+    # And `excuse(facts) -> str`: the reason why nothing can be said although every needed fact is known (no page was
+    # recognised, the weights are random, ...); the contract is then Skipped. Empty where there is no such reason.

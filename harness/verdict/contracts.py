@@ -1,0 +1,117 @@
+"""Facts -> contracts -> outcomes. A contract is one diagnosis asked of one model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from preflight_ocr.harness.diagnoses import catalogue
+from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Skipped
+from preflight_ocr.harness.judging.header import Diagnosis, DiagnosisModule
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """One promise that this model, data and configuration should keep."""
+
+    module: DiagnosisModule
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The header behind the contract."""
+        return self.module.DIAGNOSIS
+
+    @property
+    def id(self) -> str:
+        """`CODE-name`, stable across runs: the name of the test item."""
+        return f"{self.diagnosis.code}-{self.diagnosis.name}"
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract's outcome and how long judging took, in seconds."""
+
+    contract: Contract
+    outcome: Outcome
+    seconds: float
+
+
+def choose(only: Iterable[str]) -> tuple[Diagnosis, ...]:
+    """The diagnoses with the given codes, names or code families, in any case; all of them where none is given."""
+    wanted = {o.lower() for o in only}
+    known = (m.DIAGNOSIS for m in catalogue())
+    return tuple(d for d in known if not wanted or wanted & {d.code.lower(), d.name, d.family.lower()})
+
+
+def derive(facts: Facts, *, only: Iterable[str] = ()) -> tuple[Contract, ...]:
+    """The contracts that make sense for these facts, of the diagnoses that `choose(only)` gives."""
+    chosen = choose(only)
+    return tuple(Contract(m) for m in catalogue() if m.DIAGNOSIS in chosen and _applies(m, facts) is not False)
+
+
+def _applies(module: DiagnosisModule, facts: Facts) -> bool | Crashed:
+    """Whether the contract makes sense for these facts. The same door as judging: what raises here must not be lost."""
+    asks = getattr(module, "applies", None)
+    try:
+        return asks is None or bool(asks(facts))
+    except Exception as error:  # noqa: BLE001
+        return Crashed(f"{type(error).__name__}: {error}")
+
+
+def judge(contract: Contract, facts: Facts) -> Outcome:
+    """Kept only when every needed fact is known and `examine` found nothing."""
+    if isinstance(applies := _applies(contract.module, facts), Crashed):
+        return applies
+    for path in contract.diagnosis.needs:
+        if unknown := facts.unknown_on(path):
+            return Crashed(unknown.reason) if unknown.failed else Skipped(unknown.reason)
+    # One of the two doors: whatever our own judging does, it must end as an outcome and never as a pass.
+    try:
+        excuse = getattr(contract.module, "excuse", None)
+        if excuse is not None and (reason := excuse(facts)):
+            return Skipped(reason)
+        findings = tuple(contract.module.examine(facts))
+    except Exception as error:  # noqa: BLE001
+        return Crashed(f"{type(error).__name__}: {error}")
+    return Broken(findings) if findings else Kept()
+
+
+def judge_all(contracts: Iterable[Contract], facts: Facts) -> tuple[Judgement, ...]:
+    """Judge each contract, then mark those that are only consequences of another finding."""
+    judged = []
+    for contract in contracts:
+        started = time.perf_counter()
+        outcome = judge(contract, facts)
+        judged.append(Judgement(contract=contract, outcome=outcome, seconds=time.perf_counter() - started))
+    return tuple(_explain(judged))
+
+
+def root_causes(judgements: Iterable[Judgement]) -> tuple[Finding, ...]:
+    """The findings nothing else explains, worst first, each with the codes it explains."""
+    judgements = tuple(judgements)
+    broken = [j.outcome for j in judgements if isinstance(j.outcome, Broken)]
+    roots = [f for b in broken if not b.explained_by for f in b.findings]
+    behind = {f.code: [b.findings[0].code for b in broken if f.code in b.explained_by] for f in roots}
+    named = [msgspec.structs.replace(f, consequences=tuple(dict.fromkeys(behind[f.code]))) for f in roots]
+    return tuple(sorted(named, key=lambda f: (f.severity.rank, f.code)))
+
+
+def _explain(judged: list[Judgement]) -> Iterable[Judgement]:
+    """Mark consequences. A cause that is itself explained passes its claim on to its own cause."""
+    found = {j.contract.diagnosis.name: j.contract.diagnosis for j in judged if isinstance(j.outcome, Broken)}
+    for judgement in judged:
+        name = judgement.contract.diagnosis.name
+        causes = tuple(d.code for d in found.values() if name in d.explains)
+        if isinstance(judgement.outcome, Broken) and causes:
+            yield msgspec.structs.replace(judgement, outcome=Broken(judgement.outcome.findings, causes))
+        else:
+            yield judgement
+
+
+def worst_basis(facts: Facts) -> Basis:
+    """The strongest kind of evidence these facts hold."""
+    if not isinstance(facts.device, Unknown):
+        return Basis.GPU
+    ran = (facts.processor, facts.collator, facts.forward)
+    return Basis.READ if all(isinstance(f, Unknown) for f in ran) else Basis.RAN

@@ -1,0 +1,173 @@
+"""One check as plain data: what every writer writes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts.history import NO_RUN, RunHistory
+from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
+from preflight_ocr.harness.verdict.contracts import Judgement
+from preflight_ocr.harness.verdict.gate import Verdict, Waiver, decide
+
+Level = Literal["read", "ran", "gpu"]
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "clear: no finding, or only MINOR and NOTE",
+    1: "Preflight itself failed",
+    2: "usage or configuration error",
+    3: "nothing could be judged, or nothing that was to be run could be run",
+    11: "the worst finding is MAJOR",
+    12: "the worst finding is BLOCKER",
+}
+
+_PACKAGES = (
+    "torch", "torchvision", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "huggingface-hub",
+    "datasets", "trl", "bitsandbytes", "deepspeed", "flash-attn", "numpy", "pillow",
+)  # fmt: skip
+
+NOT_SHOWN = Unknown(reason="no pictures were made: they are made by a check that writes a page")
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict and everything behind it.
+
+    `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
+    `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
+    nothing of it could be run although that was asked for; it is empty when neither is so. `lines` is dotted key -> its line
+    in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
+    shows and nobody judges; `run` is the training run that a page draws.
+    """
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    judgements: tuple[Judgement, ...]
+    facts: Facts
+    level: Level
+    config: str
+    environment: dict[str, str] = {}
+    timings: dict[str, float] = {}
+    blind: str = ""
+    waived: tuple[Waiver, ...] = ()
+    waiver_problems: tuple[str, ...] = ()
+    lines: dict[str, int] = {}
+    folders: tuple[Path, ...] = ()
+    exhibits: Exhibits | Unknown = NOT_SHOWN
+    run: RunHistory | Unknown = NO_RUN
+
+    @classmethod
+    def build(
+        cls,
+        facts: Facts,
+        judgements: Iterable[Judgement],
+        *,
+        config: str | Path,
+        level: Level,
+        timings: Mapping[str, float] | None = None,
+        waivers: Iterable[Waiver] = (),
+        today: datetime.date | None = None,
+        lines: Mapping[str, int] | None = None,
+        folders: Iterable[Path] = (),
+    ) -> Report:
+        """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
+        judgements = tuple(judgements)
+        blind = _explain_blindness(facts, judgements, level)
+        decision = decide(judgements, waivers, blind=blind, today=today)
+        return cls(
+            verdict=decision.verdict,
+            findings=decision.findings,
+            judgements=judgements,
+            facts=facts,
+            level=level,
+            config=str(config),
+            environment=_describe_environment(facts),
+            timings=dict(timings or {}),
+            blind=blind,
+            waived=decision.waived,
+            waiver_problems=decision.problems,
+            lines=dict(lines or {}),
+            folders=tuple(folders),
+        )
+
+    def count(self, kind: type[Outcome]) -> int:
+        """How many contracts ended as `kind`."""
+        return sum(isinstance(j.outcome, kind) for j in self.judgements)
+
+    @property
+    def judged(self) -> int:
+        """How many contracts were really looked at."""
+        return self.count(Kept) + self.count(Broken)
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst unwaived finding."""
+        return self.findings[0].severity if self.findings else None
+
+    @property
+    def exit_code(self) -> int:
+        """As in `EXIT_CODES`. What a finding says comes before what went wrong with us."""
+        if self.worst is Severity.BLOCKER:
+            return 12
+        if self.blind or not (self.judged or self.count(Crashed)):
+            return 3
+        if self.worst is Severity.MAJOR:
+            return 11
+        if self.count(Crashed):
+            return 1
+        return 2 if self.waiver_problems else 0
+
+    @property
+    def skipped(self) -> dict[str, tuple[str, ...]]:
+        """Reason -> ids of the contracts that were skipped for it, the most frequent reason first."""
+        groups: dict[str, list[str]] = {}
+        for judgement in self.judgements:
+            if isinstance(judgement.outcome, Skipped):
+                groups.setdefault(judgement.outcome.reason, []).append(judgement.contract.id)
+        return {reason: tuple(groups[reason]) for reason in sorted(groups, key=lambda r: (-len(groups[r]), r))}
+
+    @property
+    def crashed(self) -> dict[str, str]:
+        """Id -> error, for contracts our own judging raised on."""
+        return {j.contract.id: j.outcome.error for j in self.judgements if isinstance(j.outcome, Crashed)}
+
+    def reason(self, judgement: Judgement) -> str:
+        """One line on why a contract ended as it did; empty for a kept one."""
+        match judgement.outcome:
+            case Skipped(reason=reason):
+                return reason
+            case Crashed(error=error):
+                return error
+            case Broken(explained_by=causes) if causes:
+                return f"a consequence of {', '.join(causes)}"
+            case Broken(findings=findings):
+                waiver = next((w for w in self.waived if w.code == findings[0].code), None)
+                if waiver:
+                    return f"waived until {waiver.until}: {waiver.reason} ({waiver.link})"
+                return findings[0].summary
+        return ""
+
+
+def _explain_blindness(facts: Facts, judgements: Iterable[Judgement], level: Level) -> str:
+    if isinstance(facts.repository, Unknown):
+        return f"the model could not be read: {facts.repository.reason}"
+    ran = [j.outcome for j in judgements if j.contract.diagnosis.basis is Basis.RAN]
+    if level == "read" or not ran or any(isinstance(outcome, Kept | Broken) for outcome in ran):
+        return ""
+    reasons = [
+        s.reason for s in (facts.processor, facts.collator, facts.forward, facts.learning) if isinstance(s, Unknown)
+    ]
+    return f"nothing could be run: {reasons[0]}" if len(reasons) == 4 else ""
+
+
+def _describe_environment(facts: Facts) -> dict[str, str]:
+    environment = facts.environment
+    if isinstance(environment, Unknown):
+        return {}
+    packages = {name: environment.packages[name] for name in _PACKAGES if name in environment.packages}
+    return {"python": environment.python, "platform": environment.platform, **packages}

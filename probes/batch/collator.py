@@ -1,0 +1,239 @@
+"""The collator on real rows: types, shapes, dtypes, ranges, rows in and out, pickling, determinism, tokens by role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from PIL import Image
+
+from preflight_ocr.harness.facts import Batch, Collator, PixelView, Raised, Unknown
+from preflight_ocr.harness.families import Family
+from preflight_ocr.harness.training.images import open_image
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_remaking
+from preflight_ocr.probes.batch.grids import look_at_grid
+from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
+from preflight_ocr.probes.batch.processor import record_image_calls
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
+from preflight_ocr.probes.workbench.tracing import attempt
+
+MEASURED_ROWS = 200  # every page is opened for this
+UNDECLARED = "no family declares this model, so there is no reference batch"
+
+
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
+    """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
+    with redirect_cuda(), record_image_calls() as calls:
+        facts = look_at_collator(Assembly(config_path, trust=trust, folder=Path(folder)))
+    return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
+
+
+def look_at_collator(parts: Assembly) -> Collator:
+    """Everything about the collator in use, and the same rows through ours as a yardstick."""
+    rows = parts.sample
+    reader = parts.reader
+    roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
+    reference, expected = look_at_reference(parts)
+    owner = parts.config.subject.collator or "preflight"
+    placeholder = (
+        None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
+    )
+    given: Any = attempt(lambda: parts.seeded(parts.collate, rows))
+    batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))
+    if isinstance(batch, Raised):
+        reason = Unknown(reason=f"the collator raised {batch.type}: {batch.message}")
+        return Collator(
+            owner=owner,
+            placeholder=placeholder,
+            batch=batch,
+            reference=expected,
+            roles=roles,
+            deltas=reason,
+            views=reason,
+            grid=reason,
+            planned_tiles=reason,
+            seen_tiles=reason,
+            deterministic=reason,
+            pickles=reason,
+            expected_prompt=reason,
+            starts_with_bos=reason,
+            mixed_rows=reason,
+            swallowed_rows=reason,
+            safe_length=reason,
+        )
+    pickles, pickle_error = _try_pickling(parts.collate)
+    mixed, swapped = _try_mixed(parts, rows)
+    return Collator(
+        owner=owner,
+        placeholder=placeholder,
+        batch=batch,
+        reference=expected,
+        roles=roles,
+        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names) if reference else _why(expected),
+        views=_look_at_views(parts, given, reference, rows) if reference else _why(expected),
+        grid=look_at_grid(given, reference, roles, parts.reference.intake.packing)
+        if reference and parts.reference
+        else _why(expected),
+        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(expected),
+        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(expected),
+        deterministic=_same(given, parts.seeded(parts.collate, rows)),
+        pickles=pickles,
+        pickle_error=pickle_error,
+        expected_prompt=expected.rows[0].prompt_text
+        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
+        else _why(expected),
+        starts_with_bos=expected.rows[0].count("b") == 1
+        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
+        else _why(expected),
+        mixed_rows=mixed,
+        mixed_swaps=swapped,
+        swallowed_rows=_count_swallowed(parts, rows),
+        safe_length=_measure_safe_length(parts)
+        if _loses_placeholders(batch, expected)
+        else Unknown(reason="no row loses image tokens"),
+    )
+
+
+def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | Unknown]:
+    """Our own collator's batch of the sampled rows and what there is to say of it; None and why where there is none.
+
+    With a tokenizer or processor that is broken, ours fails like anybody's.
+    """
+    made = attempt(lambda: None if parts.reference is None else parts.seeded(parts.reference, parts.sample))
+    if made is None:
+        return None, Unknown(reason=UNDECLARED)
+    if isinstance(made, Raised):
+        return None, Unknown(reason=f"our own collator raised {made.type}: {made.message}")
+    return dict(made), describe(made, rows=parts.sample, read=parts.reader)
+
+
+def _why(expected: Batch | Unknown) -> Unknown:
+    return expected if isinstance(expected, Unknown) else Unknown(reason=UNDECLARED)
+
+
+def _argument(family: Family | None, role: Any) -> str | None:
+    return family.argument(role) if family else None
+
+
+def _count_tiles(batch: Mapping[str, Any], roles: Mapping[str, str], rows: int) -> tuple[int, ...]:
+    """Views beyond the one that shows the whole page."""
+    return tuple(max(n - 1, 0) for n in count_views(batch, roles=roles, rows=rows))
+
+
+def _look_at_views(
+    parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> tuple[PixelView, ...] | Unknown:
+    if parts.reference is None:
+        return Unknown(reason=UNDECLARED)
+    intake = parts.reference.intake
+    roles = dict(parts.family.roles) if parts.family else {}
+    pixels = [name for name, role in roles.items() if role == "pixels" and name in given]
+    shares = count_shares(parts, reference, rows, roles)
+    views: tuple[PixelView, ...]
+    if intake.mean is None or intake.std is None:
+        views = compare_rows(given, reference, pixels, len(rows))
+    else:
+        views = compare_views(
+            spread(given, roles=roles, packing=intake.packing, shares=shares),
+            spread(reference, roles=roles, packing=intake.packing, shares=shares),
+            roles=roles,
+            pages=[open_image(Path(row["image_path"])) for row in rows],
+            mean=intake.mean,
+            std=intake.std,
+        )
+    told = (v for v in views if v.geometry not in ("as expected", "unrecognised") or v.source_row not in (None, v.row))
+    if next(told, None) is not None:
+        return views
+    return explain_by_remaking(parts, given, reference, rows, pixels) or views
+
+
+def count_shares(
+    parts: Assembly, reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], roles: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """How many entries of each concatenated pixel argument belong to each row, as our collator makes them."""
+    names = [
+        name
+        for name, role in roles.items()
+        if role == "pixels" and isinstance(reference.get(name), torch.Tensor) and len(reference[name]) != len(rows)
+    ]
+    if not names or parts.reference is None:
+        return {}
+    alone = [parts.seeded(parts.reference, [row]) for row in rows]
+    return {name: [len(batch[name]) if name in batch else 0 for batch in alone] for name in names}
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Deep equality of two batches."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and left.shape == right.shape and torch.equal(left, right)
+    if isinstance(left, Mapping):
+        return (
+            isinstance(right, Mapping) and left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
+        )
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
+    if type(left) is type(right) and getattr(left, "__dict__", None):
+        return _same(vars(left), vars(right))  # somebody's container: it may well compare by identity
+    return type(left) is type(right) and bool(left == right)
+
+
+def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:
+    """Whether a worker started by spawn could receive this collator: the same pickler that DataLoader uses."""
+    from multiprocessing.reduction import ForkingPickler
+
+    raised = attempt(lambda: ForkingPickler.dumps(collate))
+    return (False, f"{raised.type}: {raised.message}") if isinstance(raised, Raised) else (True, "")
+
+
+def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, tuple[int, ...]]:
+    """A batch in which one row has no image, made only where the data has such rows."""
+    bare = next((dict(row) for row in parts.rows if not row.get("image_path")), None)
+    if bare is None:
+        return Unknown(reason="every row of the data has an image"), ()
+    mixed = [bare, *rows[:1]]
+    given = attempt(lambda: parts.seeded(parts.collate, mixed))
+    if isinstance(given, Raised):
+        return given, ()
+    pixels = {name: role for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
+    counts = count_views(given, roles=pixels, rows=len(mixed))
+    mask = _argument(parts.family, "placement_mask")
+    marked = given.get(mask) if mask else None
+    swapped = tuple(i for i in (0, 1) if (counts[i] > 0) != (i == 1)) if pixels else ()
+    if isinstance(marked, torch.Tensor) and marked.dim() == 2 and len(marked) != len(mixed):
+        swapped = (0, 1)
+    return "ok", swapped
+
+
+def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Rows missing from a batch in which one page does not exist; 0 where the collator raises, as it should."""
+    lost = {**rows[0], "image_path": str(Path(str(rows[0]["image_path"])).with_name("no such page.png"))}
+    ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [rows[0], lost])))
+    return 0 if isinstance(ended, Raised) else max(2 - ended, 0)
+
+
+def _loses_placeholders(batch: Batch, expected: Batch | Unknown) -> bool:
+    if isinstance(batch.rows, Unknown) or isinstance(expected, Unknown) or isinstance(expected.rows, Unknown):
+        return False
+    pairs = zip(batch.rows, expected.rows, strict=False)
+    return any(mine.count("i") < theirs.count("i") for mine, theirs in pairs)
+
+
+def _measure_safe_length(parts: Assembly) -> int | Unknown:
+    """The length that the longest image, prompt and one target token need, over the rows the reference can open."""
+    longest = getattr(parts.reference, "smallest_length", None)
+    if longest is None:
+        return Unknown(reason=UNDECLARED if parts.reference is None else "not measured for a foreign collator")
+    lengths = [n for row in parts.rows[:MEASURED_ROWS] if (n := _length_of(longest, row)) is not None]
+    return max(lengths) if lengths else Unknown(reason="no row could be opened")
+
+
+def _length_of(measure: Any, row: Mapping[str, Any]) -> int | None:
+    try:
+        return int(measure(row))
+    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError):
+        return None  # the dataset probe reports each such row

@@ -1,0 +1,1 @@
+"""What forward does with the batch."""

@@ -1,0 +1,134 @@
+"""What reaches what: one thing in a batch is changed, and the logits say who heard of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import ImageOps
+
+from preflight_ocr.harness.facts import Behaviour, Raised, Unknown
+from preflight_ocr.harness.training.images import open_image
+from preflight_ocr.probes.workbench.assembly import Assembly, Collate
+from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.calls import Batch, call, read_logits, read_signature
+from preflight_ocr.probes.workbench.repair import substitute
+from preflight_ocr.probes.workbench.tracing import attempt
+
+TOLERANCE = 1e-3  # of the largest logit; float32 sums in another order differ by far less
+
+
+def look_at_behaviour(
+    parts: Assembly, batch: Batch, base: torch.Tensor, *, collate: Collate, repaired: Sequence[str]
+) -> Behaviour | Unknown:
+    """Change one thing in `batch`, whose logits are `base` [B, S, V], at a time and see which rows' logits change.
+
+    `collate` made the batch; the arguments in `repaired` are the reference's.
+    """
+
+    def remake(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        made = parts.seeded(collate, rows)
+        signature = read_signature(parts.bare)
+        fresh = {k: v for k, v in made.items() if signature.accepts(k)}
+        if repaired and parts.reference is not None:
+            ours = parts.seeded(parts.reference, rows)
+            for argument in repaired:
+                fresh |= substitute(parts, argument, fresh, ours)
+        return fresh
+
+    def change() -> Behaviour:
+        image_reaches, leaks = _change_images(parts, base, remake)
+        # A row alone is another batch; that it cannot be had says nothing about the images.
+        padding = attempt(lambda: _remove_padding(parts, base, batch, remake))
+        return Behaviour(
+            text_reaches=_change_texts(parts, base, batch),
+            image_reaches=image_reaches,
+            image_leaks=leaks,
+            padding_changes=Unknown(reason=f"{padding.type} for one row alone: {padding.message}")
+            if isinstance(padding, Raised)
+            else padding,
+        )
+
+    # The user's collator and the model meet batches here that they have not seen yet.
+    seen = attempt(change)
+    return Unknown(reason=f"{seen.type} while a row was changed: {seen.message}") if isinstance(seen, Raised) else seen
+
+
+def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Beyond rounding. Where a row is NaN on one side only, it differs."""
+    left, right = left.float().nan_to_num(1e9), right.float().nan_to_num(1e9)
+    return bool((left - right).abs().max() > TOLERANCE * max(1.0, float(left.abs().max())))
+
+
+def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bool, ...]:
+    """Another token at the first text position of a row: do the logits at or after it move?"""
+    sequence = parts.reader.sequence
+    ids = batch[sequence]
+    changed = ids.clone()
+    first: list[int | None] = []
+    for row, facts in enumerate(parts.reader.read(batch, parts.sample)):
+        own = facts.roles[-ids.shape[1] :]  # an encoder's prompt stands before its decoder's own sequence
+        text = [i for i, role in enumerate(own) if role in "pt"]
+        first.append(text[0] if text else None)
+        if text:
+            others = {int(ids[row, i]) for i in text} - {int(ids[row, text[0]])}
+            changed[row, text[0]] = min(others, default=(int(ids[row, text[0]]) + 1) % base.shape[-1])
+    after = read_logits(call(parts.bare, {**batch, sequence: changed}))
+    return tuple(
+        at is None or (after is not None and _differ(base[row, at:], after[row, at:])) for row, at in enumerate(first)
+    )
+
+
+def _change_images(
+    parts: Assembly, base: torch.Tensor, remake: Any
+) -> tuple[tuple[bool | None, ...], tuple[tuple[int, int], ...]]:
+    """Another picture of the same size in one row: do that row's logits move, and no other's?"""
+    rows = [dict(row) for row in parts.sample]
+    reaches: list[bool | None] = []
+    leaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for index, row in enumerate(rows):
+            other = Path(folder) / f"{index}.png"
+            ImageOps.invert(ImageOps.mirror(open_image(Path(row["image_path"])))).save(other)
+            changed = remake([*rows[:index], {**row, "image_path": str(other)}, *rows[index + 1 :]])
+            after = read_logits(call(parts.bare, changed))
+            if after is None or after.shape != base.shape:
+                return tuple(None for _ in rows), ()
+            moved = [_differ(base[r], after[r]) for r in range(len(base))]
+            reaches.append(moved[index] if index < len(moved) else None)
+            leaks += [(index, r) for r, flag in enumerate(moved) if flag and r != index]
+    return tuple(reaches), tuple(leaks)
+
+
+def _mask_of(parts: Assembly, batch: Batch) -> Any:
+    """Where the tokens whose logits are compared stand; a decoder of its own has no mask but its labels."""
+    if parts.reader.sequence == "input_ids":
+        return batch.get("attention_mask")
+    labels = batch.get("labels")
+    return labels != IGNORED if isinstance(labels, torch.Tensor) else None
+
+
+def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: Any) -> bool | Unknown:
+    """The shortest row alone, without padding: are its logits the same as in the batch?"""
+    mask = _mask_of(parts, batch)
+    if not isinstance(mask, torch.Tensor) or mask.dim() != 2:
+        return Unknown(reason="the batch has no attention mask")
+    if any(p.is_floating_point() and p.dtype != torch.float32 for p in parts.bare.parameters()):
+        return Unknown(reason="in half precision, rounding hides the answer")
+    lengths = mask.bool().sum(1)
+    row = int(lengths.argmin())
+    if int(lengths[row]) == mask.shape[1]:
+        return Unknown(reason="no row of the sample is padded")
+    alone = remake([dict(parts.sample[row])])
+    attended = _mask_of(parts, alone)
+    sequence = alone[parts.reader.sequence]
+    own = torch.ones_like(sequence[0], dtype=torch.bool) if attended is None else attended[0].bool()
+    if not torch.equal(sequence[0][own], batch[parts.reader.sequence][row][mask[row].bool()]):
+        return Unknown(reason="the collator gives the row other tokens when it is alone")
+    logits = read_logits(call(parts.bare, alone))
+    if logits is None or logits.shape[:2] != sequence.shape:
+        return Unknown(reason="the row alone has no logits of its own for each token")
+    return _differ(base[row][mask[row].bool()], logits[0][own])

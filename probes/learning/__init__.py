@@ -1,0 +1,1 @@
+"""What the adapter, a training step and a saved adapter do."""

@@ -1,0 +1,411 @@
+"""Does anything learn: gradients by part, two optimizer steps, a batch repeated, the adapter saved and loaded again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+from torch import nn
+
+from preflight_ocr.harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
+from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
+from preflight_ocr.harness.training.redirects import redirect_cuda
+from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
+from preflight_ocr.probes.learning.memory import measure_need, measure_weights
+from preflight_ocr.probes.learning.trainer import measure_accumulation
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.calls import read_logits, read_loss
+from preflight_ocr.probes.workbench.landing import trace_landing
+from preflight_ocr.probes.workbench.repair import make_runnable, repair
+from preflight_ocr.probes.workbench.tracing import attempt
+
+STEPS = 8
+RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
+TOLERANCE = 1e-3
+
+
+def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
+    """Run in a child: Adapter, Learning and MemoryNeed as builtins. The saved adapter is left in `folder` for `reload`."""
+    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    with redirect_cuda():
+        found = look_at_learning(parts, Path(folder))
+    return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
+
+
+def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
+    """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
+    batch = _choose_batch(parts)
+    adapter, adapted = look_at_adapter(parts, batch)
+    if adapted is None:
+        assert adapter.raised is not None
+        reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
+        memory = _weigh_alone(parts, reason)  # before another adapter is tried
+        learning = _look_without_adapter(parts, batch, adapter, reason)
+        return {"adapter": adapter, "learning": learning, "memory": memory}
+    inner = unwrap(adapted)[0]
+    step, training = _find_step(adapted, inner, adapter, batch)
+    while step is None and make_runnable(parts, batch):
+        batch = _choose_batch(parts)
+        step, _ = _find_step(adapted, inner, adapter, batch)
+    if step is None:
+        reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
+        empty = Learning(
+            training=training,
+            census=reason,
+            losses=reason,
+            mixed_precision=reason,
+            checkpointing=reason,
+            round_trip=reason,
+            merged_equals_unmerged=reason,
+            accumulation_ratio=reason,
+        )
+        return {"adapter": adapter, "learning": empty, "memory": _weigh_alone(parts, reason)}
+    memory = measure_need(parts, adapted, step)
+    census, reached = _count_gradients(parts, inner, step, checkpointing=False)
+    before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
+    checkpointed = _try_checkpointing(parts, inner, step, reached)
+    losses: Any = attempt(lambda: _repeat(adapted, step))
+    if isinstance(losses, Raised):
+        training, losses = losses, Unknown(reason=losses.message)
+    moved = {n for n, p in inner.named_parameters() if n in before and not torch.equal(before[n], p)}
+    census = tuple(msgspec.structs.replace(c, moved=_count_moved(parts, inner, c.part, moved)) for c in census)
+    extra = checkpointed if isinstance(checkpointed, tuple) else ()
+    mixed = _try_mixed_precision(parts, adapted, step)
+    round_trip_ready = _save(adapted, batch, folder)
+    with _set_back(inner, before):  # the repeated steps may have driven half-precision weights to infinity
+        accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
+    learning = Learning(
+        training=training,
+        census=(*census, *extra),
+        losses=losses,
+        checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
+        mixed_precision=mixed,
+        round_trip=Unknown(reason="the saved adapter was not loaded again")
+        if round_trip_ready is None
+        else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
+        accumulation_ratio=accumulation,
+        merged_equals_unmerged=_merge(adapted, batch),
+    )
+    return {"adapter": adapter, "learning": learning, "memory": memory}
+
+
+def _weigh_alone(parts: Assembly, reason: Unknown) -> Any:
+    """What the weights alone need, where no step could be made."""
+    found = attempt(lambda: measure_weights(parts))
+    return reason if isinstance(found, Raised) else found
+
+
+def _look_without_adapter(
+    parts: Assembly, batch: Mapping[str, Any], adapter: Adapter, reason: Unknown
+) -> Learning | Unknown:
+    """What depends on the model and the Trainer only, with a plain adapter in place of the one that was refused."""
+    plain = attempt(lambda: attach_plain(parts))
+    if isinstance(plain, Raised) or adapter.raised is None:
+        return reason
+    inner = unwrap(plain)[0]
+    step, _ = _find_step(plain, inner, adapter, batch)
+    if step is None:
+        return reason
+    _, reached = _count_gradients(parts, inner, step, checkpointing=False)
+    checkpointed = _try_checkpointing(parts, inner, step, reached)
+    return Learning(
+        training=adapter.raised,
+        census=reason,
+        losses=reason,
+        checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
+        mixed_precision=_try_mixed_precision(parts, plain, step),
+        round_trip=reason,
+        merged_equals_unmerged=reason,
+        accumulation_ratio=measure_accumulation(parts, plain),
+    )
+
+
+def _choose_batch(parts: Assembly) -> dict[str, Any]:
+    """The sampled rows; of a model that had to be cut, one row, because a step of it takes many seconds."""
+    rows = parts.sample[:1] if parts.built.cut else parts.sample
+    if parts.reference is not None:
+        return dict(parts.seeded(parts.reference, rows))
+    batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
+    if isinstance(seen, Raised):
+        raise ValueError(f"forward raised {seen.type}: {seen.message}")
+    return supervise(batch)
+
+
+def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch, and where none of its labels is trained on, with every real token as its own label: whether an adapter
+    learns is another question than what it is asked to learn."""
+    ids, labels = batch.get("input_ids"), batch.get("labels")
+    if (isinstance(labels, torch.Tensor) and bool((labels != IGNORED).any())) or not isinstance(ids, torch.Tensor):
+        return dict(batch)
+    mask = batch.get("attention_mask")
+    real = mask.bool() if isinstance(mask, torch.Tensor) and mask.shape == ids.shape else torch.ones_like(ids).bool()
+    return {**batch, "labels": ids.where(real, IGNORED)}
+
+
+def _find_step(
+    adapted: Any, inner: nn.Module, adapter: Adapter, batch: Mapping[str, Any]
+) -> tuple[Any, Raised | Literal["ok"]]:
+    """A function that gives the loss in training mode, and what the user's own way of calling raised, if it did.
+
+    Where the task wrapper or the user's wrapper is what raises, the step goes to what lies inside it, so that the rest
+    can still be looked at.
+    """
+    adapted.train()
+    first: Raised | Literal["ok"] = "ok"
+    for target in dict.fromkeys((adapted, getattr(adapted, "base_model", adapted), inner)):
+
+        def step(target: Any = target) -> torch.Tensor:
+            loss = read_loss(target(**batch))
+            if not isinstance(loss, torch.Tensor):
+                raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
+            return loss
+
+        ended = attempt(partial(_run_backward, step))
+        adapted.zero_grad(set_to_none=True)
+        if not isinstance(ended, Raised):
+            return step, first
+        first = ended if first == "ok" else first
+    return None, first
+
+
+def _run_backward(step: Callable[[], torch.Tensor]) -> None:
+    step().backward()  # type: ignore[no-untyped-call]
+
+
+def list_adapters(inner: nn.Module) -> dict[str, nn.Module]:
+    """Every module that carries an adapter, by the name its base has in the bare model."""
+    return {name: module for name, module in inner.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}
+
+
+def _adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
+    return [p for n, p in module.named_parameters() if "lora_" in n and ".base_layer." not in f".{n}"]
+
+
+def _count_gradients(
+    parts: Assembly, inner: nn.Module, step: Any, *, checkpointing: bool, reached: set[str] | None = None
+) -> tuple[tuple[Census, ...], set[str]]:
+    """One backward: adapters with a gradient that is not zero, by part; and the experts that tokens were routed to."""
+    inner.zero_grad(set_to_none=True)
+    with trace_landing(inner, parts.anatomy) as trace:
+        step().backward()
+    reached = trace.reached_experts if reached is None else reached
+    counts: dict[str, list[int]] = {}
+    idle: dict[str, dict[str, int]] = {}
+    for name, module in list_adapters(inner).items():
+        part = parts.anatomy.part_of(name)
+        row = counts.setdefault(part, [0, 0, 0])
+        row[0] += 1
+        has = any(p.grad is not None and bool(p.grad.any()) for p in _adapter_parameters(module))
+        unreached = not has and _is_unreached_expert(name, reached)
+        row[1] += has
+        row[2] += unreached
+        if not (has or unreached):
+            kinds = idle.setdefault(part, {})
+            kinds[name_kind(name)] = kinds.get(name_kind(name), 0) + 1
+    inner.zero_grad(set_to_none=True)
+    return tuple(
+        Census(
+            part=part,
+            checkpointing=checkpointing,
+            adapters=n,
+            with_gradient=g,
+            unreached=u,
+            moved=0,
+            idle=idle.get(part, {}),
+        )
+        for part, (n, g, u) in sorted(counts.items())
+    ), reached
+
+
+def _is_unreached_expert(name: str, reached: set[str]) -> bool:
+    steps = name.split(".")
+    if "experts" not in steps:
+        return False
+    at = steps.index("experts") + 2
+    return ".".join(steps[:at]) not in reached
+
+
+def _count_moved(parts: Assembly, inner: nn.Module, part: str, moved: set[str]) -> int:
+    prefixes = [name + "." for name in list_adapters(inner) if parts.anatomy.part_of(name) == part]
+    return sum(any(m.startswith(prefix) for m in moved) for prefix in prefixes)
+
+
+def _try_checkpointing(parts: Assembly, inner: Any, step: Any, reached: set[str]) -> Any:
+    """The census with gradient checkpointing on, as the run will switch it on: our own way, or Trainer's for a user's
+    trainer. Where the YAML does not ask for it, our own way."""
+    if not hasattr(inner, "gradient_checkpointing_enable"):
+        return Unknown(reason="the model has no gradient_checkpointing_enable")
+    training = parts.config.training
+    settings = training.gradient_checkpointing_kwargs if training.gradient_checkpointing else None
+
+    def count() -> tuple[Census, ...]:
+        if training.gradient_checkpointing and parts.config.subject.trainer is not None:
+            inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+        else:
+            start_checkpointing(inner, settings)
+        return _count_gradients(parts, inner, step, checkpointing=True, reached=reached)[0]
+
+    counted = attempt(count)
+    stop_checkpointing(inner)
+    inner.zero_grad(set_to_none=True)
+    return counted
+
+
+def _repeat(adapted: Any, step: Any) -> tuple[float, ...]:
+    """The losses of one batch repeated STEPS times with AdamW."""
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=RATE)
+    losses: list[float] = []
+    for _ in range(STEPS):
+        loss = step()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {len(losses) + 1} of one batch repeated")
+        losses.append(round(value, 5))
+    return tuple(losses)
+
+
+@contextmanager
+def _set_back(inner: nn.Module, before: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """The trained weights as they were `before`, inside the block."""
+    trained = {name: p.detach().clone() for name, p in inner.named_parameters() if name in before}
+    _fill(inner, before)
+    yield
+    _fill(inner, trained)
+
+
+def _fill(inner: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    for name, parameter in inner.named_parameters():
+        if name in values:
+            parameter.data.copy_(values[name])
+
+
+def _try_mixed_precision(parts: Assembly, adapted: Any, step: Any) -> Any:
+    """One step as fp16/bf16 ask for it: autocast, and for fp16 a gradient scaler. Only the exception matters here."""
+    training = parts.config.training
+    if not (training.fp16 or training.bf16):
+        return Unknown(reason="neither fp16 nor bf16 is asked for")
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", enabled=training.fp16)
+
+    def run() -> None:
+        with torch.autocast("cpu", dtype=torch.float16 if training.fp16 else torch.bfloat16):
+            loss = step()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+
+    ended = attempt(run)
+    adapted.zero_grad(set_to_none=True)
+    return "ok" if ended is None else ended
+
+
+def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+    model.eval()
+    with torch.no_grad():
+        logits = read_logits(model(**batch))
+    if logits is None:
+        raise TypeError("forward returned no logits")
+    return logits.float()
+
+
+def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None:
+    """The adapter as PEFT saves it, with the logits it gives and those without it."""
+    inner = unwrap(adapted)[0]
+
+    def write() -> None:
+        adapted.save_pretrained(str(folder / "adapter"))
+        with_adapter = _logits(inner, batch)
+        _require_finite(with_adapter)
+        without = _logits_without_adapter(inner, batch)
+        torch.save({"adapted": with_adapter, "base": without}, folder / "logits.pt")
+
+    return attempt(write)
+
+
+def _logits_without_adapter(inner: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+    _switch(inner, on=False)
+    logits = _logits(inner, batch)
+    _switch(inner, on=True)
+    return logits
+
+
+def _switch(inner: nn.Module, *, on: bool) -> None:
+    for module in list_adapters(inner).values():
+        module.enable_adapters(on)  # type: ignore[operator]
+
+
+def _merge(adapted: Any, batch: Mapping[str, Any]) -> bool | Unknown:
+    """Whether merging the adapter into the weights leaves the logits as they are. Last, because it consumes the adapter."""
+
+    def compare() -> bool:
+        inner = unwrap(adapted)[0]
+        before = _logits(inner, batch)
+        _require_finite(before)
+        moved = float((before - _logits_without_adapter(inner, batch)).abs().max())
+        # Half-precision weights are rounded when the adapter is added to them. That moves the logits by less than the
+        # adapter did; an adapter that was lost, or added twice, moves them as far.
+        rounding = 0.0 if _adapted_dtype(inner) == torch.float32 else 0.5 * moved
+        return _alike(before, _logits(unwrap(adapted.merge_and_unload())[0], batch), rounding)
+
+    same = attempt(compare)
+    return Unknown(reason=f"merging raised {same.type}: {same.message}") if isinstance(same, Raised) else same
+
+
+def _alike(left: torch.Tensor, right: torch.Tensor, rounding: float = 0.0) -> bool:
+    allowed = max(TOLERANCE * max(1.0, float(left.abs().max())), rounding)
+    return left.shape == right.shape and float((left - right).abs().max()) <= allowed
+
+
+def _require_finite(logits: torch.Tensor) -> None:
+    if not bool(logits.isfinite().all()):
+        raise ArithmeticError("after the repeated steps the logits are not finite, so comparing them proves nothing")
+
+
+def _adapted_dtype(inner: nn.Module) -> torch.dtype:
+    """The dtype of the weights that adapters sit on; float32 where there is none."""
+    bases = (module.base_layer.weight.dtype for module in list_adapters(inner).values())  # type: ignore[union-attr]
+    return next(bases, torch.float32)  # type: ignore[return-value]
+
+
+def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
+    """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    with redirect_cuda():
+        batch = _choose_batch(parts)
+        while isinstance(attempt(partial(_logits, parts.bare, batch)), Raised) and make_runnable(parts, batch):
+            batch = _choose_batch(parts)
+        saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
+        loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
+        # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
+        logits = _logits(unwrap(loaded)[0], batch)
+    arrived = get_peft_model_state_dict(loaded)
+    expected = set(arrived)
+    with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
+        written = set(file.keys())
+        lost = {
+            key for key in written & expected if not torch.equal(file.get_tensor(key).float(), arrived[key].float())
+        }
+    facts = RoundTrip(
+        same_logits=_alike(saved["adapted"], logits),
+        differs_from_base=not torch.equal(saved["base"], logits),
+        missing_keys=tuple(sorted(expected - written))[:5],
+        unexpected_keys=tuple(sorted(written - expected))[:5],
+        lost_keys=tuple(sorted(lost))[:5],
+    )
+    result: dict[str, object] = msgspec.to_builtins(facts)
+    return result

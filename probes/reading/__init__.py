@@ -1,0 +1,1 @@
+"""What files tell: JSON, Python source, image headers, installed metadata. Nothing foreign is executed."""

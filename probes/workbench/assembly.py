@@ -1,0 +1,278 @@
+"""Putting the parts under test together inside a child process: model, processor, collators, rows.
+
+Everything here runs foreign code. Each part is made on first use and raises what its maker raises; the probes decide what
+to write down.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+
+from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.facts import Raised
+from preflight_ocr.harness.families import Family, find_family
+from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
+from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
+from preflight_ocr.harness.training.subject import load_part
+from preflight_ocr.probes.workbench.batches import RowReader
+from preflight_ocr.probes.workbench.model import Built, read_config_json
+from preflight_ocr.probes.workbench.rescue import load
+from preflight_ocr.probes.workbench.tracing import attempt
+
+if TYPE_CHECKING:
+    from preflight_ocr.harness.training.collate import Collator
+
+Row = Mapping[str, Any]
+Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
+SAMPLED_ROWS = 3
+IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
+
+
+class Assembly:
+    """The user's parts where the YAML names them, ours elsewhere.
+
+    `collate` is the collator in use, `reference` is always ours, None for a model that no family declares.
+    """
+
+    def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
+        torch.set_num_threads(1)
+        keep_modules_in(folder / "modules")
+        self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
+        self.config: Config = load_trusted(Path(config_path), trust=trust)
+
+    @cached_property
+    def built(self) -> Built:
+        """The model as loaded, by the user's loader or ours; where that failed, as it could be loaded at all."""
+        return self._loaded[0]
+
+    @property
+    def loading(self) -> Raised | None:
+        """What loading as configured raised, although the model could then be loaded in another way."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Built, Raised | None]:
+        return load(self.config, self.directory)
+
+    @property
+    def model(self) -> Any:
+        """What the loader returned: maybe a wrapper."""
+        return self.built.model
+
+    @cached_property
+    def bare(self) -> Any:
+        """The Hugging Face model, without a wrapper of the user's."""
+        return unwrap(self.model)[0]
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where the parts of the bare model are."""
+        return read_anatomy(self.bare)
+
+    @cached_property
+    def forward_names(self) -> tuple[str, ...]:
+        """The named parameters of the bare model's forward."""
+        kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        found = inspect.signature(type(self.bare).forward).parameters.values()
+        return tuple(p.name for p in found if p.kind not in kinds and p.name != "self")
+
+    @cached_property
+    def directory(self) -> Path:
+        """The model directory on disk. Raises LoadError where only a hub id is known and it cannot be reached."""
+        return find_directory(self.config)
+
+    @cached_property
+    def family(self) -> Family | None:
+        """The declared family, recognised by what forward takes."""
+        return find_family(frozenset(self.forward_names), read_config_json(self.directory))
+
+    @cached_property
+    def processor(self) -> Any:
+        """What AutoProcessor gives, or the tokenizer where it gives nothing."""
+        if isinstance(loaded := attempt(lambda: load_processor(self.config)), Raised):
+            _ = self.built  # a tokenizer may need the model's configuration, and with it what the rescue stands in for
+            return load_processor(self.config).processor
+        return loaded.processor
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, by itself or inside the processor."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @cached_property
+    def image_token_id(self) -> int | None:
+        """The placeholder's id: our collator's, else as the configuration numbers it. None where pictures need none."""
+        ours = attempt(lambda: self.reference)
+        if ours is not None and not isinstance(ours, Raised):
+            return ours.image_token_id
+        content = read_config_json(self.directory)
+        return next((content[key] for key in IMAGE_TOKEN_KEYS if isinstance(content.get(key), int)), None)
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that end a text: the tokenizer's EOS and whatever generation stops at.
+
+        The file is asked as well: a model that was built from its configuration has not read it.
+        """
+        settings = getattr(self.bare, "generation_config", None)
+        path = self.directory / "generation_config.json"
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        stops: list[Any] = []
+        for named in (getattr(settings, "eos_token_id", None), content.get("eos_token_id")):
+            stops += named if isinstance(named, list | tuple) else [named]
+        return frozenset(i for i in (self.tokenizer.eos_token_id, *stops) if isinstance(i, int))
+
+    @cached_property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the target is a sequence of its own, and not the end of input_ids."""
+        return bool(getattr(getattr(self.bare, "config", None), "is_encoder_decoder", False))
+
+    @cached_property
+    def reader(self) -> RowReader:
+        """Reads this model's batches token by token."""
+        return RowReader(
+            self.tokenizer,
+            image_token_id=self.image_token_id,
+            mask_argument=self.family.argument("placement_mask") if self.family else None,
+            end_ids=self.end_ids,
+            reads_labels=self.is_encoder_decoder,
+        )
+
+    @cached_property
+    def image_dtype(self) -> torch.dtype:
+        """The dtype of the vision weights."""
+        return find_image_dtype(self.bare)
+
+    @cached_property
+    def reference(self) -> Collator | None:
+        """Our own collator: a batch that the family's declaration says the model accepts.
+
+        A max_seq_length that leaves no room behind the image is a fault to be found, so it does not bind the yardstick.
+        """
+        ours, limit = self._build_ours(), self.config.data.max_seq_length
+        if ours is not None and limit is not None and any(ours.smallest_length(row) > limit for row in self.sample):
+            ours.max_length = None
+        return ours
+
+    @cached_property
+    def collate(self) -> Collate:
+        """The collator in use. Raises LookupError where there is neither a user's nor a declared family."""
+        make = load_part(self.config, "collator")
+        if make is not None:
+            made: Collate = make(self.config, self.processor, self.model)
+            return made
+        ours = self._build_ours()
+        if ours is None:
+            raise LookupError("no family declares this model; name your collator under subject.collator in the YAML")
+        return ours
+
+    def _build_ours(self) -> Collator | None:
+        if self.family is None:
+            return None
+        from preflight_ocr.harness.training.collate import build_collator
+
+        # A processor of its own: the user's factory may change the one it is given.
+        loaded = load_processor(self.config)
+        return build_collator(
+            self.config,
+            family=self.family,
+            tokenizer=loaded.tokenizer,
+            processor=loaded.processor,
+            image_dtype=self.image_dtype,
+            directory=self.directory,
+        )
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Every training row, with an absolute image path."""
+        return read_rows(self.config.data.train_path)
+
+    @cached_property
+    def sample(self) -> tuple[dict[str, Any], ...]:
+        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable."""
+        return choose_sample(self.rows)
+
+    def seeded(self, collate: Collate, rows: Sequence[Row]) -> Mapping[str, Any]:
+        """Collate under a fixed seed, so that two batches differ only where their rows do."""
+        import random
+
+        import numpy
+
+        random.seed(0)
+        numpy.random.seed(0)
+        torch.manual_seed(0)
+        batch = collate([dict(row) for row in rows])
+        return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
+
+
+def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """The batch with every id and label at or above `rows` replaced by the last one that has an embedding."""
+    named = ("input_ids", "labels")
+    return {k: v.clamp(max=rows - 1) if k in named and isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+
+
+def load_trusted(path: Path, *, trust: bool) -> Config:
+    """The configuration, with the trust that the user gave on the command line or in the file."""
+    config = load_config(path)
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
+
+
+def keep_modules_in(directory: Path) -> None:
+    """Let transformers copy remote code into a directory of this process's own.
+
+    The copies in the user's cache are shared: two children that start together would read each other's half-written files.
+    The directory comes first on the path: where the process that started us has loaded remote code itself, its cache is
+    there already, and the package of the copies would be found in it.
+    """
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.HF_MODULES_CACHE = str(directory)
+    sys.path.insert(0, str(directory))
+
+
+def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
+    """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
+    if directory is None:
+        raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
+    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
+    return tuple(
+        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
+        for row in rows
+    )
+
+
+def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:
+    """At most SAMPLED_ROWS rows with an image, in file order. Raises ValueError where none can be opened."""
+    from PIL import Image
+
+    sized = []
+    for index, row in enumerate(rows[:looked_at]):
+        try:
+            with Image.open(row["image_path"]) as image:
+                if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                    continue
+                image.load()
+                sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
+        except (KeyError, OSError, SyntaxError, Image.DecompressionBombError):
+            continue  # the dataset probe reports each of them with its row
+    if not sized:
+        raise ValueError("no row has an image that can be opened")
+    wishes = (
+        max(sized, key=lambda s: max(s[1] / s[2], s[2] / s[1])),
+        max(sized, key=lambda s: s[1] * s[2]),
+        max(sized, key=lambda s: s[3]),
+        *sized,
+    )
+    chosen = sorted(dict.fromkeys(w[0] for w in wishes))
+    first = list(dict.fromkeys(w[0] for w in wishes))[:SAMPLED_ROWS]
+    return tuple(rows[i] for i in chosen if i in first)

@@ -1,0 +1,1 @@
+"""How a memory prediction is shown."""

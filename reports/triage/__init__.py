@@ -1,0 +1,1 @@
+"""How a traced failure is shown."""

@@ -1,0 +1,1 @@
+"""How version windows are shown."""

@@ -1,0 +1,379 @@
+"""The commands, with a stand-in for the engine: what is tested here is options, words and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from preflight_ocr.harness import cli
+from preflight_ocr.harness.facts import KeyFact, history
+from preflight_ocr.harness.families import FAMILIES
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
+from preflight_ocr.harness.verdict.report import EXIT_CODES, Report
+from tests.specimens import HEALTHY, altered
+from tests.support.places import ROOT
+
+UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r"),)}
+MISALIGNED = {
+    "configuration.load_best_model_at_end": True,
+    "configuration.eval_strategy": "steps",
+    "configuration.save_steps": 500,
+    "configuration.eval_steps": 300,
+}
+
+
+class Engine(types.ModuleType):
+    """Stands in for `harness/check/check`: returns the facts it was given, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("preflight_ocr.harness.check.check")
+        self.facts = HEALTHY
+        self.asked: list[dict] = []
+
+    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False):
+        self.asked.append(
+            {
+                "config": config,
+                "level": level,
+                "trust": trust,
+                "only": only,
+                "seconds": seconds,
+                "illustrated": illustrated,
+            }
+        )
+        progress("looking")
+        judgements = judge_all(derive(self.facts, only=only), self.facts)
+        return Report.build(
+            self.facts, judgements, config=config.source, level=level, timings={"read": 0.1}, waivers=waivers
+        )
+
+    def look(self, config, *, level, trust, progress):
+        self.asked.append({"config": config, "level": level, "trust": trust})
+        return self.facts, {"read": 0.1}
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    engine = Engine()
+    monkeypatch.setitem(sys.modules, "preflight_ocr.harness.check.check", engine)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    return engine
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What the stand-in for `harness/training/train` was called with."""
+    calls = []
+
+    def train(config, *, clearance):
+        calls.append((config, clearance.facts_digest))
+        return types.SimpleNamespace(
+            steps=8,
+            first_loss=6.2,
+            last_loss=5.1,
+            eval_loss=5.25,
+            adapter_dir=Path("out/adapter"),
+            log_file=Path("out/logs/training.log"),
+        )
+
+    module = types.ModuleType("preflight_ocr.harness.training.train")
+    module.train = train
+    monkeypatch.setitem(sys.modules, "preflight_ocr.harness.training.train", module)
+    return calls
+
+
+def log_losses(output_dir):
+    history.start(output_dir)
+    for step, loss in ((1, 4.0), (2, 1.0)):
+        history.note(output_dir, step, {"loss": loss}, memory=1 << 20, measured="resident")
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
+    path = tmp_path / "preflight.yaml"
+    text = "model: {base_model: model, trust_remote_code: true}\ntraining: {output_dir: out}\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*words, command=cli.preflight):
+        return CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
+
+    return invoke
+
+
+def test_a_healthy_setup_is_clear(run, engine, config):
+    result = run("check", config)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("CLEAR: no findings")
+    assert "looking" in result.stderr
+
+
+def test_a_major_finding_exits_with_11_and_a_blocker_with_12(run, engine, config):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    result = run("check", config)
+    assert (result.exit_code, "MAJOR CFG001" in result.stdout) == (11, True)
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    result = run("check", config)
+    assert (result.exit_code, "BLOCKER CFG004" in result.stdout) == (12, True)
+
+
+def test_all_reports_are_written_and_named(run, engine, config, tmp_path):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    result = run(
+        "check", config, "--json", "o/r.json", "--html", "o/r.html", "--junit", "o/r.xml", "--sarif", "o/r.sarif"
+    )
+    assert all(name in result.stdout for name in ("JSON: ", "HTML: ", "JUnit: ", "SARIF: "))
+    assert json.loads((tmp_path / "o/r.json").read_text(encoding="utf-8"))["findings"][0]["code"] == "CFG001"
+    assert "lora.rank" in (tmp_path / "o/r.html").read_text(encoding="utf-8")
+    assert ElementTree.parse(tmp_path / "o/r.xml").find("testsuite").get("failures") == "1"
+    (result,) = json.loads((tmp_path / "o/r.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("CFG001", "warning")
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {"r.json", "r.html", "r.xml", "r.sarif"}
+
+
+def test_a_report_that_cannot_be_written_still_shows_the_verdict(run, engine, config, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = run("check", config, "--json", "file/r.json")
+    assert result.exit_code == 2
+    assert "CLEAR" in result.stdout
+    assert "cannot be written" in result.stderr
+
+
+def test_the_time_limit_reaches_the_engine(run, engine, config):
+    run("check", config, "--seconds", "7")
+    run("check", config)
+    assert [asked["seconds"] for asked in engine.asked] == [7, None]
+
+
+def test_level_trust_and_only_reach_the_engine(run, engine, config):
+    config.write_text("model: {base_model: model}", encoding="utf-8")
+    run("check", config, "--level", "read", "--only", "cfg001, COL")
+    assert engine.asked[-1]["level"] == "read"
+    assert engine.asked[-1]["trust"] is False
+    assert engine.asked[-1]["only"] == ("cfg001", "COL")
+    run("check", config, "--trust")
+    assert engine.asked[-1]["trust"] is True
+    assert engine.asked[-1]["config"].model.trust_remote_code is True
+
+
+def test_a_mistyped_code_names_the_nearest(run, engine, config):
+    result = run("check", config, "--only", "unknown_kee")
+    assert result.exit_code == 2
+    assert "did you mean CFG001 (unknown_key)?" in result.stderr
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"), [(None, "no such file"), ("model: [", "broken YAML"), ("{}", "`model.base_model` is missing")]
+)
+@pytest.mark.parametrize("words", [("check", "c.yaml"), ("probe", "c.yaml"), ("write-tests", "c.yaml", "-o", "t")])
+def test_a_configuration_that_cannot_be_used_is_one_message_and_exit_2(run, engine, tmp_path, text, part, words):
+    if text is not None:
+        (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    result = run(*words)
+    assert result.exit_code == 2
+    assert part in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_waiver_accepts_a_finding_and_a_stale_one_does_not(run, engine, config, tmp_path):
+    engine.facts = altered(HEALTHY, MISALIGNED)
+    waivers = tmp_path / "waivers.yaml"
+    waivers.write_text("- {code: CFG004, reason: r, link: https://example.org, until: 2999-01-01}", encoding="utf-8")
+    assert run("check", config, "--waivers", waivers).exit_code == 0
+    engine.facts = HEALTHY
+    result = run("check", config, "--waivers", waivers)
+    assert (result.exit_code, "waives nothing" in result.stdout) == (2, True)
+    assert run("check", config, "--waivers", "absent.yaml").exit_code == 2
+
+
+def test_probe_prints_the_facts_or_writes_them(run, engine, config, tmp_path):
+    assert json.loads(run("probe", config).stdout)["configuration"]["base_model"]
+    run("probe", config, "--json", "facts.json")
+    assert json.loads((tmp_path / "facts.json").read_text(encoding="utf-8")) == json.loads(HEALTHY.to_json())
+
+
+def test_probe_reads_a_model_directory_and_runs_nothing_in_it(run, engine, config):
+    assert run("probe", config.parent / "model").exit_code == 0
+    assert (engine.asked[-1]["level"], engine.asked[-1]["trust"]) == ("read", False)
+    result = run("probe", config.parent)
+    assert (result.exit_code, "without config.json" in result.stderr) == (2, True)
+
+
+def test_explain_takes_code_or_name(run):
+    by_code, by_name = run("explain", "cfg001"), run("explain", "unknown_key")
+    assert by_code.exit_code == 0
+    assert by_code.stdout == by_name.stdout
+    assert by_code.stdout.startswith("CFG001 unknown_key (")
+    assert "Why it matters" in by_code.stdout
+
+
+def test_explain_names_the_nearest_for_a_mistyped_code(run):
+    result = run("explain", "warmup_beyond_runs")
+    assert result.exit_code == 2
+    assert "did you mean CFG003 (warmup_beyond_run)?" in result.stderr
+
+
+def test_list_shows_the_whole_catalogue(run):
+    from preflight_ocr.harness.diagnoses import catalogue
+
+    lines = run("list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [[m.DIAGNOSIS.code, m.DIAGNOSIS.name] for m in catalogue()]
+
+
+def test_list_shows_every_declared_family_without_importing_what_it_is_about():
+    program = (
+        "import sys; from preflight_ocr.harness.cli import preflight\n"
+        "preflight(['list', '--models'], standalone_mode=False); "
+        "print('heavy:', *{'torch', 'transformers', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    *lines, heavy = done.stdout.splitlines()
+    assert heavy == "heavy:"
+    assert lines[0].startswith("family") and "can be run here (torch " in lines[0]
+    assert [line.split("  ")[0] for line in lines[1:]] == [family.shown for family in FAMILIES.values()]
+
+
+def test_training_starts_only_after_a_clear_check(run, engine, config, trained, tmp_path):
+    engine.facts = altered(HEALTHY, MISALIGNED)
+    result = run("--config", config, command=cli.run_training)
+    assert result.exit_code == 12
+    assert "BLOCKER CFG004" in result.stdout
+    assert trained == []
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    result = run("--config", config, command=cli.run_training)
+    assert result.exit_code == 0
+    assert "Trained 8 steps, loss 6.200 -> 5.100, 5.250 on held-out rows" in result.stdout
+    assert trained[0][1] == engine.facts.digest()
+    assert (tmp_path / "out" / "clearance.json").is_file()
+
+
+def test_pictures_are_made_only_for_a_page(run, engine, config):
+    run("check", config, "--json", "r.json")
+    run("check", config, "--html", "r.html")
+    assert [asked["illustrated"] for asked in engine.asked] == [False, True]
+
+
+def test_a_page_draws_the_run_that_the_output_directory_holds(run, engine, config, tmp_path):
+    log_losses(tmp_path / "out")
+    run("check", config, "--html", "r.html")
+    assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_after_training_the_page_holds_the_curves_of_the_run(run, engine, config, trained, tmp_path, monkeypatch):
+    def train(config, *, clearance):
+        page = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert "Loss of the run" not in page  # there before the run, in case it never ends
+        log_losses(tmp_path / "out")
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(sys.modules["preflight_ocr.harness.training.train"], "train", train)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run("--config", config, "--html", "r.html", command=cli.run_training)
+    assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_page_takes_a_check_even_where_a_clearance_holds(run, engine, config, trained, tmp_path):
+    words = ("--config", config, "--clearance", "c.json")
+    run(*words, command=cli.run_training)
+    run(*words, "--html", "r.html", command=cli.run_training)
+    assert len(engine.asked) == 2
+    assert (tmp_path / "r.html").is_file()
+
+
+def test_a_page_that_cannot_be_written_stops_before_training(run, engine, config, trained, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = run("--config", config, "--html", "file/r.html", command=cli.run_training)
+    assert result.exit_code == 2
+    assert trained == []
+
+
+def test_a_clearance_is_written_accepted_and_refused_after_a_change(run, engine, config, trained):
+    words = ("--config", config, "--clearance", "c.json")
+    run(*words, command=cli.run_training)
+    result = run(*words, command=cli.run_training)
+    assert "nothing changed since" in result.stdout
+    assert (len(engine.asked), len(trained)) == (1, 2)
+    (config.parent / "model" / "config.json").write_text('{"a": 1}', encoding="utf-8")
+    result = run(*words, command=cli.run_training)
+    assert "no longer holds (model files)" in result.stderr
+    assert (len(engine.asked), len(trained)) == (2, 3)
+
+
+def test_a_broken_clearance_stops_before_anything_runs(run, engine, config, trained, tmp_path):
+    (tmp_path / "c.json").write_text("nonsense", encoding="utf-8")
+    result = run("--config", config, "--clearance", "c.json", command=cli.run_training)
+    assert (result.exit_code, engine.asked, trained) == (2, [], [])
+
+
+def test_help_lists_every_exit_code():
+    assert all(f"{code:>4}  " in f"  {cli.EPILOG}" for code in EXIT_CODES)
+
+
+def test_our_own_failure_is_a_short_message_and_a_log_file(config, tmp_path):
+    """In a process of its own, as only there the interpreter's last resort can be seen at work."""
+    program = (
+        "import sys, types\n"
+        "module = types.ModuleType('preflight_ocr.harness.check.check')\n"
+        "def check(config, **words): raise ZeroDivisionError('a bug of ours')\n"
+        "module.check = check\n"
+        "sys.modules['preflight_ocr.harness.check.check'] = module\n"
+        "from preflight_ocr.harness.cli import preflight\n"
+        "preflight()\n"
+    )
+    ran = _python("-c", program, "check", str(config), cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "Preflight itself failed: ZeroDivisionError: a bug of ours" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    (log,) = (tmp_path / "logs").iterdir()
+    assert str(Path("logs") / log.name) in ran.stderr
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["preflight", "run_training"])
+def test_help_is_there_at_once_and_imports_nothing_heavy(command):
+    program = (
+        f"import sys\nfrom preflight_ocr.harness.cli import {command} as command\n"
+        "command(['--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'transformers', 'peft', 'PIL', 'numpy'} & set(sys.modules)\n"
+    )
+    assert min(_time(program) for _ in range(5)) < 0.3
+
+
+def _time(program: str) -> float:
+    """Seconds of processor time where they can be had: a busy machine does not make the command slower."""
+    before, started = os.times(), time.perf_counter()
+    assert _python("-c", program).returncode == 0
+    after, elapsed = os.times(), time.perf_counter() - started
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return used or elapsed
+
+
+def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    root = str(Path(cli.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=cwd,
+        env=environment,
+        check=False,
+        timeout=60,
+    )

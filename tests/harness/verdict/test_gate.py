@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import datetime
+import types
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.judging.findings import Basis, Broken, Finding, Fix, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.verdict import gate
+from preflight_ocr.harness.verdict.contracts import Contract, Judgement
+
+TODAY = datetime.date(2030, 1, 15)
+CONFIG = """\
+model: {base_model: model, trust_remote_code: true}
+data: {train_path: rows}
+subject: {collator: "parts:collate"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def catalogue_of_two(monkeypatch):
+    """The gate asks the catalogue for names only; two are enough."""
+    modules = tuple(_module(code, name) for code, name in (("COL001", "broadcast_mask"), ("LBL002", "unmasked_prompt")))
+    monkeypatch.setattr(gate, "catalogue", lambda: modules)
+    monkeypatch.setattr(
+        gate, "find", lambda wanted: next((m for m in modules if wanted.upper() == m.DIAGNOSIS.code), None)
+    )
+
+
+def _module(code, name):
+    module = types.ModuleType(f"preflight_ocr.harness.diagnoses.{name}")
+    module.DIAGNOSIS = Diagnosis(
+        module=module.__name__, code=code, severity=Severity.BLOCKER, basis=Basis.RAN, contract=name, needs=()
+    )
+    return module
+
+
+def _judge(code, outcome):
+    return Judgement(contract=Contract(_module(code, "some_name")), outcome=outcome, seconds=0.0)
+
+
+def _broken(code, severity=Severity.BLOCKER):
+    fix = Fix(instruction="fix it")
+    finding = Finding(code=code, name="n", severity=severity, basis=Basis.RAN, summary="s", fix=fix, docs="d")
+    return _judge(code, Broken((finding,)))
+
+
+def _waiver(code, until=TODAY):
+    return gate.Waiver(code=code, reason="r", link="https://example.org", until=until)
+
+
+def _decide(judgements, *waivers):
+    return gate.decide(judgements, waivers, today=TODAY)
+
+
+def test_a_blocker_refuses_and_a_major_does_not():
+    assert _decide([_broken("COL001")]).verdict == "refused"
+    assert _decide([_broken("LBL002", Severity.MAJOR)]).verdict == "clear"
+
+
+def test_nothing_judged_is_refused():
+    assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "refused"
+
+
+def test_a_waiver_holds_until_its_last_day():
+    assert _decide([_broken("COL001")], _waiver("COL001")).verdict == "clear"
+    lapsed = _decide([_broken("COL001")], _waiver("COL001", TODAY - datetime.timedelta(days=1)))
+    assert lapsed.verdict == "refused"
+    assert "lapsed on 2030-01-14" in lapsed.problems[0]
+
+
+def test_a_waiver_that_hits_nothing_is_reported():
+    decision = _decide([_judge("COL001", Kept())], _waiver("COL001"))
+    assert "waives nothing" in decision.problems[0]
+
+
+def test_a_waiver_whose_contract_was_not_looked_at_is_left_alone():
+    assert _decide([_judge("COL001", Skipped("no trust"))], _waiver("COL001")).problems == ()
+
+
+def test_a_mistyped_waiver_names_the_nearest_diagnosis():
+    decision = _decide([_broken("COL001")], _waiver("COL01"))
+    assert decision.verdict == "refused"
+    assert "did you mean COL001 (broadcast_mask)?" in decision.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("- {code: COL001}", "missing required field `reason`"),
+        ("- {code: COL001, reason: '', link: x, until: 2030-01-01}", "has no reason"),
+        ("- {code: COL001, reason: r, link: x, until: soon}", "until"),
+        ("- {code: COL001, reason: r, link: x, until: 2030-01-01, who: me}", "who"),
+        ("code: COL001", "expected a list of waivers"),
+        ("- [", "not readable YAML"),
+    ],
+)
+def test_a_waivers_file_that_cannot_be_used_says_what_was_expected(tmp_path, text, part):
+    path = tmp_path / "waivers.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(gate.GateError, match=r"waivers\.yaml") as raised:
+        gate.read_waivers(path)
+    assert part in str(raised.value)
+
+
+def test_a_waivers_file_is_read_and_an_empty_one_is_no_waiver(tmp_path):
+    path = tmp_path / "waivers.yaml"
+    path.write_text("- {code: COL001, reason: r, link: https://example.org, until: 2030-01-15}", encoding="utf-8")
+    assert gate.read_waivers(path) == (_waiver("COL001"),)
+    path.write_text("", encoding="utf-8")
+    assert gate.read_waivers(path) == ()
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "rows").mkdir()
+    for name, text in {
+        "model/config.json": "{}",
+        "model/modeling.py": "x = 1",
+        "model/model.safetensors": "weights",
+        "rows/metadata.json": "[]",
+        "parts.py": "def collate(): ...",
+        "preflight.yaml": CONFIG,
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return load_config(tmp_path / "preflight.yaml")
+
+
+@pytest.fixture
+def clearance(config):
+    return gate.Clearance.issue(config, verdict="clear", level="ran", facts_digest="f" * 64)
+
+
+def test_a_clearance_survives_the_disk(clearance, config, tmp_path):
+    clearance.write(tmp_path / "out" / "clearance.json")
+    read = gate.Clearance.read(tmp_path / "out" / "clearance.json")
+    assert read == clearance
+    assert read.still_holds(config)
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("model/modeling.py", "model files"),
+        ("model/config.json", "model files"),
+        ("model/model.safetensors", "model files"),
+        ("model/new_code.py", "model files"),
+        ("rows/metadata.json", "rows"),
+        ("parts.py", "subject"),
+        ("preflight.yaml", "configuration"),
+    ],
+)
+def test_a_clearance_falls_with_what_it_was_given_for(clearance, config, tmp_path, file, part):
+    with Path(tmp_path / file).open("a", encoding="utf-8") as opened:
+        opened.write("\n# changed")
+    assert clearance.changes(config) == (part,)
+    assert not clearance.still_holds(config)
+
+
+def test_a_clearance_falls_with_an_installed_version(clearance, config, monkeypatch):
+    monkeypatch.setattr(gate.platform, "python_version", lambda: "3.99.0")
+    assert clearance.changes(config) == ("versions",)
+
+
+@pytest.mark.parametrize("change", [{"verdict": "refused"}, {"level": "read"}])
+def test_a_refusal_or_a_mere_reading_clears_nothing(clearance, config, change):
+    assert not msgspec.structs.replace(clearance, **change).still_holds(config)
+
+
+def test_another_models_clearance_is_not_accepted(clearance, config):
+    other = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, revision="abc"))
+    assert clearance.changes(other) == ("model files",)
+
+
+def test_a_file_that_is_no_clearance_says_so(tmp_path):
+    path = tmp_path / "clearance.json"
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(gate.GateError, match="not a clearance"):
+        gate.Clearance.read(path)
+    with pytest.raises(gate.GateError, match="cannot be read"):
+        gate.Clearance.read(tmp_path / "absent.json")

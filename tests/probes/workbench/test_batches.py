@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.probes.workbench.batches import RowReader, compare, describe, describe_kind, describe_leaves
+
+ROLES = {"pixels": "pixels", "mask": "placement_mask", "grid": "tiling", "input_ids": "tokens"}
+IMAGE = 99
+
+
+class Letters:
+    """A tokenizer of one token per letter: a is 11, b is 12 ...; 0 is BOS, 1 EOS, 2 PAD."""
+
+    bos_token_id, eos_token_id, pad_token_id = 0, 1, 2
+
+    def encode(self, text, add_special_tokens=True):
+        return [ord(letter) - ord("a") + 11 for letter in text]
+
+    def decode(self, ids, skip_special_tokens=False):
+        return "".join(chr(i - 11 + ord("a")) if i > 10 else "" for i in ids)
+
+
+class Ending(Letters):
+    """Pads with its EOS."""
+
+    pad_token_id = 1
+
+
+def read(ids, target="", tokenizer=None, **batch):
+    reader = RowReader(tokenizer or Letters(), image_token_id=IMAGE, mask_argument="mask")
+    return reader.read({"input_ids": torch.tensor([ids]), **batch}, [{"text": target}])[0]
+
+
+def spell(text):
+    return Letters().encode(text)
+
+
+def test_every_token_of_a_row_has_its_role():
+    row = read([2, 2, 0, IMAGE, IMAGE, *spell("read"), *spell("hello"), 1], "hello")
+    assert row.roles == "..biippppttttte"
+    assert (row.prompt_text, row.target_text, row.truncated) == ("read", "hello", False)
+
+
+def test_padding_on_the_right_is_padding_too():
+    assert read([0, *spell("ab"), 1, 2, 2], "b").roles == "bpte.."
+
+
+def test_a_pad_in_the_middle_is_not_padding():
+    assert read([0, 11, 2, 12, 1, 2], "b").roles == "bppte."
+
+
+def test_where_the_pad_is_the_eos_the_first_of_the_run_ends_the_target():
+    assert read([0, *spell("ab"), 1, 1, 1], "b", Ending()).roles == "bpte.."
+
+
+def test_without_a_pad_token_the_attention_mask_tells_the_padding():
+    class Padless(Letters):
+        pad_token_id = None
+
+    mask = torch.tensor([[0, 1, 1, 1]])
+    assert read([7, 0, 11, 12], "b", Padless(), attention_mask=mask).roles == ".bpt"
+
+
+def test_a_cut_target_is_told():
+    row = read([0, *spell("read"), *spell("hell")], "hello")
+    assert (row.roles, row.truncated) == ("bpppptttt", True)
+
+
+def test_a_target_that_is_not_there_leaves_everything_prompt():
+    assert read([0, *spell("read")], "xyz").roles == "bpppp"
+
+
+def test_a_target_that_was_merged_with_the_prompt_is_found_in_the_decoded_text():
+    class Merged(Letters):
+        def encode(self, text, add_special_tokens=True):
+            return [500, *super().encode(text)[1:]]
+
+    assert read([0, *spell("readhello")], "hello", Merged()).roles == "bppppttttt"
+
+
+def test_a_row_of_padding_is_all_padding():
+    assert read([2, 2, 2]).roles == "..."
+
+
+def test_labels_say_what_is_trained():
+    row = read([0, *spell("ab"), 1], "b", labels=torch.tensor([[-100, -100, 12, 1]]))
+    assert (row.trained, row.supervised_text) == ("0011", "b")
+
+
+def test_labels_of_another_shape_train_nothing_that_could_be_read():
+    assert read([0, 11], labels=torch.tensor([3, 4])).trained == "00"
+
+
+def test_a_placement_mask_keeps_its_own_length():
+    assert read([0, IMAGE, 11], mask=torch.tensor([[True]])).marked == "1"
+    assert read([0, IMAGE, 11], mask=torch.tensor([[False, True, False]])).marked == "010"
+    assert read([0, IMAGE, 11], mask=torch.tensor([[[0.0], [1.0], [0.0]]])).marked == "010"
+    assert read([0, IMAGE, 11]).marked == ""
+
+
+def test_more_rows_than_were_given_have_no_target():
+    reader = RowReader(Letters(), image_token_id=IMAGE, mask_argument=None)
+    rows = reader.read({"input_ids": torch.tensor([[0, 11], [0, 12]])}, [{"text": "a"}])
+    assert [row.target_text for row in rows] == ["a", ""]
+
+
+def test_a_batch_is_described_with_its_rows_in_and_out():
+    reader = RowReader(Letters(), image_token_id=IMAGE, mask_argument=None)
+    facts = describe({"input_ids": torch.tensor([[0, 11]])}, rows=[{"text": "a"}, {"text": "b"}], read=reader)
+    assert (facts.rows_in, facts.rows_out, facts.keys) == (2, 1, ("input_ids",))
+    packed = describe({"input_ids": torch.tensor([0, 11])}, rows=[{}], read=reader)
+    assert isinstance(packed.rows, Unknown) and "int64 tensor [2]" in packed.rows.reason
+    empty = describe({}, rows=[{}], read=reader)
+    assert empty.rows_out == 0 and isinstance(empty.rows, Unknown)
+
+
+def test_every_leaf_of_a_nested_value_has_its_path():
+    value = [(torch.zeros(1, 3, 2, 2), torch.ones(3)), ["x", None], {"a": 2}, []]
+    leaves = {leaf.path: leaf for leaf in describe_leaves("images", value)}
+    assert list(leaves) == [
+        "images[0][0]",
+        "images[0][1]",
+        "images[1][0]",
+        "images[1][1]",
+        "images[2]['a']",
+        "images[3]",
+    ]
+    assert leaves["images[0][0]"].shape == (1, 3, 2, 2)
+    assert (leaves["images[0][1]"].maximum, leaves["images[1][1]"].kind) == (1.0, "None")
+
+
+def test_a_leaf_with_nan_or_without_numbers_is_described_all_the_same():
+    (nan,) = describe_leaves("x", torch.tensor([1.0, float("nan")]))
+    (empty,) = describe_leaves("x", torch.zeros(0, 3))
+    (flags,) = describe_leaves("x", torch.tensor([True, False]))
+    assert (nan.mean, empty.mean, flags.mean) == (None, None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.zeros(2, 3), "float32 tensor [2, 3]"),
+        ([], "list of 0"),
+        ((torch.zeros(1),), "tuple of 1, each a float32 tensor [1]"),
+        (None, "None"),
+        (3, "int"),
+        (Letters(), "test_batches.Letters"),
+    ],
+)
+def test_a_value_is_named_in_a_few_words(value, words):
+    assert describe_kind(value).endswith(words)
+
+
+def differ(given, reference):
+    return [(d.path, d.kind) for d in compare(given, reference, roles=ROLES, accepted=["input_ids", "extra"])]
+
+
+PIXELS = {"pixels": [(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 4, 4))]}
+
+
+def test_the_same_batch_differs_nowhere():
+    assert differ(PIXELS, PIXELS) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (torch.zeros(1, 3, 4, 4), [("pixels", "container")]),
+        ([], [("pixels", "length")]),
+        ([(torch.zeros(3, 2, 2), torch.zeros(1, 3, 4, 4))], [("pixels[0][0]", "rank")]),
+        ([(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 4, 4).half())], [("pixels[0][1]", "dtype")]),
+        ([(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 4, 4).to("meta"))], [("pixels[0][1]", "device")]),
+        (None, [("pixels", "none")]),
+    ],
+)
+def test_the_first_difference_in_structure_is_told(value, found):
+    assert differ({"pixels": value}, PIXELS) == found
+
+
+def test_numbers_are_not_compared():
+    assert differ({"pixels": [(torch.ones(9, 3, 2, 2), torch.ones(1, 3, 4, 4))]}, PIXELS) == []
+
+
+def test_a_missing_argument_and_one_that_nobody_takes_are_told_apart():
+    assert differ({"typo": 1, "extra": 2}, PIXELS) == [("typo", "unexpected"), ("pixels", "missing")]
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds"),
+    [
+        ([(1, 2), (2, 1)], []),
+        (torch.tensor([[1, 2], [2, 1]], dtype=torch.int32), []),
+        ([(1, 2)], ["length"]),
+        ([(1, 2), (1, 2)], ["value"]),
+        ([1, 2], ["shape"]),
+        ([(1,), (2, 1)], ["container"]),
+        ("12", ["container"]),
+        (torch.tensor([1, 2]), ["rank"]),
+        (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), ["dtype"]),
+        (torch.tensor([[1, 2], [1, 1]]), ["value"]),
+    ],
+)
+def test_a_tiling_may_be_nested_integers_but_must_say_the_same(given, kinds):
+    assert [kind for _, kind in differ({"grid": given}, {"grid": torch.tensor([[1, 2], [2, 1]])})] == kinds
+
+
+def test_a_mask_must_be_boolean_and_ids_may_be_any_integer():
+    reference = {"mask": torch.tensor([[True]]), "input_ids": torch.tensor([[1]])}
+    given = {"mask": torch.tensor([[1]]), "input_ids": torch.tensor([[1]], dtype=torch.int32)}
+    assert differ(given, reference) == [("mask", "dtype")]
+
+
+def read_targets(ids, *texts):
+    reader = RowReader(Letters(), image_token_id=IMAGE, mask_argument=None)
+    return [row.target_text for row in reader.read({"input_ids": torch.tensor(ids)}, [{"text": t} for t in texts])]
+
+
+def test_rows_that_are_left_over_are_held_to_the_texts_that_they_hold():
+    left = [[0, *spell("readyy"), 1], [0, *spell("readzz"), 1]]
+    assert read_targets(left, "xx", "yy", "zz") == ["yy", "zz"]
+
+
+def test_a_text_that_is_cut_is_found_by_how_it_begins():
+    assert read_targets([[0, IMAGE, *spell("wor")]], "zebra", "words") == ["words"]
+
+
+def test_rows_that_hold_none_of_the_texts_are_held_to_the_first():
+    assert read_targets([[0, IMAGE, IMAGE]], "zebra", "words") == ["zebra"]

@@ -1,0 +1,10 @@
+"""A wrapper that passes everything on, with and without what Trainer adds."""
+
+from __future__ import annotations
+
+from preflight_ocr.harness.facts import Wrapper
+from tests.specimens import HEALTHY as BARE
+from tests.specimens import altered
+
+HEALTHY = altered(BARE, {"forward.wrapper": Wrapper(class_name="Wrapped", inner_class="DeepseekOCRForCausalLM")})
+SICK = altered(HEALTHY, {"adapter.loss_keyword": "num_items_in_batch"})

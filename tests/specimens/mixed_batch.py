@@ -1,0 +1,8 @@
+"""Images of image rows only; a healthy data set has no row without an image."""
+
+from preflight_ocr.harness.facts import Unknown
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+
+HEALTHY = altered(RUN, {"collator.mixed_rows": Unknown(reason="every row of the data has an image")})
+SICK = altered(RUN, {"collator.mixed_swaps": (0, 1)})

@@ -1,0 +1,14 @@
+"""remove_unused_columns on, with rows of image_path and text; near it, rows whose columns forward takes."""
+
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+
+HEALTHY = altered(
+    RUN,
+    {
+        "configuration.remove_unused_columns": True,
+        "dataset.splits.0.columns": ("input_ids", "labels"),
+        "dataset.splits.1.columns": ("input_ids", "labels"),
+    },
+)
+SICK = altered(RUN, {"configuration.remove_unused_columns": True})

@@ -1,0 +1,11 @@
+"""A plain attribute that does not move with the model; near it, the same tensor as a buffer."""
+
+from preflight_ocr.harness.facts import Origin
+from tests.specimens import altered
+from tests.specimens.helper_on_cpu import HEALTHY as RUN
+from tests.specimens.helper_on_cpu import MIXTURE
+
+KEPT = Origin(kind="attribute", name="model.projector.scale")
+
+HEALTHY = RUN
+SICK = altered(HEALTHY, {"forward.placement.mixtures": (MIXTURE,), "forward.placement.mixtures.0.stray.origin": KEPT})
