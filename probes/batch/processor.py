@@ -16,10 +16,11 @@ import msgspec
 
 from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.facts import Opened, Processor, Raised, Site, Unknown
+from preflight_ocr.harness.home import is_ours
 from preflight_ocr.probes.reading.json_files import get_text, read_object
 from preflight_ocr.probes.reading.repository import find_model_directory
 from preflight_ocr.probes.workbench.assembly import keep_modules_in, load_trusted
-from preflight_ocr.probes.workbench.tracing import attempt, describe_error, is_foreign, is_ours
+from preflight_ocr.probes.workbench.tracing import attempt, describe_error, is_foreign
 
 _DECLARING = ("processor_config", "preprocessor_config", "tokenizer_config", "config")
 

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.probes.workbench.tracing import is_foreign, is_ours
+from preflight_ocr.harness.home import is_ours
+from preflight_ocr.probes.workbench.tracing import is_foreign
 
 _TORCH = Path(torch.__file__).parent
 _REMOTE = "transformers_modules"  # where transformers puts the model's own code

@@ -96,7 +96,7 @@ def test_a_planted_fault_is_found_as_exactly_its_root_causes(case, tmp_path, san
 
 def test_an_auto_class_that_exists_is_as_unregistered_as_one_that_does_not(tmp_path):
     project = write_project(tmp_path, ["chain-01"])
-    loader = tmp_path / "chain_01.py"
+    loader = tmp_path / "unregistered_auto_class.py"
     source = loader.read_text(encoding="utf-8")
     loader.write_text(source.replace("AutoModelForVision2Seq", "AutoModelForCausalLM"), encoding="utf-8")
     findings = check(load_config(project), level="read", trust=True).findings

@@ -114,7 +114,9 @@ def test_what_is_made_of_numbers_is_on_the_cpu_with_the_line_that_made_it(constr
     with simulate() as s:
         made = s.find(construct())
     assert made.device == CPU
-    assert made.origin is not None and made.origin.site is not None and made.origin.site.file == "test_simulated_card.py"
+    assert (
+        made.origin is not None and made.origin.site is not None and made.origin.site.file == "test_simulated_card.py"
+    )
 
 
 def test_a_default_device_is_obeyed():
