@@ -12,9 +12,9 @@ import msgspec
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
 from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
-from preflight_ocr.harness.facts import Repository, Unknown
-from preflight_ocr.harness.memory.answer import Answer, Share, judge
+from preflight_ocr.harness.facts import MemoryForecast, Repository, Share, Unknown
 from preflight_ocr.harness.memory.files import Files, read_weights
+from preflight_ocr.harness.memory.fit import judge, open_forecast
 
 SECONDS = 900.0
 """A step of a 3 B mixture of experts takes half a minute to follow, and every change is a step of its own."""
@@ -22,7 +22,7 @@ SECONDS = 900.0
 
 def predict(
     config: Config, *, trust: bool = False, progress: Callable[[str], None] = lambda message: None, sandbox: Any = None
-) -> Answer:
+) -> MemoryForecast:
     """What a training step needs. Raises UserError where there is no model directory, SandboxUnavailable where no child can
     be started. `config.source` is the YAML file, or the model directory that was given in its place."""
     from preflight_ocr.probes.reading.repository import find_model_directory
@@ -54,7 +54,7 @@ def _forbid(config: Config, directory: Path, trust: bool) -> str | None:
     return NO_TRUST if is_foreign(config, repository) and not trust else None
 
 
-def _run_child(config: Config, trust: bool, sandbox: Any) -> Answer | str:
+def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryForecast | str:
     from preflight_ocr.harness.check.check import limit, open_sandbox
     from preflight_ocr.harness.isolation import Died, Raised, Returned
 
@@ -68,7 +68,7 @@ def _run_child(config: Config, trust: bool, sandbox: Any) -> Answer | str:
                 ended = own.run("preflight_ocr.probes.rehearsal.forecast:observe", arguments, limits=limit(SECONDS))
     match ended:
         case Returned(value=value):
-            return msgspec.convert(value, Answer)
+            return msgspec.convert(value, MemoryForecast)
         case Raised(type=kind, message=message):
             return f"{kind.rpartition('.')[2]}: {message}"
         case Died(reason=reason):
@@ -87,15 +87,15 @@ def _write_source(config: Config, folder: Path) -> Path:
     return path
 
 
-def _from_files(config: Config, files: Files | str, *reasons: str) -> Answer:
+def _from_files(config: Config, files: Files | str, *reasons: str) -> MemoryForecast:
     """The weight part alone."""
-    budget = config.budget.vram_gb
-    answer = Answer(
+    answer = open_forecast(
         source=config.model.base_model,
         method="the weights' files alone; no code was run",
-        budget=None if budget is None else round(budget * 2**30),
-        unknown=(*reasons, "gradients, optimizer and activations: they follow from a model that can be built"),
+        budget_gb=config.budget.vram_gb,
     )
+    rest = "gradients, optimizer and activations: they follow from a model that can be built"
+    answer = msgspec.structs.replace(answer, unknown=(*reasons, rest))
     if isinstance(files, str):
         return judge(msgspec.structs.replace(answer, unknown=(files, *answer.unknown)))
     shares = files.shares
@@ -121,7 +121,7 @@ def _count(files: Files) -> int:
     return files.total // width if width else 0
 
 
-def _compare(answer: Answer, files: Files | str) -> Answer:
+def _compare(answer: MemoryForecast, files: Files | str) -> MemoryForecast:
     """A word where the code builds another number of bytes than the files hold in the same dtype."""
     if isinstance(files, str) or {share.dtype for share in answer.weights} != {files.dtype}:
         return answer

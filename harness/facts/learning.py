@@ -81,20 +81,3 @@ class Learning(Fact):
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
     merged_equals_unmerged: bool | Unknown = True
     accumulation_ratio: float | Unknown = 1.0  # logged loss with accumulation over the same loss without
-
-
-class MemoryNeed(Fact):
-    """A lower bound of a training step's peak, in bytes, by part; measured on this model at this batch size."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    logits: int
-    batch_size: int
-    longest_row: int
-
-    @property
-    def total(self) -> int:
-        """The sum of the parts, in bytes."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits

@@ -18,7 +18,6 @@ from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
-from preflight_ocr.probes.learning.memory import measure_need, measure_weights
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -33,7 +32,7 @@ TOLERANCE = 1e-3
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
-    """Run in a child: Adapter, Learning and MemoryNeed as builtins. The saved adapter is left in `folder` for `reload`."""
+    """Run in a child: Adapter and Learning as builtins. The saved adapter is left in `folder` for `reload`."""
     parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         found = look_at_learning(parts, Path(folder))
@@ -47,9 +46,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
-        memory = _weigh_alone(parts, reason)  # before another adapter is tried
         learning = _look_without_adapter(parts, batch, adapter, reason)
-        return {"adapter": adapter, "learning": learning, "memory": memory}
+        return {"adapter": adapter, "learning": learning}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
     while step is None and make_runnable(parts, batch):
@@ -67,8 +65,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
             merged_equals_unmerged=reason,
             accumulation_ratio=reason,
         )
-        return {"adapter": adapter, "learning": empty, "memory": _weigh_alone(parts, reason)}
-    memory = measure_need(parts, adapted, step)
+        return {"adapter": adapter, "learning": empty}
     census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
     checkpointed = _try_checkpointing(parts, inner, step, reached)
@@ -94,13 +91,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         accumulation_ratio=accumulation,
         merged_equals_unmerged=_merge(adapted, batch),
     )
-    return {"adapter": adapter, "learning": learning, "memory": memory}
-
-
-def _weigh_alone(parts: Assembly, reason: Unknown) -> Any:
-    """What the weights alone need, where no step could be made."""
-    found = attempt(lambda: measure_weights(parts))
-    return reason if isinstance(found, Raised) else found
+    return {"adapter": adapter, "learning": learning}
 
 
 def _look_without_adapter(

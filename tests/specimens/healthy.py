@@ -24,7 +24,6 @@ from preflight_ocr.harness.facts import (
     Leaf,
     Learning,
     LoaderTry,
-    MemoryNeed,
     Opened,
     Parameter,
     PixelView,
@@ -293,15 +292,7 @@ HEALTHY = Facts(
         losses=(6.25, 6.02, 5.71, 5.3, 4.88),
         round_trip=RoundTrip(same_logits=True, differs_from_base=True),
     ),
-    memory=MemoryNeed(
-        weights=2_600_000,
-        gradients=16_384,
-        optimizer=32_768,
-        activations=40_000_000,
-        logits=163_840,
-        batch_size=2,
-        longest_row=24,
-    ),
+    memory=Unknown(reason="no budget.vram_gb is set, so no step was rehearsed; `preflight memory` tells what it needs"),
     device=Unknown(reason="there is no accelerator on this machine"),
 )
 
