@@ -13,7 +13,7 @@ class Device(Fact):
     name: str
     capability: str
     arch_list: tuple[str, ...]
-    refused: Raised | None = None
+    refused: Raised | None
 
 
 class Stray(Fact):
@@ -38,7 +38,7 @@ class Precision(Fact):
     loss: float | Unknown
     difference: float | Unknown
     tolerance: float
-    not_finite: tuple[str, ...] = ()
+    not_finite: tuple[str, ...]
 
 
 class Wait(Fact):
@@ -64,7 +64,7 @@ class LoaderTry(Fact):
     workers: int
     is_pinned: bool
     ended: Raised | Literal["ok"]
-    strays: tuple[str, ...] = ()
+    strays: tuple[str, ...]
 
 
 class Accelerator(Fact):

@@ -22,6 +22,9 @@ class Unknown(Fact):
     failed: bool = False
 
 
+NOT_LOOKED_AT = Unknown(reason="no probe looked at it")
+
+
 class Site(Fact):
     """A place in somebody's source: `file` relative to its root, 1-based `line`, the stripped `code`, and what it is.
 
@@ -31,8 +34,8 @@ class Site(Fact):
     file: str
     line: int
     code: str
-    kind: str = ""
-    runs: bool | None = None
+    kind: str
+    runs: bool | None
 
 
 class Raised(Fact):
@@ -40,7 +43,7 @@ class Raised(Fact):
 
     type: str
     message: str
-    site: Site | None = None
+    site: Site | None
 
 
 class Parameter(Fact):
@@ -48,7 +51,7 @@ class Parameter(Fact):
 
     name: str
     kind: Literal["positional_only", "positional_or_keyword", "var_positional", "keyword_only", "var_keyword"]
-    has_default: bool = True
+    has_default: bool
 
 
 class Signature(Fact):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from preflight_ocr.harness.facts.base import Fact, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Signature, Site, Unknown
 from preflight_ocr.harness.facts.preparing import Opened
 
 
@@ -33,8 +33,8 @@ class Behaviour(Fact):
 
     text_reaches: tuple[bool, ...]
     image_reaches: tuple[bool | None, ...]
-    image_leaks: tuple[tuple[int, int], ...] = ()  # (row whose image changed, other row whose logits changed)
-    padding_changes: bool | Unknown = False
+    image_leaks: tuple[tuple[int, int], ...]  # (row whose image changed, other row whose logits changed)
+    padding_changes: bool | Unknown = NOT_LOOKED_AT
 
 
 class Wrapper(Fact):
@@ -42,9 +42,9 @@ class Wrapper(Fact):
 
     class_name: str
     inner_class: str
-    dropped: tuple[str, ...] = ()
-    same_outputs: bool | Unknown = True
-    shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
+    dropped: tuple[str, ...]
+    same_outputs: bool | Unknown = NOT_LOOKED_AT
+    shared_names: tuple[tuple[str, str], ...]  # two names in the tree for one and the same module
 
 
 class LostBuffer(Fact):
@@ -65,9 +65,9 @@ class Origin(Fact):
     """
 
     kind: Literal["entry", "attribute", "global", "parameter", "buffer", "made", "moved"]
-    name: str = ""
-    site: Site | None = None
-    call: str = ""  # what made it: "zeros", "Tensor.cpu"
+    name: str
+    site: Site | None
+    call: str  # what made it: "zeros", "Tensor.cpu"
 
 
 class Operand(Fact):
@@ -77,7 +77,7 @@ class Operand(Fact):
     shape: tuple[int, ...]
     dtype: str
     device: str  # "cpu" | "cuda:0"
-    origin: Origin | None = None  # None: computed, or not known
+    origin: Origin | None  # None: computed, or not known
 
 
 class Mixture(Fact):
@@ -91,8 +91,8 @@ class Mixture(Fact):
     stray: Operand
     beside: Operand
     site: Site | None
-    inside: Site | None = None
-    times: int = 1
+    inside: Site | None
+    times: int
 
 
 class Unmoved(Fact):
@@ -100,9 +100,9 @@ class Unmoved(Fact):
 
     path: str
     holder: str  # the type of what holds it: "planted.Page"
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    raised: Raised | None = None
+    shape: tuple[int, ...]
+    dtype: str
+    raised: Raised | None
 
 
 class Returned(Fact):
@@ -111,7 +111,7 @@ class Returned(Fact):
     path: str
     shape: tuple[int, ...]
     dtype: str
-    site: Site | None = None
+    site: Site | None
 
 
 class NamedCard(Fact):
@@ -129,7 +129,7 @@ class HostCopy(Fact):
     shape: tuple[int, ...]
     dtype: str
     site: Site | None
-    origin: Origin | None = None
+    origin: Origin | None
 
 
 class Synchronisation(Fact):
@@ -137,7 +137,7 @@ class Synchronisation(Fact):
 
     call: str
     site: Site | None
-    times: int = 1
+    times: int
 
 
 class Undecided(Fact):
@@ -158,14 +158,14 @@ class Placement(Fact):
     ended: Raised | Literal["ok"]
     in_training: Raised | Unknown | Literal["ok"]
     generated: Raised | Unknown | Literal["ok"]
-    whole: bool = True
-    mixtures: tuple[Mixture, ...] = ()
-    unmoved: tuple[Unmoved, ...] = ()
-    returned: tuple[Returned, ...] = ()
-    named: tuple[NamedCard, ...] = ()
-    host_copies: tuple[HostCopy, ...] = ()
-    synchronisations: tuple[Synchronisation, ...] = ()  # of one forward with labels
-    undecided: tuple[Undecided, ...] = ()
+    whole: bool
+    mixtures: tuple[Mixture, ...]
+    unmoved: tuple[Unmoved, ...]
+    returned: tuple[Returned, ...]
+    named: tuple[NamedCard, ...]
+    host_copies: tuple[HostCopy, ...]
+    synchronisations: tuple[Synchronisation, ...]  # of one forward with labels
+    undecided: tuple[Undecided, ...]
 
 
 class Forward(Fact):
@@ -174,28 +174,26 @@ class Forward(Fact):
     signature: Signature | Unknown
     model_class: str
     weights: Literal["real", "random"]
-    loading: Raised | None = None
-    given: Raised | Literal["ok"] | Unknown = "ok"  # the user's batch, unchanged
-    reference: Raised | Literal["ok"] | Unknown = "ok"
-    repairs: tuple[Repair, ...] = ()
-    landing: tuple[Landing, ...] | Unknown = ()
+    loading: Raised | None
+    given: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT  # the user's batch, unchanged
+    reference: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT
+    repairs: tuple[Repair, ...]
+    landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
-    wrapper: Wrapper | None = None
-    loss: float | Unknown = 0.0
-    uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
+    wrapper: Wrapper | Unknown | None  # None where there is none
+    loss: float | Unknown = NOT_LOOKED_AT
+    uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(
         reason="not run"
     )  # which label a position is held to
-    dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
-    embedding_rows: int | Unknown = 0
-    highest_token_id: int | Unknown = 0
-    redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
-    has_generate: bool | Unknown = True
+    dtypes: dict[str, dict[str, int]]  # part -> dtype -> number of weights
+    embedding_rows: int | Unknown = NOT_LOOKED_AT
+    highest_token_id: int | Unknown = NOT_LOOKED_AT
+    redirected: tuple[Site, ...]  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
+    has_generate: bool | Unknown = NOT_LOOKED_AT
     generation: Raised | Literal["ok"] | Unknown = Unknown(reason="not run")  # two tokens by the model's own generate
-    padding_side: str | None = None  # of the tokenizer that prediction will use
-    idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
-    lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
+    padding_side: str | None  # of the tokenizer that prediction will use
+    idle_keys: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # only **kwargs takes them, and nothing changes without
+    lost_buffers: tuple[LostBuffer, ...] | Unknown = NOT_LOOKED_AT
     placement: Placement | Unknown = Unknown(reason="not run")
-    processor_calls: tuple[
-        Opened, ...
-    ] = ()  # AutoProcessor as the user's loader and collator called it, in their order
+    processor_calls: tuple[Opened, ...]  # AutoProcessor as the user's loader and collator called it, in their order

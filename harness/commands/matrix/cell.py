@@ -155,7 +155,7 @@ def _list_projects(configs: Sequence[Path], folder: Path) -> Iterator[Project | 
         name, shown = miniature.name, miniature.shown
         if (obstacle := find_model_obstacle(name)) is not None:
             needs = load_recipe(name).needs if miniature.is_native else miniature.needs
-            where = Site(file=f"fixtures/native/{name}.py", line=1, code="")
+            where = Site(file=f"fixtures/native/{name}.py", line=1, code="", kind="", runs=None)
             yield Absence(model=name, shown=shown, reason=obstacle, names=needs, site=where)
             continue
         config = load_config(write_project(folder / name, (), model=name))
