@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from docs.generate import render_collator_speed
+from docs.render.measurements import render_collator_speed
 from tests.benchmarks.collator_speed import (
     A4,
     COMMAND,
