@@ -33,6 +33,7 @@ PUBLIC = (
     "preflight_ocr.reports.junit:write",
     "preflight_ocr.reports.sarif:write",
 )
+WIDTH = 90
 
 
 def render_commands() -> str:
@@ -95,7 +96,8 @@ def render_functions() -> str:
     for path in PUBLIC:
         module, _, name = path.partition(":")
         found = getattr(importlib.import_module(module), name)
-        lines += [f"## {module}.{name}", "", "```python", _sign(name, found), "```", ""]
+        source = f"from {module} import {name}"
+        lines += [f"## {module.rpartition('.')[2]}.{name}", "", f"```python\n{source}\n\n{_sign(name, found)}\n```", ""]
         lines += [_escape_tags(inspect.cleandoc(found.__doc__ or "")), ""]
         if isinstance(found, type) and issubclass(found, msgspec.Struct):
             lines += [*_tabulate_fields(found), ""]
@@ -169,9 +171,10 @@ def _sign(name: str, found: Any) -> str:
     keyword = next((at for at, parameter in enumerate(given) if parameter.kind is parameter.KEYWORD_ONLY), None)
     if keyword is not None:
         parts.insert(keyword, "*")
-    if isinstance(found, type):
-        return f"class {name}({', '.join(parts)})"
-    return f"def {name}({', '.join(parts)}) -> {signature.return_annotation}"
+    kind, answer = ("class", "") if isinstance(found, type) else ("def", f" -> {signature.return_annotation}")
+    line = f"{kind} {name}({', '.join(parts)}){answer}"
+    one_each = ",\n    ".join(parts)
+    return line if len(line) <= WIDTH else f"{kind} {name}(\n    {one_each},\n){answer}"
 
 
 def _show_parameter(parameter: inspect.Parameter) -> str:

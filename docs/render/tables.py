@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 
 __all__ = ["escape", "join_cells", "quote", "tabulate"]
@@ -24,5 +26,12 @@ def quote(cell: str) -> str:
 
 def escape(cell: str) -> str:
     """Nothing in a cell ends it, opens a tag or, outside code, turns bold."""
-    plain = cell if "`" in cell else cell.replace("*", "\\*").replace("<", "&lt;")
-    return plain.replace("|", "\\|").replace("\n", " ")
+    plain = cell.replace("\n", " ")
+    if "`" not in plain:
+        return plain.replace("*", "\\*").replace("<", "&lt;").replace("|", "\\|")
+    # In code, one renderer shows the backslash of an escaped bar and another needs it: as a tag, both show the bar.
+    return re.sub(r"`([^`]*\|[^`]*)`", _tag_code, plain).replace("|", "\\|")
+
+
+def _tag_code(match: re.Match[str]) -> str:
+    return f"<code>{html.escape(match[1], quote=False).replace('|', '&#124;')}</code>"

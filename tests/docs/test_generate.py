@@ -58,6 +58,14 @@ def test_a_cell_cannot_break_its_table():
     assert tables.join_cells("**kwargs <b>", "`training.*`") == r"| \*\*kwargs &lt;b> | `training.*` |"
 
 
+def test_a_bar_in_code_is_a_bar_for_every_renderer():
+    # In code, Python-Markdown shows the backslash of an escaped bar, and GitHub ends the cell at the bar of `a | b`.
+    cells = "`str | None` or `<|pad|>`", "`a`|b"
+    assert tables.join_cells(*cells) == (
+        r"| <code>str &#124; None</code> or <code>&lt;&#124;pad&#124;&gt;</code> | `a`\|b |"
+    )
+
+
 def test_every_command_and_every_option_is_documented():
     page = reference.render_commands()
     for name, command in preflight.commands.items():
