@@ -133,6 +133,16 @@ class Exports:
         """Whether a top-level package or module can be found."""
         return package in sys.stdlib_module_names or self._locate(package) is not None
 
+    def is_found_below(self, package: str, root: Path) -> bool:
+        """Whether importing this top-level name takes it from `root`, and not from an environment that lies inside it."""
+        spec = self._locate(package)
+        if spec is None:
+            return False
+        places = [*(spec.submodule_search_locations or ()), *filter(None, (spec.origin,))]
+        return bool(places) and all(
+            Path(place).is_relative_to(root) and "site-packages" not in Path(place).parts for place in places
+        )
+
     def resolve(self, module: str, name: str | None) -> Answer:
         """What `import module` (name None) or `from module import name` would meet, and a reason where undecided."""
         package = module.partition(".")[0]
