@@ -7,6 +7,6 @@ import sys
 if not sys.flags.safe_path:
     del sys.path[0]
 
-from preflight_ocr.harness.cli import preflight  # noqa: E402
+from preflight_ocr.harness.cli import preflight
 
 preflight(prog_name="preflight")

@@ -91,7 +91,7 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         if part == "trainer":
             training |= {source.path for source in found}
     root = config.subject.path
-    finder = Exports(search_path=[str(root), *sys.path])
+    finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
     own = frozenset(name for source in sources.values() for name in _find_own_names(source))
     return Subject(
         parts=parts,
@@ -122,7 +122,7 @@ def find_parts(config: Config) -> dict[str, str]:
 def read_part(config: Config, target: str) -> tuple[Source, ...] | Unknown:
     """The module behind "module:function" and what it imports from `subject.path`, itself first."""
     root = config.subject.path
-    finder = Exports(search_path=[str(root), *sys.path])
+    finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
     module, _, function = target.partition(":")
     path = finder.find_source(module)
     if path is None:
