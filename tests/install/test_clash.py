@@ -35,6 +35,8 @@ def test_every_module_is_the_users():
     assert {module.OWNER for module in mine} == {"user"}
 """,
     "reports/collate.py": """
+from pathlib import Path
+
 import config
 import fixtures.pages
 import probes
@@ -42,6 +44,7 @@ import tests.support
 import utils
 from harness.util import OWNER
 from reports.helper import OWNER as HELPER
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.model import load_processor
 from preflight_ocr.harness.training.train import build_own_collator
@@ -49,7 +52,8 @@ from preflight_ocr.harness.training.train import build_own_collator
 MINE = (config, fixtures.pages, probes, tests.support, utils)
 
 
-def collator(settings, processor, model):
+def collator(given, processor, model):
+    settings = load_config(Path(__file__).parents[1] / "project.yaml")  # what write-tests gives is the bare YAML
     assert {OWNER, HELPER, *(module.OWNER for module in MINE)} == {"user"}
     return build_own_collator(settings, unwrap(model)[0], load_processor(settings))
 """,
