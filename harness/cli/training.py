@@ -14,6 +14,8 @@ from preflight_ocr.harness.cli.steps import (
     issue,
     load,
     read_accepted,
+    require,
+    require_for_training,
     run_check,
     show,
     start_training,
@@ -36,7 +38,9 @@ from preflight_ocr.harness.cli.steps import (
 def demo(context: click.Context, directory: Path) -> None:
     """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
     from preflight_ocr.harness.commands.demo import prepare
+    from preflight_ocr.harness.config.packages import RUNNING
 
+    require("the demonstration", RUNNING)
     try:
         config_path = prepare(directory)
     except OSError as error:
@@ -80,6 +84,7 @@ def run_training(
     """Check the setup, refuse to train on a BLOCKER, and otherwise train."""
     prepare()
     config = load(config_path, trust=trust)
+    require_for_training(config)
     accepted = read_accepted(waivers)
     clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
     if clearance is not None:

@@ -218,3 +218,5 @@ class Dataset(Fact):
     problems: tuple[RowProblem, ...] = ()
     shared_rows: tuple[str, ...] = ()  # image/text pairs that stand in train and in val or test
     text_is_ascii: bool = True
+    image_headers: int | Unknown = Unknown(reason="no probe has looked at the image headers")
+    """How many image files were opened."""

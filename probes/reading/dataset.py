@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from preflight_ocr.harness.config.packages import tell_absent
 from preflight_ocr.harness.facts import Dataset, RowProblem, Split, Unknown
 from preflight_ocr.probes.reading.json_files import read_json
 
@@ -86,6 +87,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
         problems=tuple(sorted(problems, key=lambda problem: (order[problem.split], problem.row))),
         shared_rows=tuple(_find_shared_rows(rows)),
         text_is_ascii=all(row.text.isascii() for row in rows),
+        image_headers=headers.opened if headers.obstacle is None else headers.obstacle,
     )
 
 
@@ -127,21 +129,34 @@ class _HeaderReader:
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[Trouble, ...]] = {}
+        self.opened = 0
+        absent = tell_absent("opening an image", ("PIL",))
+        self.obstacle = Unknown(reason=absent) if absent else None
 
     def look(self, path: Path) -> tuple[Trouble, ...]:
         if path not in self._seen:
-            self._seen[path] = tuple(_look_at_image(path))
+            self._seen[path] = tuple(self._look_anew(path))
         return self._seen[path]
+
+    def _look_anew(self, path: Path) -> Iterator[Trouble]:
+        """That a file is absent is seen without Pillow; what is in it is not."""
+        try:
+            if not path.is_file():
+                is_there = path.exists()
+                yield ("unreadable image", "not a regular file") if is_there else ("missing image", str(path))
+                return
+        except (OSError, ValueError) as error:
+            yield "unreadable image", f"{type(error).__name__}: {error}"
+            return
+        if self.obstacle is None:
+            self.opened += 1
+            yield from _look_at_image(path)
 
 
 def _look_at_image(path: Path) -> Iterator[Trouble]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        if not path.is_file():
-            is_there = path.exists()
-            yield ("unreadable image", "not a regular file") if is_there else ("missing image", str(path))
-            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is judged below, for every size alike
             with Image.open(path) as image:

@@ -208,6 +208,7 @@ HEALTHY = Facts(
             Split(name="val", path="data/val", rows=8, columns=("image_path", "text")),
         ),
         text_is_ascii=False,
+        image_headers=72,
     ),
     processor=Processor(
         returned="tokenizer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,27 @@ def test_names_of_the_installed_transformers_are_told_as_importing_it_would(tmp_
     assert parameters is not None
     assert parameters.accepts("eval_strategy")
     assert not parameters.accepts("eval_strategie")
+
+
+def test_a_package_that_a_finder_puts_together_from_folders_apart_is_found(monkeypatch, tmp_path) -> None:
+    """As an editable installation does: `apart` and `apart.inner` lie in folders of other names."""
+    places = {"apart": tmp_path / "top", "apart.inner": tmp_path / "elsewhere"}
+    for name, folder in places.items():
+        folder.mkdir()
+        (folder / "__init__.py").write_text(f"NAME = {name!r}\n", encoding="utf-8")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name not in places:
+                return None
+            folder = places[name]
+            return spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    for exports in (Exports(), Exports(search_path=[str(tmp_path)], asks_finders=True)):
+        assert exports.resolve("apart.inner", "NAME")[0] == "found"
+        assert exports.resolve("apart.inner", "OTHER")[0] == "missing name"
+        assert exports.resolve("apart.nowhere", None)[0] == "missing module"
+    assert Exports(search_path=[str(tmp_path)]).resolve("apart.inner", "NAME")[0] == "missing package"
+    assert "apart" not in sys.modules
