@@ -12,20 +12,22 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
 
 
-class Unknown(Fact):
+class Unknown(Fact, kw_only=True):
     """What could not be found out, and why. The reason is shown to the user word for word.
 
-    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip.
+    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip. `died` says that
+    a child was started for it and ended without an answer.
     """
 
     reason: str
     failed: bool = False
+    died: bool = False
 
 
 NOT_LOOKED_AT = Unknown(reason="no probe looked at it")
 
 
-class Site(Fact):
+class Site(Fact, kw_only=True):
     """A place in somebody's source: `file` relative to its root, 1-based `line`, the stripped `code`, and what it is.
 
     `runs` says whether importing, loading or calling the model gets there; None where nobody asked.
@@ -38,7 +40,7 @@ class Site(Fact):
     runs: bool | None
 
 
-class Raised(Fact):
+class Raised(Fact, kw_only=True):
     """An exception that foreign code raised. `site` is the last frame that belongs to foreign code."""
 
     type: str
@@ -46,7 +48,7 @@ class Raised(Fact):
     site: Site | None
 
 
-class Parameter(Fact):
+class Parameter(Fact, kw_only=True):
     """One parameter of a callable; `kind` as in `inspect.Parameter`, in lower case."""
 
     name: str
@@ -54,7 +56,7 @@ class Parameter(Fact):
     has_default: bool
 
 
-class Signature(Fact):
+class Signature(Fact, kw_only=True):
     """A callable's parameters, `self` left out."""
 
     owner: str
