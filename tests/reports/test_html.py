@@ -234,7 +234,8 @@ def spoilt(full, make_report, judge, find_fault):
     return msgspec.structs.replace(
         made,
         config=text(),
-        blind=text(),
+        verdict="blind",
+        reason_why=text(),
         environment={text(): text()},
         timings={text(): 1.0},
         waiver_problems=(text(),),
