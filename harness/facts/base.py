@@ -12,14 +12,23 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
 
 
-class Unknown(Fact):
-    """What could not be found out, and why. The reason is shown to the user word for word.
+Cause = Literal["not looked at", "awaits another process", "foreign code died", "our own failure"]
 
-    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip.
+
+class Unknown(Fact):
+    """What could not be found out, and why. The reason is shown to the user word for word, and never parsed.
+
+    `cause` is for the program. "awaits another process": a later child is to fill it. "foreign code died": the process
+    that looked was ended. "our own failure": a probe of ours broke over it, which must not look like a mere skip.
     """
 
     reason: str
-    failed: bool = False
+    cause: Cause = "not looked at"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a probe of ours broke over it."""
+        return self.cause == "our own failure"
 
 
 class Site(Fact):

@@ -88,7 +88,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         losses=losses,
         checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
         mixed_precision=mixed,
-        round_trip=Unknown(reason="the saved adapter was not loaded again")
+        round_trip=Unknown(reason="the saved adapter was not loaded again", cause="awaits another process")
         if round_trip_ready is None
         else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
         accumulation_ratio=accumulation,
