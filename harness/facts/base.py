@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, dataclass_transform
+from collections.abc import Callable
+from functools import cache
+from typing import Literal, ParamSpec, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
@@ -12,6 +14,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
 
 
+P = ParamSpec("P")
+F = TypeVar("F", bound=Fact)
 Cause = Literal["not looked at", "awaits another process", "foreign code died", "our own failure"]
 
 
@@ -29,6 +33,21 @@ class Unknown(Fact):
     def failed(self) -> bool:
         """Whether a probe of ours broke over it."""
         return self.cause == "our own failure"
+
+
+def blank(kind: Callable[P, F], reason: Unknown, *none: P.args, **known: P.kwargs) -> F:
+    """A `kind` of which only `known` could be found out: every other field that may be Unknown is `reason`.
+
+    The keywords are the struct's own, and typed as its constructor's are. Raises TypeError for any other.
+    """
+    fact = kind(*none, **known)
+    return msgspec.structs.replace(fact, **dict.fromkeys(_list_open_fields(type(fact)) - known.keys(), reason))
+
+
+@cache
+def _list_open_fields(kind: type[Fact]) -> frozenset[str]:
+    """The names of the fields that may be Unknown."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if Unknown in get_args(field.type))
 
 
 class Site(Fact):
