@@ -20,7 +20,7 @@ import msgspec
 import yaml
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Finding, Kept

@@ -20,7 +20,7 @@ from preflight_ocr.probes.reading.json_files import read_json
 if TYPE_CHECKING:
     from PIL import Image
 
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 Kind = Literal[
     "missing image", "unreadable image", "truncated image", "enormous image", "exif rotation", "16-bit",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts.base import Cause
 from preflight_ocr.harness.judging.findings import Broken, Kept, NotApplicable, Severity, Skipped
 from preflight_ocr.harness.verdict import decision
 from preflight_ocr.harness.verdict.contracts import derive, judge, judge_all
@@ -35,7 +38,7 @@ def _list_paths(here: object, path: str = "") -> list[str]:
 PATHS = _list_paths(HEALTHY)
 LOSSES = st.dictionaries(
     st.sampled_from(PATHS),
-    st.builds(Unknown, reason=st.just("lost"), failed=st.booleans(), died=st.booleans()),
+    st.builds(Unknown, reason=st.just("lost"), cause=st.sampled_from(get_args(Cause))),
     min_size=1,
     max_size=8,
 )
@@ -94,7 +97,7 @@ def test_an_essential_contract_that_was_not_looked_at_is_blind(make_report, esse
 
 
 def test_a_child_that_died_is_blind_though_every_contract_is_kept(make_report, essentials):
-    facts = altered(HEALTHY, {"memory": Unknown(reason="foreign code died", died=True)})
+    facts = altered(HEALTHY, {"memory": Unknown(reason="foreign code died", cause="foreign code died")})
     assert make_report(essentials, facts=facts).verdict == "blind"
 
 
