@@ -72,10 +72,12 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         severity: Severity | None = None,
         places: tuple[Site, ...] = (),
         keys: tuple[str, ...] = (),
+        owners: tuple[str, ...] = (),
     ) -> Finding:
         """A finding of this diagnosis; `severity` only where the facts make it better or worse than usual.
 
-        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general.
+        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general,
+        `owners` the diagnoses that own the cause where they find it too.
         """
         return Finding(
             code=self.code,
@@ -88,6 +90,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             docs=f"docs/diagnoses.md#{self.code.lower()}",
             places=places,
             keys=keys or self.keys,
+            owners=owners,
         )
 
 
@@ -106,8 +109,9 @@ class Hooks(NamedTuple):
     """The functions that a diagnosis may define besides `examine`, each called with the facts.
 
     `applies` is False where the contract makes no sense for this model at all (it has no placement mask, no run was asked
-    for, ...): the outcome is NotApplicable, with the header's `where`. `excuse` is the reason why nothing can be said although every needed fact is known
-    (no page was recognised, the weights are random, ...): the contract is Skipped; empty where there is no such reason.
+    for, ...): the outcome is NotApplicable, with the header's `where`. `excuse` is the reason why nothing can be said
+    although every needed fact is known (no page was recognised, the weights are random, ...): the contract is Skipped;
+    empty where there is no such reason.
     """
 
     applies: Callable[[Facts], bool] = lambda _: True

@@ -112,11 +112,19 @@ def _explain(judged: list[Judgement]) -> Iterable[Judgement]:
     found = {j.contract.diagnosis.name: j.contract.diagnosis for j in judged if isinstance(j.outcome, Broken)}
     for judgement in judged:
         name = judgement.contract.diagnosis.name
-        causes = tuple(d.code for d in found.values() if name in d.explains)
+        owners = _list_owners(judgement.outcome)
+        causes = tuple(d.code for d in found.values() if name in d.explains or d.name in owners)
         if isinstance(judgement.outcome, Broken) and causes:
             yield msgspec.structs.replace(judgement, outcome=Broken(judgement.outcome.findings, causes))
         else:
             yield judgement
+
+
+def _list_owners(outcome: Outcome) -> frozenset[str]:
+    """The diagnoses that own the cause of all that was found; none where a finding stands by itself."""
+    if not isinstance(outcome, Broken) or not all(finding.owners for finding in outcome.findings):
+        return frozenset()
+    return frozenset(owner for finding in outcome.findings for owner in finding.owners)
 
 
 def worst_basis(facts: Facts) -> Basis:
