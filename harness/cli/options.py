@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from preflight_ocr.harness.cli.console import prepare
+from preflight_ocr.harness.foreign.text import clean
 
 Level = Literal["read", "ran", "gpu"]
 
@@ -43,6 +44,9 @@ class Refusal(click.ClickException):
     """Something the user has to put right before we can work: one message, exit code 2."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(clean(message))
 
 
 @click.group(epilog=EPILOG)
