@@ -14,7 +14,7 @@ import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
     Collator,
@@ -33,8 +33,8 @@ from preflight_ocr.harness.facts import (
 from preflight_ocr.harness.facts.illustrations import Exhibits
 from preflight_ocr.harness.home import is_ours
 from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.judging.failures import is_out_of_memory
 from preflight_ocr.harness.judging.findings import Basis
-from preflight_ocr.harness.judging.symptoms import is_out_of_memory
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report

@@ -15,7 +15,7 @@ from preflight_ocr.harness.cli.console import log_failure
 from preflight_ocr.harness.cli.options import Level, Refusal
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
     from preflight_ocr.harness.facts import Facts
     from preflight_ocr.harness.verdict.gate import Clearance, Waiver
     from preflight_ocr.harness.verdict.report import Report
@@ -25,7 +25,8 @@ def load(path: Path, *, trust: bool = False) -> Config:
     """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
     import msgspec
 
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     try:
         config = load_config(path)
@@ -80,7 +81,7 @@ def run_check(
 ) -> Report:
     """`illustrated`: with the pictures that a page shows."""
     from preflight_ocr.harness.check.check import check as check_config
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
@@ -105,7 +106,7 @@ def run_check(
 def run_look(config: Config) -> Facts:
     """The facts, as far as the configuration allows foreign code to run."""
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 

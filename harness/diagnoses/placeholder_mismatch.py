@@ -25,17 +25,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Landing, Raised, Row, Unknown
-from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
-from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import (
-    cuts_image,
-    get_rows,
+from preflight_ocr.harness.judging.deltas import (
     list_arguments,
     list_malformed_images,
     list_malformed_tiling,
     list_repaired,
-    pair_rows,
 )
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.rows import cuts_image, get_rows, pair_rows
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

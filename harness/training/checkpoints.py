@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 
 
 class CheckpointError(UserError):

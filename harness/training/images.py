@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageEnhance, ImageOps
 
-from preflight_ocr.harness.config.config import Augmentation
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Augmentation
 
 
 class ImageError(UserError):

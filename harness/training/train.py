@@ -18,8 +18,8 @@ import torch
 import transformers
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import unwrap

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import effective_keys, inert_keys
+from preflight_ocr.harness.config.keys import effective_keys, inert_keys
 from preflight_ocr.harness.facts import Checkpoint, Configuration, KeyFact, Unknown
 from preflight_ocr.probes.reading.dataset import count_rows
 from preflight_ocr.probes.reading.exports import Exports
@@ -18,7 +18,7 @@ from preflight_ocr.probes.reading.json_files import get_text, get_whole, read_ob
 from preflight_ocr.probes.reading.subject import find_parts, read_part
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 _GIBIBYTE = 2**30
 # Fields that `compat.fit_training_arguments` gives another form, so that they work although the field itself is gone.

@@ -18,7 +18,7 @@ from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
 from preflight_ocr.probes.reading.picture_files import Kind, PictureReader, Trouble, sample_digest, whole_digest
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 _LISTED = 2000  # problems of one kind in one split that are listed; of the others their number is said
 _COLUMNS = 200  # names of columns that are noted

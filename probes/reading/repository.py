@@ -28,7 +28,7 @@ from preflight_ocr.probes.reading.source import (
 )
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 _JSON_WITH_CODE = ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 _TEXT_SECTIONS = ("text_config", "language_config", "llm_config")

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
