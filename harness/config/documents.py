@@ -53,7 +53,7 @@ def parse_yaml(text: str) -> tuple[Any, dict[str, int]]:
             return None, {}
         _refuse_expansion(node, loader)
         lines = dict(_find_lines(node))
-        return loader.construct_document(node), lines  # type: ignore[no-untyped-call]
+        return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -119,7 +119,7 @@ def _check_scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader) -> None:
     if node.tag == _TEXT or node.tag not in loader.yaml_constructors:
         return
     try:
-        loader.construct_object(node)  # type: ignore[no-untyped-call]
+        loader.construct_object(node)
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
         # What PyYAML raises for a value that does not fit its tag: a month 13, `!!bool maybe`, `!!timestamp x`, `!!int ""`.
         kind, shown = node.tag.rpartition(":")[2], clean_line(node.value, limit=100)

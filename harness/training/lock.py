@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ def hold(output_dir: Path) -> Iterator[None]:
 
 def _lock(descriptor: int) -> None:
     """The kernel frees it when the process ends, however it ends; a child that was forked does not have it."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         os.lseek(descriptor, 0, os.SEEK_SET)

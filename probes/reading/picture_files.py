@@ -22,9 +22,9 @@ Kind = Literal[
 ]  # fmt: skip
 Trouble = tuple[Kind, str]
 
-DECODED_PIXELS = 200_000_000
+DECODED_PIXELS = 100_000_000
 """How many pixels of one split are decoded, in the order of its rows: some seconds. Line images of 100,000 pixels are
-decoded up to 2,000 of them; beyond, headers and ends are read."""
+decoded up to 1,000 of them; beyond, headers and ends are read."""
 
 _ORIENTATION = 0x0112
 _NEEDS_A_PROGRAM = ("EPS", "WMF")  # decoding these would start Ghostscript, or needs Windows
