@@ -8,10 +8,28 @@ from typing import Literal, ParamSpec, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
+from preflight_ocr.harness.foreign.text import LONGEST, clean, clean_value
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact", forbid_unknown_fields=True):
-    """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
+    """A tagged struct, so that a section and `Unknown` can share a union and survive JSON.
+
+    This is the border where foreign text becomes a fact: whatever a field is given, made here or sent by a child, no fact
+    holds text that a terminal would act on. Newlines stay; a writer shows them as its own.
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if type(value) is str:
+                cleaned: object = value if value.isprintable() and len(value) <= LONGEST else clean(value)
+            elif type(value) in (tuple, list, dict):
+                cleaned = clean_value(value)
+            else:
+                continue
+            if cleaned is not value:
+                msgspec.structs.force_setattr(self, name, cleaned)
 
 
 P = ParamSpec("P")

@@ -104,7 +104,7 @@ def test_a_mistyped_waiver_names_the_nearest_diagnosis():
         ("- {code: COL001, reason: r, link: x, until: soon}", "until"),
         ("- {code: COL001, reason: r, link: x, until: 2030-01-01, who: me}", "who"),
         ("code: COL001", "expected a list of waivers"),
-        ("- [", "not readable YAML"),
+        ("- [", "broken YAML"),
     ],
 )
 def test_a_waivers_file_that_cannot_be_used_says_what_was_expected(tmp_path, text, part):
