@@ -16,10 +16,10 @@ NAMES = (
     "missing_kernels", "legacy_encoding", "mismatched_torchvision", "missing_requirement", "unusable_card",
     # CFG
     "unknown_key", "ineffective_key", "warmup_beyond_run", "misaligned_save_steps", "removed_columns",
-    "unavailable_attention", "untrusted_remote_code",
+    "unavailable_attention", "untrusted_remote_code", "unreadable_file",
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
-    "empty_text", "leaked_rows", "image_token_in_text", "truncated_text",
+    "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row",
     # FWD
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",

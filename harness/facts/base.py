@@ -34,15 +34,18 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Fact)
-Cause = Literal["not looked at", "awaits another process", "foreign code died", "no answer", "our own failure"]
+Cause = Literal[
+    "not looked at", "awaits another process", "foreign code died", "no answer", "unreadable file", "our own failure"
+]
 
 
 class Unknown(Fact, kw_only=True):
     """What could not be found out, and why. The reason is shown to the user word for word, and never parsed.
 
     `cause` is for the program. "awaits another process": a later child is to fill it. "foreign code died": the process
-    that looked was ended. "no answer": it raised, or ran out of memory, before it could say anything. "our own failure": a
-    probe of ours broke over it, which must not look like a mere skip.
+    that looked was ended. "no answer": it raised, or ran out of memory, before it could say anything. "unreadable file": a
+    file cannot be parsed or decoded, and the reason begins with its place. "our own failure": a probe of ours broke over
+    it, which must not look like a mere skip.
     """
 
     reason: str

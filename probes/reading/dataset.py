@@ -77,7 +77,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
                 twins.add(row, size)
                 is_ascii = is_ascii and row.text.isascii()
         except (BrokenJson, OSError) as error:
-            return Unknown(reason=f"data.{name}_path: {_explain_broken(folder, error)}")
+            return Unknown(reason=f"data.{name}_path: {_explain_broken(folder, error)}", cause="unreadable file")
         path = str(folder / "metadata.json")
         splits.append(Split(name=name, path=path, rows=count, columns=tuple(columns)[:_COLUMNS]))
     return Dataset(
@@ -128,7 +128,9 @@ def _read_row(
     usable = bool(shown.strip()) and "\0" not in shown
     found: list[Trouble] = []
     if not isinstance(document, dict):
-        found.append(("no image", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
+        found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
+    elif image is not None and not isinstance(image, str):
+        found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
     elif not usable:
         found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
     if isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):

@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any | Unknown:
     try:
         return parse_json(data, str(path))
     except BrokenJson as error:
-        return Unknown(reason=str(error))
+        return Unknown(reason=str(error), cause="unreadable file")
 
 
 def read_object(path: Path) -> dict[str, Any] | Unknown | None:
@@ -30,7 +30,9 @@ def read_object(path: Path) -> dict[str, Any] | Unknown | None:
     value = read_json(path)
     if isinstance(value, (dict, Unknown)):
         return value
-    return Unknown(reason=f"{path}: seen a JSON {name_kind(value)}, expected an object in curly brackets")
+    return Unknown(
+        reason=f"{path}: seen a JSON {name_kind(value)}, expected an object in curly brackets", cause="unreadable file"
+    )
 
 
 def read_bytes(path: Path, limit: int = _LARGEST) -> bytes | Unknown:
@@ -40,7 +42,7 @@ def read_bytes(path: Path, limit: int = _LARGEST) -> bytes | Unknown:
     except FileNotFoundError:
         return Unknown(reason=f"{path}: there is no such file")
     except OSError as error:
-        return Unknown(reason=f"{path}: cannot be read: {error.strerror}")
+        return Unknown(reason=f"{path}: cannot be read: {error.strerror}", cause="unreadable file")
 
 
 def get_text(values: dict[str, Any], key: str) -> str | None:

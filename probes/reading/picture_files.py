@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "missing image", "unreadable image", "truncated image", "enormous image", "exif rotation", "16-bit",
-    "transparency", "cmyk", "palette", "empty text", "image token in text", "no image",
+    "transparency", "cmyk", "palette", "empty text", "image token in text", "no image", "malformed row",
 ]  # fmt: skip
 Trouble = tuple[Kind, str]
 
