@@ -91,13 +91,15 @@ class ContractItem(pytest.Item):
 
     def __init__(self, *, judgement: Judgement, **pytest_arguments: Any) -> None:
         super().__init__(**pytest_arguments)
-        from preflight_ocr.harness.judging.findings import Basis, Skipped
+        from preflight_ocr.harness.judging.findings import Basis, NotApplicable, Skipped
 
         self.judgement = judgement
         if judgement.contract.diagnosis.basis is Basis.GPU:
             self.add_marker("gpu")
         if isinstance(judgement.outcome, Skipped):
             self.add_marker(pytest.mark.skip(reason=judgement.outcome.reason))
+        if isinstance(judgement.outcome, NotApplicable):
+            self.add_marker(pytest.mark.skip(reason=f"not applicable: {judgement.outcome.reason}"))
 
     def setup(self) -> None:
         """A contract our own judging raised on is an error, not a failure."""
@@ -139,7 +141,8 @@ def _gather(config: pytest.Config) -> Facts:
     import msgspec
 
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     asked = config.getoption("markexpr", "") or ""
     wants_gpu = "gpu" in asked and "not gpu" not in asked

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Batch, Facts, Leaf, Unknown
+from preflight_ocr.harness.judging.deltas import list_arguments
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_arguments
 from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(
@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask is as wide as input_ids",
     needs=("collator.batch",),
+    where="the model takes a placement mask",
     explains=("unheard_text", "padding_changes_row", "failing_batch", "worse_than_guessing", "flat_loss"),
     keys=("subject.collator",),
 )

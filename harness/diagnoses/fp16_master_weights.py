@@ -29,9 +29,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import show_raised
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="fp16 training has float32 weights to update",
     needs=("configuration", "learning"),
+    where="training.fp16 is on",
     # AdamW's epsilon is zero in float16, so a repeated batch ends in NaN.
     explains=("mixed_model_dtypes", "failing_step", "flat_loss"),
     keys=("training.fp16", "model.torch_dtype"),

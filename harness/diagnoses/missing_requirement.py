@@ -28,9 +28,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Site
+from preflight_ocr.harness.judging.failures import excuse_unread_code
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import excuse_unread_code
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -66,7 +66,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code imports {', '.join(packages)}, which {'is' if len(packages) == 1 else 'are'} not "
         "installed. The model cannot be loaded without.",
         evidence=show_some(f"{i.file}:{i.line} imports {i.module}" for i in missing),
-        places=tuple(Site(file=i.file, line=i.line, code=f"imports {i.module}") for i in missing),
+        places=tuple(Site(file=i.file, line=i.line, code=f"imports {i.module}", kind="", runs=None) for i in missing),
         fix="Install what is missing.",
         snippet=f"pip install {install}",
     )

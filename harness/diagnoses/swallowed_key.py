@@ -27,9 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.deltas import match_swallowed
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import match_swallowed
 from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(
@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every key of the batch is used by forward under its name",
     needs=("collator.batch", "forward.signature", "forward.idle_keys"),
+    where="forward takes any keyword",
     explains=("unseen_image", "failing_batch", "failing_step"),
     keys=("subject.collator",),
 )

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper
+from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper, blank
 from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.probes.batch.collator import UNDECLARED, look_at_reference
@@ -57,7 +57,7 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
 
 def describe_redirect(redirect: Redirect) -> Site:
     """A redirected accelerator call as a fact."""
-    return Site(file=Path(redirect.file).name, line=redirect.line, code=redirect.code, kind=redirect.call)
+    return Site(file=Path(redirect.file).name, line=redirect.line, code=redirect.code, kind=redirect.call, runs=None)
 
 
 def look_at_forward(parts: Assembly) -> Forward:
@@ -81,6 +81,9 @@ def look_at_forward(parts: Assembly) -> Forward:
         has_generate=callable(getattr(bare, "generate", None)),
         padding_side=getattr(parts.tokenizer, "padding_side", None),
         lost_buffers=lost,
+        repairs=(),
+        redirected=(),
+        processor_calls=(),
     )
     start, collate = (given, parts.collate) if isinstance(given, Mapping) else (reference, parts.reference)
     if not isinstance(start, Mapping) or collate is None:
@@ -198,23 +201,18 @@ def _describe_loss(loss: Any) -> float | Unknown:
 
 def _unloaded(raised: Raised) -> Forward:
     reason = Unknown(reason=f"the model could not be loaded: {raised.type}: {raised.message}")
-    return Forward(
+    return blank(
+        Forward,
+        reason,
         signature=reason,
         model_class="",
         weights="random",
         loading=raised,
-        given=reason,
-        reference=reason,
-        landing=reason,
-        behaviour=reason,
-        loss=reason,
-        uniform_loss=reason,
-        embedding_rows=reason,
-        highest_token_id=reason,
-        has_generate=reason,
-        idle_keys=reason,
-        lost_buffers=reason,
-        placement=reason,
+        repairs=(),
+        dtypes={},
+        redirected=(),
+        padding_side=None,
+        processor_calls=(),
     )
 
 

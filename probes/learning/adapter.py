@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Target, Unknown
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
 from preflight_ocr.harness.training.adapter import attach
@@ -42,6 +42,13 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
             targets=targets,
             fitting_task_types=fitting,
             carriers=count_carriers(names_before, (), anatomy),
+            trainable=0,
+            trainable_dtypes=(),
+            total=0,
+            key_example="",
+            inside_wrapper=False,
+            on_tied_weights=(),
+            loss_keyword=None,
         ), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))
@@ -61,6 +68,7 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         on_tied_weights=_find_tied(inner),
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
         carriers=count_carriers(names_before, _list_adapted(inner), anatomy),
+        raised=None,
     ), adapted
 
 

@@ -12,7 +12,7 @@ import msgspec
 from preflight_ocr.harness.facts import Parameter, Signature, Site, Unknown
 from preflight_ocr.probes.reading.json_files import read_bytes
 
-_LARGEST = 8 * 2**20
+_LARGEST = 2**20  # bytes; a syntax tree takes some 500 times as much memory, and no model's file has a third of it
 _TRIES = (ast.Try, ast.TryStar)
 
 
@@ -53,7 +53,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         """Where `node` stands, with its first line."""
         line = getattr(node, "lineno", 1)
         code = self.lines[line - 1].strip() if line <= len(self.lines) else ""
-        return Site(file=self.name, line=line, code=code[:200], kind=kind)
+        return Site(file=self.name, line=line, code=code[:200], kind=kind, runs=None)
 
     def full_name(self, node: ast.AST) -> str | None:
         """The dotted name of an expression with import aliases undone: `np.load` -> `numpy.load`."""
@@ -193,13 +193,13 @@ def read_signature(function: ast.FunctionDef | ast.AsyncFunctionDef, owner: str)
         for index, argument in enumerate(positional)
     ]
     if arguments.vararg:
-        parameters.append(Parameter(name=arguments.vararg.arg, kind="var_positional"))
+        parameters.append(Parameter(name=arguments.vararg.arg, kind="var_positional", has_default=True))
     parameters += [
         Parameter(name=argument.arg, kind="keyword_only", has_default=default is not None)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
-        parameters.append(Parameter(name=arguments.kwarg.arg, kind="var_keyword"))
+        parameters.append(Parameter(name=arguments.kwarg.arg, kind="var_keyword", has_default=True))
     plain = any(dotted_name(decorator) == "staticmethod" for decorator in function.decorator_list)
     return Signature(owner=owner, parameters=tuple(parameters if plain else parameters[1:]))
 
