@@ -332,7 +332,11 @@ class Exports:
         above = self._locate(parent)
         if above is None or above.submodule_search_locations is None:
             return None
-        return self._search(module, list(above.submodule_search_locations))
+        folders = list(above.submodule_search_locations)
+        found = self._search(module, folders)
+        if found is None and self._search_path is None:
+            return _ask_finders_below(module, folders)  # an editable install may keep a part of a package elsewhere
+        return found
 
     def _search(self, module: str, folders: Sequence[str]) -> importlib.machinery.ModuleSpec | None:
         """PathFinder would do, if it did not look a folder without `__init__.py` up in its parent, imported."""
@@ -563,6 +567,14 @@ def _ask_finders(module: str) -> importlib.machinery.ModuleSpec | None:
         return importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
+
+
+def _ask_finders_below(module: str, folders: Sequence[str]) -> importlib.machinery.ModuleSpec | None:
+    """What the finders of editable installs say of a module inside a package. The package itself is not imported."""
+    for finder in sys.meta_path:
+        if finder is not importlib.machinery.PathFinder and (spec := finder.find_spec(module, folders)) is not None:
+            return spec
+    return None
 
 
 def _read_cache(path: Path | None) -> _Kept:

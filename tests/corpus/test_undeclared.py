@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import yaml
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.models import MODELS, find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import SOURCE, find_obstacle, write_project
-from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.config.config import build_config, load_config
 from preflight_ocr.harness.isolation import Sandbox
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
@@ -71,12 +71,6 @@ def build_own_collator(config, model, loaded):
         image_dtype=find_image_dtype(model), directory=config.model.directory,
     )
 '''
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox() as opened:
-        yield opened
 
 
 def write_hidden_project(directory: Path, faults: Sequence[str]) -> Path:
