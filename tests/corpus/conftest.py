@@ -1,21 +1,13 @@
-"""How a test plants faults and checks: in one warm sandbox, with what the healthy project of the model has already told."""
+"""How a test plants faults and checks: with what the healthy project of the model has already told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from preflight_ocr.harness.check.check import open_sandbox
-from preflight_ocr.harness.commands.corpus.run import Attempted, Baseline, Trial, attempt, calm_libraries
+from preflight_ocr.harness.commands.corpus.run import Attempted, Baseline, Trial, attempt
 from preflight_ocr.harness.isolation import Sandbox
-
-
-@pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
-    """One for all tests of the corpus, with every family's classes imported."""
-    with calm_libraries(), open_sandbox(["preflight_ocr.harness.commands.corpus.warm"]) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def hold(trials: Iterable[Trial]) -> None:
         assert {named.basis for named in trial.found} <= ({"read"} if is_read else {"read", "ran"})
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(m, marks=() if m in FAST else pytest.mark.slow) for m in MODELS])
 def test_a_healthy_project_has_no_finding_that_the_installed_releases_do_not_deserve(model, check_healthy):
     if obstacle := find_model_obstacle(model):
         pytest.skip(obstacle)

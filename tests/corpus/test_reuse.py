@@ -21,7 +21,7 @@ from preflight_ocr.harness.isolation import Sandbox
 from tests.specimens import altered
 from tests.specimens.healthy import HEALTHY
 
-FAST = ("deepseek_ocr", "qwen2_vl")
+FAST = ("qwen2_vl",)
 FAULTS = {fault.id: fault for fault in find_faults()}
 MODELS = [
     pytest.param(model.name, marks=() if model.name in FAST else pytest.mark.slow)

@@ -58,6 +58,9 @@ GENERIC = {
 }
 """Fault -> what it is found as where nobody knows the model, and how that is said."""
 
+FAST = ("chain-16", "dots-03", "web-12")
+"""One of the collator, one of its image tokens, one of the adapter: the tests of the others are slow."""
+
 OWN_COLLATOR = f'''
 
 def build_own_collator(config, model, loaded):
@@ -125,7 +128,7 @@ def test_a_healthy_project_has_no_finding_and_what_was_not_judged_is_skipped_wit
     assert {skipped[name] for name in lost - UNASKED} == {NO_REFERENCE}
 
 
-@pytest.mark.parametrize("fault", GENERIC)
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=() if f in FAST else pytest.mark.slow) for f in GENERIC])
 def test_a_fault_is_found_by_its_root_cause_in_words_that_know_no_family(fault, tmp_path, sandbox):
     name, words = GENERIC[fault]
     report = check_hidden(tmp_path, (fault,), sandbox)

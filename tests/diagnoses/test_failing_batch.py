@@ -1,4 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
@@ -14,11 +14,6 @@ def test_a_batch_that_fails_where_ours_passes_is_quoted_with_the_argument_to_bla
 
 def test_a_batch_that_passes_is_silent(findings_of):
     assert findings_of("failing_batch", RUN) == ()
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_batch", blind) == Skipped("could not be looked at")
 
 
 def test_a_model_that_fails_on_any_batch_says_nothing_about_this_one(outcome_of):

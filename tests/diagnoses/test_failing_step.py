@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import altered
 from tests.specimens.failing_step import SICK
 
@@ -12,8 +10,3 @@ def test_a_step_that_raises_is_quoted_with_its_line(findings_of):
 def test_an_exception_that_forward_raised_before_is_silent(findings_of):
     again = altered(SICK, {"forward.given": SICK.learning.training})
     assert findings_of("failing_step", again) == ()
-
-
-def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"learning": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_step", blind) == Skipped("could not be looked at")

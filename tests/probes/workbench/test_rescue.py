@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
 
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import look, open_sandbox
+from preflight_ocr.harness.check.check import look
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Forward, Raised, Unknown
-from preflight_ocr.harness.isolation import Sandbox
 from preflight_ocr.probes.workbench.assembly import limit_ids
 from preflight_ocr.probes.workbench.rescue import make_stand_in
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox() as opened:
-        yield opened
 
 
 def look_at_forward(directory, sandbox, *faults, change=lambda directory: None) -> Forward | Unknown:
