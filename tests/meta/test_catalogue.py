@@ -123,7 +123,8 @@ def test_every_finding_says_what_to_type_next(module: DiagnosisModule) -> None:
 @EVERY
 def test_a_fact_that_is_needed_and_was_lost_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
     """Each fact by itself, and the whole section that it stands in."""
-    for path in dict.fromkeys(part for path in module.DIAGNOSIS.needs for part in (path.partition(".")[0], path)):
+    needs = module.DIAGNOSIS.needs
+    for path in dict.fromkeys((*(need.partition(".")[0] for need in needs), *needs)):
         try:
             facts = altered(_specimen(module).SICK, {path: Unknown(reason="lost on the way")})
         except msgspec.ValidationError:  # a fact that is never lost by itself
