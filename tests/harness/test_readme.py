@@ -91,7 +91,7 @@ def test_the_yaml_file_of_the_tutorial_has_no_key_that_nobody_knows(tmp_path):
     assert load_config(tmp_path / "project.yaml").unknown_keys == ()
 
 
-def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path):
+def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path, sandbox):
     path = write_project(tmp_path, [])
     (tmp_path / "their_repo").mkdir()
     (tmp_path / "their_repo" / "__init__.py").touch()
@@ -100,7 +100,7 @@ def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path):
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["subject"] = {part: f"my_project:{part}" for part in ("model", "collator", "peft")}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    report = check(load_config(path), trust=True)
+    report = check(load_config(path), trust=True, sandbox=sandbox)
     assert report.facts.collator.owner == "my_project:collator"
     names = {finding.name for finding in report.findings}
     # Its pages are noise, and no token says where they belong: seen through the adapter, in the class's own method.

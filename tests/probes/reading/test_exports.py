@@ -216,6 +216,29 @@ def test_the_cache_stands_where_the_user_wants_caches(monkeypatch, tmp_path: Pat
     assert find_cache_directory() == tmp_path / "preflight"
 
 
+@pytest.mark.parametrize("inner", ["__init__.py", "deeper/__init__.py"])
+def test_a_part_of_a_package_that_an_editable_install_keeps_elsewhere_is_found(plant, monkeypatch, inner):
+    """What setuptools writes for a mapped `package-dir`: a finder that knows the place of each package by its name."""
+    root = plant({"public/__init__.py": "", f"elsewhere/{inner}": "VALUE = 1\n"})
+    places = {"mapped_package": root / "public", "mapped_package.part": root / "elsewhere"}
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            place = places.get(name)
+            return place and spec_from_file_location(name, place / "__init__.py")
+
+    if inner.startswith("deeper"):
+        (root / "elsewhere" / "__init__.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    module = "mapped_package.part.deeper" if inner.startswith("deeper") else "mapped_package.part"
+    exports = Exports()
+    assert exports.resolve(module, "VALUE")[0] == "found"
+    assert exports.resolve(module, "OTHER")[0] == "missing name"
+    assert exports.resolve("mapped_package.absent", "VALUE")[0] == "missing module"
+    assert "mapped_package" not in sys.modules
+
+
 def test_names_of_the_installed_transformers_are_told_as_importing_it_would(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     exports = open_exports()
