@@ -47,7 +47,7 @@ DIAGNOSIS = Diagnosis(
     code="DEV003",
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
-    contract="what forward makes for itself is on the device of what it meets",
+    contract="a tensor that forward creates is on the device of the tensors it is used with",
     needs=("forward.placement",),
     explains=("failing_on_card",),
     keys=("subject.model",),
@@ -66,7 +66,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         first = met[0]
         site = origin.site if origin else None
         yield DIAGNOSIS.finding(
-            f"{_describe(origin, first)} meets {_show_beside(first)} in {first.operation}; expected both on one device.",
+            f"{_describe(origin, first)} meets {_show_beside(first)} in {first.operation}; expected both on one "
+            "device.",
             severity=weigh(facts, DIAGNOSIS.severity),
             evidence=show_some(map(show_mixture, met)),
             places=list_places(site, *list_sites(met)),

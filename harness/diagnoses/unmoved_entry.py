@@ -53,7 +53,7 @@ def excuse(facts: Facts) -> str:
     moves = facts.subject.training_moves if isinstance(facts.subject, Subject) else ()
     if not moves or not get_placement(facts).unmoved:
         return ""
-    return f"Trainer leaves tensors of the batch behind, but your own may move them ({show_site(moves[0])})"
+    return f"Trainer does not move some tensors of the batch, but your own code may move them ({show_site(moves[0])})"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -80,7 +80,8 @@ def _describe(entry: Unmoved, count: int) -> str:
         return f"Trainer cannot move {entry.path}, a {entry.holder}: {show_raised(entry.raised)}."
     more = f" and {count - 1} more" if count > 1 else ""
     return (
-        f"{entry.path}, {entry.dtype} {list(entry.shape)},{more} stays on the CPU: it is held by a {entry.holder}, which "
+        f"{entry.path}, {entry.dtype} {list(entry.shape)},{more} stays on the CPU: it is held by a {entry.holder}, "
+        "which "
         "Trainer does not look into; expected tensors in lists, tuples and mappings only."
     )
 

@@ -62,7 +62,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         assert origin is not None
         stray = met[0].stray
         yield DIAGNOSIS.finding(
-            f"{origin.name}, {stray.dtype} {list(stray.shape)}, {_say_why(origin)} and meets tensors on the accelerator "
+            f"{origin.name}, {stray.dtype} {list(stray.shape)}, {_say_why(origin)} and meets tensors on the "
+            "accelerator "
             f"as {stray.argument} of {met[0].operation}; expected it to move with the model.",
             severity=weigh(facts, DIAGNOSIS.severity),
             evidence=show_some(map(show_mixture, met)),
