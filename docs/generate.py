@@ -19,9 +19,8 @@ from pathlib import Path
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.keys import EFFECTS, INERT
 from preflight_ocr.harness.diagnoses import catalogue, find
-from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.judging.findings import EXIT_CODES, Severity
 from preflight_ocr.harness.judging.header import FAMILIES, Diagnosis, DiagnosisModule
-from preflight_ocr.harness.verdict.report import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -6,18 +6,7 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import (
-    CONFIG,
-    EPILOG,
-    FILE,
-    LEVEL,
-    SECONDS,
-    TRUST,
-    WAIVERS,
-    Level,
-    Refusal,
-    preflight,
-)
+from preflight_ocr.harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Refusal, preflight
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
@@ -30,6 +19,7 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.judging.findings import Level
 
 
 @preflight.command(epilog=EPILOG)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import click
 
 from preflight_ocr.harness.cli.console import prepare
+from preflight_ocr.harness.judging.findings import EXIT_CODES, Level
 
-Level = Literal["read", "ran", "gpu"]
-
-EPILOG = """\b
-Exit codes:
-   0  clear, or nothing worse than MINOR
-  11  the worst finding is MAJOR
-  12  the worst finding is BLOCKER
-   2  usage or configuration error
-   3  nothing could be judged, or nothing that was to be run could be run
-   1  Preflight itself failed
-"""
+EPILOG = "\b\nExit codes:\n" + "".join(f"  {code:>2}  {meaning}\n" for code, meaning in EXIT_CODES.items())
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 TRUST = click.option("--trust", is_flag=True, help="Allow the model's and your own code to run (in isolated children).")
 LEVEL = click.option(
     "--level",
-    type=click.Choice(["read", "ran", "gpu"]),
+    type=click.Choice(get_args(Level)),
     default="ran",
     show_default=True,
     help="read: no foreign code runs. ran: it runs on the CPU, isolated. gpu: on an accelerator too.",

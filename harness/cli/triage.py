@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
+from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, run_check, save
+from preflight_ocr.harness.judging.findings import Level
 
 
 @preflight.command(epilog=EPILOG)

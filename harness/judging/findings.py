@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
 from preflight_ocr.harness.facts import Site
+
+Level = Literal["read", "ran", "gpu"]
+"""How far a check goes: files only, foreign code on the CPU too, an accelerator too."""
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "clear: no finding, or only MINOR and NOTE",
+    1: "Preflight itself failed",
+    2: "usage or configuration error",
+    3: "nothing could be judged, or nothing that was to be run could be run",
+    11: "the worst finding is MAJOR",
+    12: "the worst finding is BLOCKER",
+}
 
 
 class Severity(enum.Enum):

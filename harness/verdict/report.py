@@ -5,27 +5,25 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.facts.history import NO_RUN, RunHistory
-from preflight_ocr.harness.facts.illustrations import Exhibits
-from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
+from preflight_ocr.harness.facts.illustrations import Illustrations
+from preflight_ocr.harness.judging.findings import (
+    Basis,
+    Broken,
+    Crashed,
+    Finding,
+    Kept,
+    Level,
+    Outcome,
+    Severity,
+    Skipped,
+)
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.gate import Verdict, Waiver, decide
-
-Level = Literal["read", "ran", "gpu"]
-
-EXIT_CODES: Mapping[int, str] = {
-    0: "clear: no finding, or only MINOR and NOTE",
-    1: "Preflight itself failed",
-    2: "usage or configuration error",
-    3: "nothing could be judged, or nothing that was to be run could be run",
-    11: "the worst finding is MAJOR",
-    12: "the worst finding is BLOCKER",
-}
 
 _PACKAGES = (
     "torch", "torchvision", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "huggingface-hub",
@@ -41,8 +39,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
     `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
     nothing of it could be run although that was asked for; it is empty when neither is so. `lines` is dotted key -> its line
-    in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
-    shows and nobody judges; `run` is the training run that a page draws.
+    in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are what a
+    page shows and nobody judges; `run` is the training run that a page draws.
     """
 
     verdict: Verdict
@@ -58,7 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     waiver_problems: tuple[str, ...] = ()
     lines: dict[str, int] = {}
     folders: tuple[Path, ...] = ()
-    exhibits: Exhibits | Unknown = NOT_SHOWN
+    illustrations: Illustrations | Unknown = NOT_SHOWN
     run: RunHistory | Unknown = NO_RUN
 
     @classmethod

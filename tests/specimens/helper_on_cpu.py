@@ -1,6 +1,6 @@
 """Positions made on the CPU inside forward; near it, the same run with them made where the weights are."""
 
-from preflight_ocr.harness.facts import Mixture, Operand, Origin, Site
+from preflight_ocr.harness.facts import Clash, Operand, Origin, Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
@@ -9,7 +9,7 @@ MADE = Origin(
     site=Site(file="modeling_deepseekocr.py", line=61, code="places = torch.arange(hidden_states.shape[1])"),
     call="arange",
 )
-MIXTURE = Mixture(
+CLASH = Clash(
     operation="embedding",
     stray=Operand(argument="indices", shape=(24,), dtype="int64", device="cpu", origin=MADE),
     beside=Operand(
@@ -23,4 +23,4 @@ MIXTURE = Mixture(
 )
 
 HEALTHY = altered(RUN, {"configuration.use_cpu": False})
-SICK = altered(HEALTHY, {"forward.placement.mixtures": (MIXTURE,)})
+SICK = altered(HEALTHY, {"forward.placement.clashes": (CLASH,)})

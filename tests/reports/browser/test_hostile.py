@@ -50,7 +50,7 @@ def make_hostile_report() -> str:
             blind=HOSTILE,
             waived=(poison(Waiver(code="", reason="", link="", until=report.run.written.date())),),
             waiver_problems=(HOSTILE,),
-            exhibits=poison(report.exhibits),
+            illustrations=poison(report.illustrations),
             run=poison(report.run),
         )
     )
