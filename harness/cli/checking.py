@@ -22,7 +22,7 @@ from preflight_ocr.harness.cli.steps import (
 from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Check the setup in CONFIG; print the findings.")
 @CONFIG
 @LEVEL
 @TRUST
@@ -101,7 +101,7 @@ def explain(code: str) -> None:
     click.echo(inspect.cleandoc(module.__doc__ or "").strip())
 
 
-@preflight.command("list")
+@preflight.command("list", short_help="Print the catalogue of diagnoses.")
 @click.option("--models", "wants_models", is_flag=True, help="Print the declared model families instead.")
 def list_known(wants_models: bool) -> None:
     """Print the catalogue: every diagnosis with its severity and how it is known."""

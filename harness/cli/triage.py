@@ -12,7 +12,7 @@ from preflight_ocr.harness.cli.steps import load, run_check, save
 from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Name the diagnosis behind a traceback or a log.")
 @click.argument(
     "text_path",
     metavar="[FILE]",
