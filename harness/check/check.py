@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -32,18 +32,26 @@ from preflight_ocr.harness.facts import (
     Tokenizer,
     Unknown,
 )
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.home import is_ours
-from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.isolation import (
+    ChildRaised,
+    Died,
+    Ending,
+    Job,
+    Limits,
+    Returned,
+    Sandbox,
+    SandboxUnavailable,
+)
 from preflight_ocr.harness.judging.failures import is_out_of_memory
-from preflight_ocr.harness.judging.findings import Basis
+from preflight_ocr.harness.judging.findings import Basis, Level
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
 
-Level = Literal["read", "ran", "gpu"]
 Progress = Callable[[str], None]
-Show = Callable[[Exhibits | Unknown], None]
+Show = Callable[[Illustrations | Unknown], None]
 
 # Modules that the children need, imported once in the warm process. Importing them runs no torch operation.
 PRELOAD = (
@@ -105,7 +113,7 @@ def check(
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
-    shown: list[Exhibits | Unknown] = []
+    shown: list[Illustrations | Unknown] = []
     facts, timings = look(
         config,
         level=level,
@@ -131,7 +139,7 @@ def check(
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
     )
-    return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
+    return msgspec.structs.replace(report, illustrations=shown[0]) if shown else report
 
 
 def look(
@@ -263,7 +271,7 @@ def run(
             running["reload"] = submit("learning", "reload")
     if show is not None and "collator" in endings:
         value = endings["collator"][0]
-        show(value if isinstance(value, Unknown) else msgspec.convert(value["exhibits"], Exhibits | Unknown))
+        show(value if isinstance(value, Unknown) else msgspec.convert(value["illustrations"], Illustrations | Unknown))
     return _gather(facts, endings, known)
 
 
@@ -337,9 +345,9 @@ def _collect(job: Job) -> tuple[Any, float]:
 
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
-    if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
+    if isinstance(ended, ChildRaised) and is_out_of_memory(ended.type, ended.message):
         return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", cause="no answer")
-    if isinstance(ended, Raised):
+    if isinstance(ended, ChildRaised):
         cause: Cause = "our own failure" if _is_our_fault(ended) else "no answer"
         return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", cause=cause)
     assert isinstance(ended, Died)
@@ -349,7 +357,7 @@ def _tell(ended: Ending) -> Unknown:
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not
 
 
-def _is_our_fault(raised: Raised) -> bool:
+def _is_our_fault(raised: ChildRaised) -> bool:
     """Whether an exception comes from a line of Preflight's own that did not mean to raise it."""
     if raised.type in _ON_PURPOSE or raised.type.startswith("preflight_ocr.") or not raised.frames:
         return False

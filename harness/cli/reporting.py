@@ -19,7 +19,7 @@ Exit codes:
 """
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Compare two reports: fixed, new, unchanged.")
 @click.option(
     "--compare",
     "paths",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from preflight_ocr.harness.cli.console import log_failure
-from preflight_ocr.harness.cli.options import Level, Refusal
+from preflight_ocr.harness.cli.options import Refusal
+from preflight_ocr.harness.judging.findings import Level
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
@@ -24,18 +25,13 @@ if TYPE_CHECKING:
 
 def load(path: Path, *, trust: bool = False) -> Config:
     """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
-    import msgspec
-
     from preflight_ocr.harness.config.config import load_config
     from preflight_ocr.harness.config.errors import ConfigError
 
     try:
-        config = load_config(path)
+        return load_config(path, trust=trust or None)
     except ConfigError as error:
         raise Refusal(str(error)) from None
-    if not trust:
-        return config
-    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=True))
 
 
 def require(doing: str, modules: Iterable[str]) -> None:

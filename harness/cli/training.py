@@ -23,7 +23,7 @@ from preflight_ocr.harness.cli.steps import (
 )
 
 
-@preflight.command()
+@preflight.command(short_help="Check a miniature, then train it for a few steps.")
 @click.option(
     "-o",
     "--output",

@@ -39,10 +39,11 @@ _SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 _PART = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, trust: bool | None = None) -> Config:
     """Read and validate one YAML file.
 
     Relative paths are taken from the YAML file's directory when they exist there, else from the working directory.
+    `trust`, where given, stands in place of the file's `model.trust_remote_code`.
     Raises ConfigError for a file that cannot be read or parsed, or whose values have the wrong type.
     """
     path = _find_source(Path(path))
@@ -59,7 +60,10 @@ def load_config(path: Path) -> Config:
     if not isinstance(document, dict):
         seen = "an empty file" if document is None else f"a {type(document).__name__}"
         raise ConfigError(path, f"seen {seen}, expected a mapping of sections; begin with `model: {{base_model: DIR}}`")
-    return build_config(document, source=path, lines=lines)
+    config = build_config(document, source=path, lines=lines)
+    if trust is None:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
 
 
 def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[str, int] | None = None) -> Config:

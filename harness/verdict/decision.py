@@ -12,10 +12,9 @@ from typing import Literal
 import msgspec
 
 from preflight_ocr.harness.facts import Facts, Unknown
-from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Level, Severity, Skipped
 from preflight_ocr.harness.verdict.contracts import Judgement
 
-Level = Literal["read", "ran", "gpu"]
 Verdict = Literal["clear", "partial", "refused", "blind"]
 Tone = Literal["clear", "partial", "major", "refused", "blind"]
 

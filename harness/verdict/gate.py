@@ -23,9 +23,9 @@ from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.findings import Broken, Finding, Kept
+from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Level
 from preflight_ocr.harness.verdict.contracts import Judgement, root_causes
-from preflight_ocr.harness.verdict.decision import Case, Level, Verdict, settle
+from preflight_ocr.harness.verdict.decision import Case, Verdict, settle
 
 _WHOLE = (".py", ".json", ".jinja", ".txt", ".model", ".yaml", ".yml")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")

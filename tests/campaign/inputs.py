@@ -122,7 +122,7 @@ def _ask(project: Path, level: str) -> tuple[str, str]:
     from preflight_ocr.harness.check.check import check
     from preflight_ocr.harness.config.config import load_config
     from preflight_ocr.harness.config.errors import UserError
-    from preflight_ocr.harness.verdict.report import EXIT_CODES
+    from preflight_ocr.harness.judging.findings import EXIT_CODES
     from preflight_ocr.reports import json_writer, terminal
 
     try:
