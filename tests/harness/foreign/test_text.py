@@ -14,7 +14,7 @@ def test_what_a_terminal_would_act_on_is_shown_and_never_sent(acting):
     for text in (clean(f"a{acting}b"), Unknown(reason=f"a{acting}b").reason, str(UserError(f"a{acting}b"))):
         assert acting[0] not in text
         assert text.startswith("a\\") and text.endswith("b")
-    assert acting[0] not in KeyFact(path=acting, nearest=None).path
+    assert acting[0] not in KeyFact(path=acting, nearest=None, detail="").path
 
 
 def test_letters_of_every_script_stay_as_they_are():
