@@ -185,7 +185,7 @@ def command(*words: str, cwd: Path, seconds: float = 120, **streams: Any) -> sub
 def test_foreign_text_cannot_forge_a_line_nor_reach_the_terminal(project):
     _change(project, lambda document: document["model"].update(base_model="no\x1b[2J\u202e\nCLEAR: no findings"))
     ended = command("check", str(project), "--level", "read", cwd=project.parent)
-    assert ended.returncode in (3, 12)
+    assert ended.returncode == 2
     assert not any(sign in ended.stdout + ended.stderr for sign in "\x1b\u202e")
     assert not any(line.lstrip().startswith("CLEAR") for line in ended.stdout.splitlines())
 
