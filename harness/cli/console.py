@@ -118,14 +118,17 @@ class _Surviving(io.RawIOBase):
 def _survive(stream: io.TextIOBase) -> io.TextIOBase:
     """The stream on a descriptor that may break; the stream itself where it is not the process's own standard output."""
     try:
-        is_own = type(stream) is io.TextIOWrapper and type(stream.buffer.raw) is io.FileIO  # type: ignore[attr-defined]
-        if not is_own or stream.fileno() != 1:
+        unbuffered = type(stream.buffer) is io.FileIO  # type: ignore[attr-defined]  # `python -u`
+        raw = stream.buffer if unbuffered else stream.buffer.raw  # type: ignore[attr-defined]
+        if type(stream) is not io.TextIOWrapper or type(raw) is not io.FileIO or stream.fileno() != 1:
             return stream
     except (OSError, ValueError, AttributeError):
         return stream
     stream.flush()
-    own = io.BufferedWriter(_Surviving(1))
-    return io.TextIOWrapper(own, encoding=stream.encoding, errors="replace", line_buffering=os.isatty(1))
+    encoding, by_line = stream.encoding, unbuffered or os.isatty(1)
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Surviving(1)), encoding=encoding, errors="replace", line_buffering=by_line
+    )
 
 
 def _open_closed_streams() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
+from preflight_ocr.harness.cli.options import FILE, GIVEN_FILE, Refusal, preflight
 from preflight_ocr.harness.cli.steps import save
 
 EPILOG = """\b
@@ -25,7 +25,7 @@ Exit codes:
     "paths",
     nargs=2,
     required=True,
-    type=FILE,
+    type=GIVEN_FILE,
     metavar="A.json B.json",
     help="What became of A in B: two files that `preflight check --json` wrote.",
 )
