@@ -8,40 +8,50 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
+from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
+    Cause,
     Collator,
     Dataset,
     Fact,
     Facts,
     Forward,
     Learning,
-    MemoryNeed,
+    MemoryForecast,
     Processor,
     RoundTrip,
     Site,
     Tokenizer,
     Unknown,
 )
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.home import is_ours
-from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.isolation import (
+    ChildRaised,
+    Died,
+    Ending,
+    Job,
+    Limits,
+    Returned,
+    Sandbox,
+    SandboxUnavailable,
+)
 from preflight_ocr.harness.judging.failures import is_out_of_memory
-from preflight_ocr.harness.judging.findings import Basis
+from preflight_ocr.harness.judging.findings import Basis, Level
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
 
-Level = Literal["read", "ran", "gpu"]
 Progress = Callable[[str], None]
-Show = Callable[[Exhibits | Unknown], None]
+Show = Callable[[Illustrations | Unknown], None]
 
 # Modules that the children need, imported once in the warm process. Importing them runs no torch operation.
 PRELOAD = (
@@ -64,9 +74,14 @@ PROBES = {  # the longest first
     "forward": "preflight_ocr.probes.forward.forward",
     "collator": "preflight_ocr.probes.batch.collator",
     "processor": "preflight_ocr.probes.batch.processor",
+    "memory": "preflight_ocr.probes.rehearsal.forecast",
 }
-CHILDREN = tuple(PROBES)
+CHILDREN = ("learning", "forward", "collator", "processor")
+"""Those of every check; what a step of the whole model holds is asked where there is a budget, or a page to show it."""
 ILLUSTRATED = "preflight_ocr.probes.batch.illustrations"
+NO_BUDGET = Unknown(
+    reason="no step was rehearsed: budget.vram_gb is not set; set it, or type `preflight memory CONFIG` for the figure"
+)
 RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 
@@ -103,7 +118,7 @@ def check(
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
-    shown: list[Exhibits | Unknown] = []
+    shown: list[Illustrations | Unknown] = []
     facts, timings = look(
         config,
         level=level,
@@ -129,7 +144,7 @@ def check(
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
     )
-    return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
+    return msgspec.structs.replace(report, illustrations=shown[0]) if shown else report
 
 
 def look(
@@ -246,6 +261,8 @@ def run(
 
     endings: dict[str, Any] = {}
     waiting = [name for name in CHILDREN if known is None or name not in known.children]
+    if config.budget.vram_gb is not None or show is not None:
+        waiting.append("memory")
     running: dict[str, Job] = {}
     cores = together or count_together()
     while waiting or running:
@@ -261,7 +278,7 @@ def run(
             running["reload"] = submit("learning", "reload")
     if show is not None and "collator" in endings:
         value = endings["collator"][0]
-        show(value if isinstance(value, Unknown) else msgspec.convert(value["exhibits"], Exhibits | Unknown))
+        show(value if isinstance(value, Unknown) else msgspec.convert(value["illustrations"], Illustrations | Unknown))
     return _gather(facts, endings, known)
 
 
@@ -305,7 +322,7 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], known: Known
         forward=section("forward", Forward),
         adapter=section("learning", Adapter, "adapter"),
         learning=learning,
-        memory=section("learning", MemoryNeed, "memory"),
+        memory=section("memory", MemoryForecast) if "memory" in endings else NO_BUDGET,
     )
 
 
@@ -324,7 +341,7 @@ def _read_image_calls(
 
 def _says_why(round_trip: RoundTrip | Unknown) -> bool:
     """Whether the first process already knows why no adapter was saved."""
-    return isinstance(round_trip, Unknown) and "was not loaded again" not in round_trip.reason
+    return isinstance(round_trip, Unknown) and round_trip.cause != "awaits another process"
 
 
 def _collect(job: Job) -> tuple[Any, float]:
@@ -335,18 +352,19 @@ def _collect(job: Job) -> tuple[Any, float]:
 
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
-    if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
-        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}")
-    if isinstance(ended, Raised):
-        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended))
+    if isinstance(ended, ChildRaised) and is_out_of_memory(ended.type, ended.message):
+        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", cause="no answer")
+    if isinstance(ended, ChildRaised):
+        cause: Cause = "our own failure" if _is_our_fault(ended) else "no answer"
+        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", cause=cause)
     assert isinstance(ended, Died)
-    return Unknown(reason=f"foreign code died: the process {ended.reason}")
+    return Unknown(reason=f"foreign code died: the process {ended.reason}", cause="foreign code died")
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not
 
 
-def _is_our_fault(raised: Raised) -> bool:
+def _is_our_fault(raised: ChildRaised) -> bool:
     """Whether an exception comes from a line of Preflight's own that did not mean to raise it."""
     if raised.type in _ON_PURPOSE or raised.type.startswith("preflight_ocr.") or not raised.frames:
         return False
@@ -357,6 +375,8 @@ def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
     """Why nothing may or can be run; None where it may."""
     if isinstance(facts.repository, Unknown):
         return facts.repository
+    if absent := tell_absent("running a model", RUNNING):
+        return Unknown(reason=absent)
     if is_foreign(config, facts.repository) and not trust:
         return Unknown(reason=NO_TRUST)
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
@@ -375,7 +395,7 @@ def _guard(probe: Callable[[], Fact]) -> Fact:
     try:
         return probe()
     except Exception as error:  # noqa: BLE001
-        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}", failed=True)
+        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}", cause="our own failure")
 
 
 @contextmanager

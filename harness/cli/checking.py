@@ -6,18 +6,7 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import (
-    CONFIG,
-    EPILOG,
-    FILE,
-    LEVEL,
-    SECONDS,
-    TRUST,
-    WAIVERS,
-    Level,
-    Refusal,
-    preflight,
-)
+from preflight_ocr.harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Refusal, preflight
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
@@ -30,9 +19,10 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Check the setup in CONFIG; print the findings.")
 @CONFIG
 @LEVEL
 @TRUST
@@ -111,7 +101,7 @@ def explain(code: str) -> None:
     click.echo(inspect.cleandoc(module.__doc__ or "").strip())
 
 
-@preflight.command("list")
+@preflight.command("list", short_help="Print the catalogue of diagnoses.")
 @click.option("--models", "wants_models", is_flag=True, help="Print the declared model families instead.")
 def list_known(wants_models: bool) -> None:
     """Print the catalogue: every diagnosis with its severity and how it is known."""

@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.console import prepare
-from preflight_ocr.harness.cli.options import EPILOG, FILE, TRUST, WAIVERS, Refusal, preflight
+from preflight_ocr.harness.cli.options import EPILOG, FILE, GIVEN_FILE, TRUST, WAIVERS, Command, Refusal, preflight
 from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
     issue,
     load,
     read_accepted,
+    require,
+    require_for_training,
     run_check,
     show,
     start_training,
@@ -21,7 +23,7 @@ from preflight_ocr.harness.cli.steps import (
 )
 
 
-@preflight.command()
+@preflight.command(short_help="Check a miniature, then train it for a few steps.")
 @click.option(
     "-o",
     "--output",
@@ -36,7 +38,9 @@ from preflight_ocr.harness.cli.steps import (
 def demo(context: click.Context, directory: Path) -> None:
     """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
     from preflight_ocr.harness.commands.demo import prepare
+    from preflight_ocr.harness.config.packages import RUNNING
 
+    require("the demonstration", RUNNING)
     try:
         config_path = prepare(directory)
     except OSError as error:
@@ -47,7 +51,7 @@ def demo(context: click.Context, directory: Path) -> None:
     page = directory / "report.html"
     show(report)
     write_all(report, json_path=directory / "report.json", html_path=page)
-    if report.verdict == "refused":
+    if report.verdict != "clear":
         context.exit(report.exit_code or 1)
     clearance = issue(config, report)
     click.echo("\nTraining a LoRA adapter for a few steps ...")
@@ -56,12 +60,12 @@ def demo(context: click.Context, directory: Path) -> None:
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
-@click.command(epilog=EPILOG)
-@click.option("--config", "config_path", required=True, type=FILE, help="The YAML file that says what to train.")
+@click.command(cls=Command, epilog=EPILOG)
+@click.option("--config", "config_path", required=True, type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",
     "clearance_path",
-    type=FILE,
+    type=GIVEN_FILE,
     help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
 )
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
@@ -80,6 +84,7 @@ def run_training(
     """Check the setup, refuse to train on a BLOCKER, and otherwise train."""
     prepare()
     config = load(config_path, trust=trust)
+    require_for_training(config)
     accepted = read_accepted(waivers)
     clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
     if clearance is not None:
@@ -88,7 +93,7 @@ def run_training(
         report = run_check(config, waivers=accepted, illustrated=html_path is not None)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
-        if report.verdict == "refused" or report.waiver_problems:
+        if report.verdict != "clear" or report.waiver_problems:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
         clearance = issue(config, report, clearance_path)

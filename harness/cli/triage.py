@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
+from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, run_check, save
+from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Name the diagnosis behind a traceback or a log.")
 @click.argument(
     "text_path",
     metavar="[FILE]",
@@ -68,9 +69,6 @@ def diagnose(
         click.echo(render(answer, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
     if json_path is not None:
         text = msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
-        if str(json_path) == "-":
-            click.echo(text.decode("utf-8"), nl=False)
-        else:
-            save(lambda: atomic.write_bytes(json_path, text), json_path)
-            click.echo(f"JSON: {json_path}")
+        save(lambda: atomic.write_bytes(json_path, text), json_path)
+        click.echo(f"JSON: {json_path}")
     context.exit(answer.exit_code)

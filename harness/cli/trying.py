@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
-from preflight_ocr.harness.cli.steps import load, run_look
+from preflight_ocr.harness.cli.steps import load, require, run_look
 
 
-@preflight.command()
+@preflight.command(short_help="Try generated rows on the collator.")
 @CONFIG
 @TRUST
 @click.option(
@@ -83,7 +83,7 @@ def fuzz(
     context.exit(found.exit_code)
 
 
-@preflight.command()
+@preflight.command(short_help="Plant every known fault; see what the check finds.")
 @click.option("--json", "json_path", type=FILE, help="Write every trial as JSON.")
 @click.option("--model", "models", metavar="NAME", multiple=True, help="Only this model. Can be given several times.")
 @click.option("--fault", "faults", metavar="ID", multiple=True, help="Only this fault. Can be given several times.")
@@ -112,6 +112,9 @@ def corpus(
     """
     import difflib
 
+    from preflight_ocr.harness.config.packages import RUNNING
+
+    require("the corpus", RUNNING)
     from preflight_ocr.fixtures.corpus import find_faults
     from preflight_ocr.fixtures.corpus.models import find_miniatures
     from preflight_ocr.harness.commands.corpus.run import run_corpus
@@ -139,7 +142,7 @@ def corpus(
     context.exit(0 if all(trial.is_exact for trial in run.trials) else 1)
 
 
-@preflight.command("write-tests")
+@preflight.command("write-tests", short_help="Write the contract as tests that need no Preflight.")
 @CONFIG
 @click.option(
     "-o",
@@ -154,8 +157,10 @@ def corpus(
 def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
     """Write the contract of this model as pytest tests that run without Preflight."""
     from preflight_ocr.harness.commands import contract_tests as ghostwriter
+    from preflight_ocr.harness.config.packages import RUNNING
 
     config = load(config_path, trust=trust)
+    require("writing the tests", RUNNING)  # they are written from a batch that was seen
     facts = run_look(config)
     try:
         written = ghostwriter.write_tests(facts, config, directory)

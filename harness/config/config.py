@@ -8,14 +8,14 @@ knows, `inert_keys` the known ones that change nothing in this file's setting.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
 from preflight_ocr.harness.config.errors import ConfigError
 from preflight_ocr.harness.config.keys import (
     ALIASES,
@@ -26,35 +26,45 @@ from preflight_ocr.harness.config.keys import (
     is_known,
     training_name,
 )
+from preflight_ocr.harness.config.ranges import refuse_numbers
 from preflight_ocr.harness.config.schema import Config, TrainingSection, UnknownKey
+from preflight_ocr.harness.foreign.files import expand, find_working_folder, is_there
+from preflight_ocr.harness.foreign.text import clean_line
 
+_TEXTS = ("data.prompt",)
+_MOST_SLIPS = 100
+_LONGEST_SLIP = 100  # characters
 _SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 
 
 _PART = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, trust: bool | None = None) -> Config:
     """Read and validate one YAML file.
 
     Relative paths are taken from the YAML file's directory when they exist there, else from the working directory.
+    `trust`, where given, stands in place of the file's `model.trust_remote_code`.
     Raises ConfigError for a file that cannot be read or parsed, or whose values have the wrong type.
     """
-    path = Path(path).absolute()
-    text = _read_text(path)
+    path = _find_source(Path(path))
     try:
-        document = yaml.safe_load(text)
-        lines = dict(_find_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise ConfigError(path, _explain_yaml(error, text), line=line, column=column) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(path, f"this is not readable YAML ({error}); expected sections such as `model:`") from None
+        document, lines = read_yaml(path)
+    except FileNotFoundError:
+        raise ConfigError(path, "there is no such file; give the path of a YAML file") from None
+    except IsADirectoryError:
+        raise ConfigError(path, "this is a directory; give the path of a YAML file in it") from None
+    except OSError as error:
+        raise ConfigError(path, f"cannot be read: {error.strerror}; give the path of a YAML file") from None
+    except BrokenYaml as error:
+        raise ConfigError(path, error.message, line=error.line, column=error.column) from None
     if not isinstance(document, dict):
         seen = "an empty file" if document is None else f"a {type(document).__name__}"
         raise ConfigError(path, f"seen {seen}, expected a mapping of sections; begin with `model: {{base_model: DIR}}`")
-    return build_config(document, source=path, lines=lines)
+    config = build_config(document, source=path, lines=lines)
+    if trust is None:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
 
 
 def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[str, int] | None = None) -> Config:
@@ -65,21 +75,17 @@ def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[st
         for name in {**SECTIONS, **dict.fromkeys(OPEN_SECTIONS)}
         if "." not in name
     }
-    given, unknown, values = (
-        [],
-        [
-            UnknownKey(path=str(key), nearest=find_nearest(str(key)), line=lines.get(str(key)))
-            for key in document
-            if key not in sections
-        ],
-        {},
-    )
+    given: list[str] = []
+    foreign = [str(key) for key in document if key not in sections]
+    values: dict[str, Any] = {}
     for path, value in _walk(sections, source, lines):
         if is_known(path):
-            given.append(path)
+            given.append(ALIASES.get(path, path))
+            if path in lines:
+                lines.setdefault(given[-1], lines[path])
             values[path] = _clean(path, value, source)
         else:
-            unknown.append(UnknownKey(path=path, nearest=find_nearest(path), line=lines.get(path)))
+            foreign.append(path)
     _require(values, source, lines)
     tree = _fold(values)
     tree["training"] = _merge_training(tree.get("training", {}), tree.get("optimization", {}))
@@ -91,43 +97,34 @@ def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[st
         config = msgspec.convert(tree, Config, strict=False, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
         raise _explain_value(error, values, source, lines) from None
-    return msgspec.structs.replace(config, unknown_keys=tuple(unknown))
+    refuse_numbers(values, source, lines)
+    return msgspec.structs.replace(config, unknown_keys=tuple(_describe_unknown(foreign, lines)))
 
 
-def _read_text(path: Path) -> str:
+def _describe_unknown(keys: Iterable[str], lines: Mapping[str, int]) -> Iterator[UnknownKey]:
+    """The nearest known key is looked for as long as somebody may have mistyped; a hundred are no slips of a finger."""
+    for number, key in enumerate(keys):
+        nearest = find_nearest(key) if number < _MOST_SLIPS and len(key) < _LONGEST_SLIP else None
+        yield UnknownKey(path=clean_line(key, limit=200), nearest=nearest, line=lines.get(key))
+
+
+def _find_source(path: Path) -> Path:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(path, "there is no such file; give the path of a YAML file") from None
-    except IsADirectoryError:
-        raise ConfigError(path, "this is a directory; give the path of a YAML file in it") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        found = find_working_folder() / path
     except OSError as error:
-        raise ConfigError(path, f"cannot be read: {error.strerror}") from None
+        raise ConfigError(path, f"{error.strerror}, or give the whole path") from None
+    _refuse_name(found, "", found)
+    return found
 
 
-def _explain_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
-    problem = (error.problem or "this is not YAML").strip()
-    if "escape" in problem:
-        advice = "a backslash starts an escape inside double quotes: use single quotes or forward slashes"
-    elif "\\t" in problem or "\t" in problem:
-        advice = "YAML forbids tabs for indentation: use spaces"
-    else:
-        advice = "check indentation, quotes, brackets and colons on this line and the one before"
-    mark = error.problem_mark
-    lines = text.splitlines()
-    seen = f" in `{lines[mark.line].strip()}`" if mark and mark.line < len(lines) and lines[mark.line].strip() else ""
-    return f"broken YAML: {problem}{seen}; {advice}"
-
-
-def _find_lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Dotted key -> line, counted from 1, as deep as sections go."""
-    if isinstance(node, yaml.MappingNode) and prefix.count(".") < 3:
-        for key, value in node.value:
-            path = f"{prefix}{key.value}"
-            yield path, key.start_mark.line + 1
-            yield from _find_lines(value, f"{path}.")
+def _refuse_name(path: Path, key: str, source: Path) -> None:
+    """Names travel to children and into reports as UTF-8: one that is not cannot be carried, nor named by what is saved."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        said = f"`{key}` means a path" if key else "this path"
+        message = f"{said} whose name is not UTF-8 ({clean_line(str(path))}); rename the file or the folder"
+        raise ConfigError(source, message) from None
 
 
 def _open_mapping(parent: Mapping[str, Any], name: str, source: Path, lines: Mapping[str, int]) -> Mapping[str, Any]:
@@ -135,7 +132,7 @@ def _open_mapping(parent: Mapping[str, Any], name: str, source: Path, lines: Map
     if section is None:
         return {}
     if not isinstance(section, dict):
-        message = f"`{name}` is {section!r}, expected a mapping; write its keys below it, indented"
+        message = f"`{name}` is {section!r:.200}, expected a mapping; write its keys below it, indented"
         raise ConfigError(source, message, line=lines.get(name))
     return section
 
@@ -154,6 +151,9 @@ def _walk(
 
 def _clean(path: str, value: Any, source: Path) -> Any:
     """Undo what YAML 1.1 and Python habits do to scalars: `3e-4` is text there, `None` is a word."""
+    if path not in _TEXTS and _has_line_break(value):
+        message = f"`{path}` is {value!r:.200}, expected one line; take the line break out of `{path}`"
+        raise ConfigError(source, message)
     if value == "None":
         return "none" if path in ("lora.bias", "training.report_to") else None
     if (
@@ -163,17 +163,34 @@ def _clean(path: str, value: Any, source: Path) -> Any:
     ):
         return float(value)
     if path in PATHS and isinstance(value, str):
-        return str(_locate(value, source.parent))
+        found = _locate(value, source.parent, source)
+        _refuse_name(found, path, source)
+        return str(found)
     if path == "model.base_model" and isinstance(value, str):
-        found = _locate(value, source.parent)
-        return str(found) if found.exists() else value
+        found = _locate(value, source.parent, source)
+        _refuse_name(found, path, source)
+        return str(found) if is_there(found) else value
     return value
 
 
-def _locate(text: str, directory: Path) -> Path:
-    path = Path(text).expanduser()
+def _has_line_break(value: Any) -> bool:
+    """Whether a name, a path or a pattern goes over several lines: it would be none, and could forge lines of a report."""
+    if isinstance(value, str):
+        return "\n" in value or "\r" in value
+    if isinstance(value, dict):
+        return any(_has_line_break(item) for pair in value.items() for item in pair)
+    return isinstance(value, list | set | tuple) and any(map(_has_line_break, value))
+
+
+def _locate(text: str, directory: Path, source: Path) -> Path:
+    path = expand(text)
     beside = directory / path
-    return beside if beside.exists() else Path.cwd() / path
+    if is_there(beside):
+        return beside
+    try:
+        return find_working_folder() / path
+    except OSError as error:
+        raise ConfigError(source, f"{text!r} is looked for from the working directory, but {error.strerror}") from None
 
 
 def _require(values: Mapping[str, Any], source: Path, lines: Mapping[str, int]) -> None:
@@ -185,7 +202,7 @@ def _require(values: Mapping[str, Any], source: Path, lines: Mapping[str, int]) 
     for part in ("model", "collator", "peft", "trainer"):
         value = values.get(f"subject.{part}")
         if value is not None and not (isinstance(value, str) and _PART.fullmatch(value)):
-            message = f'`subject.{part}` is {value!r}, expected "package.module:function"'
+            message = f'`subject.{part}` is {value!r:.200}, expected "package.module:function"'
             raise ConfigError(source, message, line=lines.get(f"subject.{part}"))
 
 
@@ -225,6 +242,6 @@ def _explain_value(
     path = re.sub(r"\[.*", "", place.rstrip("`"))
     names = [key for key in values if compat.modern_name(training_name(key)) == path.partition(".")[2]] or [path]
     path = path if path in values else names[0]
-    missing = "" if path not in values else f" is {values[path]!r}"
+    missing = "" if path not in values else f" is {values[path]!r:.200}"
     advice = problem.replace("Expected", "expected").replace("Object missing required field", "lacks the key")
     return ConfigError(source, f"`{path}`{missing}: {advice}; correct the value of `{path}`", line=lines.get(path))

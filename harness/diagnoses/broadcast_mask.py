@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask is as wide as input_ids",
     needs=("collator.batch",),
+    where="the model takes a placement mask",
     explains=("unheard_text", "padding_changes_row", "failing_batch", "worse_than_guessing", "flat_loss"),
     keys=("subject.collator",),
 )
@@ -51,7 +52,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     for mask in batch.leaves:
         if mask.argument in list_arguments(collator, "placement_mask") and _is_one_column(mask) and length > 1:
             yield DIAGNOSIS.finding(
-                f"`{mask.path}` has shape {list(mask.shape)}, expected [{batch.rows_out}, {length}]: one column broadcasts "
+                f"`{mask.path}` has shape {list(mask.shape)}, expected [{batch.rows_out}, {length}]: one column "
+                "broadcasts "
                 "over the sequence, and image features overwrite the text.",
                 fix="Derive the mask from the final input_ids.",
                 snippet=f'batch["{mask.argument}"] = batch["input_ids"] == image_token_id',

@@ -42,13 +42,14 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    if adapter.raised is None or _was_met_before(adapter.raised, facts):
+    if adapter.raised is None:
         return
     clash = "is not supported" in adapter.raised.message
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
     yield DIAGNOSIS.finding(
         f"Adding the adapter ended with {show_raised(adapter.raised)}.",
         places=list_places(adapter.raised),
+        owners=("unloadable_model", "failing_forward") if _was_met_before(adapter.raised, facts) else (),
         fix="Name leaf modules in lora.target_modules: an entry also matches a container of that name."
         if clash
         else "Follow the quoted line.",

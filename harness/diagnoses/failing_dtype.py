@@ -51,7 +51,8 @@ _YAML = {
     "float32 weights": "model:\n  torch_dtype: float32\ntraining:\n  fp16: false\n  bf16: false",
     "bfloat16 weights": "model:\n  torch_dtype: bfloat16\ntraining:\n  fp16: false\n  bf16: false",
     "float32 weights, bfloat16 autocast": "model:\n  torch_dtype: float32\ntraining:\n  fp16: false\n  bf16: true",
-    "float32 weights, float16 autocast, scaler": "model:\n  torch_dtype: float32\ntraining:\n  fp16: true\n  bf16: false",
+    "float32 weights, float16 autocast, scaler": "model:\n  torch_dtype: float32\ntraining:\n  fp16: true\n  bf16: "
+    "false",
 }
 
 
@@ -64,17 +65,17 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if _works(asked):
         return
     working = [other for other in others if _works(other)]
-    if isinstance(asked.step, Raised) and not any(other.step == "ok" for other in others):
-        return  # it is not the precision
+    is_alone = not isinstance(asked.step, Raised) or any(other.step == "ok" for other in others)
     seen = (
         f"ended with {show_raised(asked.step)}"
         if isinstance(asked.step, Raised)
-        else f"gave what is not finite: {', '.join(asked.not_finite)}"
+        else f"produced non-finite values in {', '.join(asked.not_finite)}"
     )
     yield DIAGNOSIS.finding(
         f"On the card an optimizer step with {asked.name} {seen}; expected a finite loss and finite gradients.",
         evidence=tuple(f"{p.name}: {_tell(p)}" for p in (asked, *others)),
         places=list_places(asked.step),
+        owners=() if is_alone else ("failing_on_card",),  # where every precision raises, it is not the precision
         fix=f"Train with {working[0].name}, which works on this card."
         if working
         else "No usual precision gives finite numbers here: look at the weights and at the batch.",

@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="fp16 training has float32 weights to update",
     needs=("configuration", "learning"),
+    where="training.fp16 is on",
     # AdamW's epsilon is zero in float16, so a repeated batch ends in NaN.
     explains=("mixed_model_dtypes", "failing_step", "flat_loss"),
     keys=("training.fp16", "model.torch_dtype"),
@@ -64,7 +65,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not scaled and "float16" not in trainable:
         return
     yield DIAGNOSIS.finding(
-        "fp16 training is on and the weights that are trained are float16: their gradients cannot be unscaled. Trainable "
+        "fp16 training is on and the weights that are trained are float16: their gradients cannot be unscaled. "
+        "Trainable "
         "weights should be float32.",
         evidence=(
             f"fp16: {configuration.fp16}, torch_dtype: {configuration.torch_dtype}",

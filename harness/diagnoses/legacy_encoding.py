@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every text that is written can hold the rows' letters",
     needs=("environment", "dataset", "subject"),
+    where="a row's text has letters beyond ASCII",
 )
 
 _UNICODE = {"utf-8", "utf-8-sig", "utf-7", "utf-16", "utf-32"}
@@ -60,7 +61,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     places += [f"the standard output ({environment.stdout_encoding})"] if console else []
     yield DIAGNOSIS.finding(
         f"The rows hold letters beyond ASCII, and not every text is written as UTF-8: {' and '.join(places)}. The "
-        " first such letter raises UnicodeEncodeError or is lost.",
+        "first such letter raises UnicodeEncodeError or is lost.",
         evidence=(
             f"open() without encoding= uses {environment.text_encoding}",
             f"standard output is {environment.stdout_encoding}",

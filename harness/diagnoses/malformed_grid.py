@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the grid describes the patches of the batch",
     needs=("collator.batch", "collator.deltas"),
+    where="the model takes a grid",
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
 )
@@ -76,7 +77,7 @@ def _compare(grid: Grid) -> list[str]:
     if counted != grid.patches:
         wrong.insert(0, f"its rows {_show(grid.seen)} make {counted} patches, and the batch has {grid.patches}")
     if not wrong and grid.same_patches and grid.seen != grid.expected:
-        wrong.append(f"its rows are {_show(grid.seen)}, and these patches lie as {_show(grid.expected)}")
+        wrong.append(f"its rows are {_show(grid.seen)}, and the patches have the order of {_show(grid.expected)}")
     return wrong
 
 

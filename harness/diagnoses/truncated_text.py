@@ -32,7 +32,7 @@ from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_real, cuts_image, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -49,14 +49,17 @@ def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     rows = known(known(collator.batch).rows)
     losing_images = {number for number, row, reference in pair_rows(collator) if cuts_image(row, reference)}
-    cut = [(n, row) for n, row in enumerate(rows) if row.truncated and n not in losing_images]
+    every = [(n, row) for n, row in enumerate(rows) if row.truncated]
+    cut = [(n, row) for n, row in every if n not in losing_images]
+    owners = () if cut else ("truncated_image_tokens",)
+    cut = cut or every
     if not cut:
         return
     configuration = facts.configuration
     limit = None if isinstance(configuration, Unknown) else configuration.max_seq_length
     wanted = max((limit or 0) + 8, *(_estimate_length(row) for _, row in cut))
     yield DIAGNOSIS.finding(
-        f"{len(cut)} of {len(rows)} rows looked at are cut before their text ends"
+        f"{count_part(len(cut), len(rows), 'is cut before its', 'are cut before their')} text ends"
         + (f" (max_seq_length is {limit})" if limit else "")
         + ": the rest is never learned, nor is the end token.",
         evidence=show_some(
@@ -66,6 +69,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         ),
         fix="Raise max_seq_length, or split long pages into rows with less text.",
         snippet=f"data:\n  max_seq_length: {wanted}",
+        owners=owners,
     )
 
 

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -35,7 +35,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.READ,
     contract="every row's image can be decoded",
-    needs=("dataset",),
+    needs=("dataset", "dataset.image_headers"),
     explains=("failing_collator",),
     keys=("data.train_path", "data.val_path"),
 )
@@ -45,7 +45,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "unreadable image", "truncated image")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) cannot be decoded to the end. Training stops when it meets the first of them.",
+            f"{count(len(rows), 'image')} cannot be decoded to the end. Training stops when it meets the first of "
+            "them.",
             evidence=show_some(rows),
             fix="Fetch or export these files again, or delete their rows.",
         )

@@ -20,7 +20,7 @@ from preflight_ocr.harness.facts.accelerator import (
     Stray,
     Wait,
 )
-from preflight_ocr.harness.facts.base import Fact, Parameter, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
 from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, RoundTrip, Target
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
@@ -54,11 +54,11 @@ from preflight_ocr.harness.facts.reading import (
 )
 from preflight_ocr.harness.facts.running import (
     Behaviour,
+    Clash,
     Forward,
     HostCopy,
     Landing,
     LostBuffer,
-    Mixture,
     NamedCard,
     Operand,
     Origin,
@@ -74,7 +74,7 @@ from preflight_ocr.harness.facts.running import (
 NOT_RUN = Unknown(reason="not run")
 
 
-class Facts(Fact):
+class Facts(Fact, kw_only=True):
     """Everything the probes saw, in one frozen value."""
 
     environment: Environment | Unknown = NOT_RUN
@@ -130,9 +130,11 @@ __all__ = [
     "Behaviour",
     "Card",
     "Carrier",
+    "Cause",
     "Census",
     "ChatTemplate",
     "Checkpoint",
+    "Clash",
     "Collator",
     "Configuration",
     "Dataset",
@@ -153,7 +155,6 @@ __all__ = [
     "LostBuffer",
     "MemoryChange",
     "MemoryForecast",
-    "Mixture",
     "NamedCard",
     "Opened",
     "Operand",
@@ -188,4 +189,5 @@ __all__ = [
     "Unmoved",
     "Wait",
     "Wrapper",
+    "blank",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 from preflight_ocr.harness.facts.base import Fact, Raised, Site, Unknown
 
 
-class Device(Fact):
+class Device(Fact, kw_only=True):
     """What an accelerator answered; Unknown wherever there is none. `refused` is why torch cannot use one that is there."""
 
     name: str
@@ -16,7 +16,7 @@ class Device(Fact):
     refused: Raised | None
 
 
-class Stray(Fact):
+class Stray(Fact, kw_only=True):
     """A tensor that is not on the card after model and batch were moved as Trainer moves them."""
 
     owner: Literal["batch", "weight", "buffer"]
@@ -25,7 +25,7 @@ class Stray(Fact):
     shape: tuple[int, ...]
 
 
-class Precision(Fact):
+class Precision(Fact, kw_only=True):
     """One way of training on the card: one optimizer step, and the logits beside those of the CPU in float32.
 
     `difference` is |card - CPU| / |CPU| over all logits, of which `tolerance` is allowed. `not_finite` names the loss, the
@@ -41,14 +41,14 @@ class Precision(Fact):
     not_finite: tuple[str, ...]
 
 
-class Wait(Fact):
+class Wait(Fact, kw_only=True):
     """A line in one forward at which the processor waited for the card, and how often."""
 
     site: Site
     times: int
 
 
-class AttentionTry(Fact):
+class AttentionTry(Fact, kw_only=True):
     """One attention implementation on the card; `is_used` where the run will have it."""
 
     name: str
@@ -58,7 +58,7 @@ class AttentionTry(Fact):
     tolerance: float
 
 
-class LoaderTry(Fact):
+class LoaderTry(Fact, kw_only=True):
     """A DataLoader over the user's rows; `strays` are the entries of its batches that did not come to the card."""
 
     workers: int
@@ -67,7 +67,7 @@ class LoaderTry(Fact):
     strays: tuple[str, ...]
 
 
-class Accelerator(Fact):
+class Accelerator(Fact, kw_only=True):
     """Training on the card. `precisions` begins with the one the YAML asks for; `held` is in bytes, one for each step."""
 
     strays: tuple[Stray, ...]

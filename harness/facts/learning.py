@@ -7,14 +7,14 @@ from typing import Literal
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Unknown
 
 
-class Target(Fact):
+class Target(Fact, kw_only=True):
     """One entry of target_modules and how many modules it hits, by part of the model."""
 
     name: str
     hits: dict[str, int]
 
 
-class Carrier(Fact):
+class Carrier(Fact, kw_only=True):
     """Modules of one kind that an adapter can be put on, and how many have one.
 
     `name` has `*` where a number stands in the modules' names: `model.layers.*.self_attn.q_proj`.
@@ -26,7 +26,7 @@ class Carrier(Fact):
     adapted: int
 
 
-class Adapter(Fact):
+class Adapter(Fact, kw_only=True):
     """LoRA as it will be trained. Parts: vision, projector, embedding, attention, mlp, experts, head, other."""
 
     raised: Raised | None
@@ -45,7 +45,7 @@ class Adapter(Fact):
     carriers: tuple[Carrier, ...] | Unknown = Unknown(reason="the modules were not counted")
 
 
-class Census(Fact):
+class Census(Fact, kw_only=True):
     """Adapters of one part after backward and two optimizer steps.
 
     `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, those of unreached experts left out.
@@ -60,7 +60,7 @@ class Census(Fact):
     idle: dict[str, int]
 
 
-class RoundTrip(Fact):
+class RoundTrip(Fact, kw_only=True):
     """The adapter saved, then loaded onto the bare model in a fresh process."""
 
     same_logits: bool | Unknown
@@ -70,7 +70,7 @@ class RoundTrip(Fact):
     lost_keys: tuple[str, ...]  # in the file, and not with these numbers in the model they were loaded into
 
 
-class Learning(Fact):
+class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
     census: tuple[Census, ...] | Unknown = NOT_LOOKED_AT

@@ -7,7 +7,7 @@ from typing import Literal
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Site, Unknown
 
 
-class Opened(Fact):
+class Opened(Fact, kw_only=True):
     """What one call of AutoProcessor.from_pretrained gave. `site` is the line of the user's that called, if one did."""
 
     returned: Literal["processor", "tokenizer", "raised"]
@@ -16,7 +16,7 @@ class Opened(Fact):
     site: Site | None
 
 
-class Processor(Fact):
+class Processor(Fact, kw_only=True):
     """What AutoProcessor really returns here, and how the user's collator called it.
 
     `returned`, `class_name` and `raised` are those of the first call in a fresh process; `registered` is what the same call
@@ -31,7 +31,7 @@ class Processor(Fact):
     image_calls: tuple[Site, ...]  # calls with images= on an object that has no image path
 
 
-class Leaf(Fact):
+class Leaf(Fact, kw_only=True):
     """One leaf of a batch. `path` reads like Python: `images[0][1]`. Statistics only for tensors with elements."""
 
     argument: str
@@ -45,7 +45,7 @@ class Leaf(Fact):
     mean: float | None
 
 
-class Delta(Fact):
+class Delta(Fact, kw_only=True):
     """Where the user's batch is built otherwise than a batch this model is known to accept."""
 
     argument: str
@@ -55,7 +55,7 @@ class Delta(Fact):
     expected: str
 
 
-class Row(Fact):
+class Row(Fact, kw_only=True):
     """One row of a batch as strings with one character per token, so that a shift can be seen by eye.
 
     `roles`: `b` BOS, `i` image placeholder, `p` prompt, `t` target, `e` EOS, `.` padding, `?` could not be told.
@@ -79,7 +79,7 @@ class Row(Fact):
         return sum(r == role and f == "1" for r, f in zip(self.roles, flags, strict=False))
 
 
-class PixelView(Fact):
+class PixelView(Fact, kw_only=True):
     """One image tensor of a row, compared with the same page prepared as the model's own files ask for.
 
     `mean`, `std` per channel are recovered by regression against the reference, so they are what was really applied.
@@ -94,7 +94,7 @@ class PixelView(Fact):
     detail: str
 
 
-class Grid(Fact):
+class Grid(Fact, kw_only=True):
     """The argument that says how patches lie in pictures, one (t, h, w) for each picture, beside the patches themselves.
 
     `seen` and `expected` are the user's rows and those our own collator makes of the same pages. `patches` is the number
@@ -110,7 +110,7 @@ class Grid(Fact):
     same_patches: bool
 
 
-class Batch(Fact):
+class Batch(Fact, kw_only=True):
     """A batch that a collator returned for `rows_in` rows."""
 
     rows_in: int
@@ -120,7 +120,7 @@ class Batch(Fact):
     rows: tuple[Row, ...] | Unknown
 
 
-class Collator(Fact):
+class Collator(Fact, kw_only=True):
     """The collator in use (the user's, or ours), run on real rows."""
 
     owner: str  # "module:function" or "preflight"

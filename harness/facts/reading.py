@@ -7,7 +7,7 @@ from typing import Literal
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Signature, Site, Unknown
 
 
-class Card(Fact):
+class Card(Fact, kw_only=True):
     """An NVIDIA card as its driver describes it (no torch involved)."""
 
     name: str
@@ -15,7 +15,7 @@ class Card(Fact):
     memory_bytes: int
 
 
-class Environment(Fact):
+class Environment(Fact, kw_only=True):
     """The interpreter, the installed packages, and the encodings text is written with."""
 
     python: str
@@ -29,7 +29,7 @@ class Environment(Fact):
     cards: tuple[Card, ...] | Unknown = NOT_LOOKED_AT
 
 
-class KeyFact(Fact):
+class KeyFact(Fact, kw_only=True):
     """A key of the YAML file, by its dotted path, and what there is to say about it."""
 
     path: str
@@ -37,7 +37,7 @@ class KeyFact(Fact):
     detail: str
 
 
-class Checkpoint(Fact):
+class Checkpoint(Fact, kw_only=True):
     """A checkpoint found in `training.output_dir`, and what it says it belongs to."""
 
     path: str
@@ -47,7 +47,7 @@ class Checkpoint(Fact):
     target_modules: tuple[str, ...]
 
 
-class Configuration(Fact):
+class Configuration(Fact, kw_only=True):
     """What the YAML file asks for, after names old and new were brought together. Steps are optimizer steps."""
 
     source: str
@@ -89,7 +89,7 @@ class Configuration(Fact):
     replaced_parts: tuple[str, ...]  # which of model, collator, peft, trainer are the user's own
 
 
-class Import(Fact):
+class Import(Fact, kw_only=True):
     """An import in remote code, resolved against the installed packages' source without importing them."""
 
     module: str
@@ -101,7 +101,7 @@ class Import(Fact):
     detail: str  # the installed version that lacks it, or why it is undecided
 
 
-class Repository(Fact):
+class Repository(Fact, kw_only=True):
     """The model directory: its JSON files and its remote code, read and never run."""
 
     path: str
@@ -122,14 +122,14 @@ class Repository(Fact):
     weights_bytes: int | Unknown = NOT_LOOKED_AT
 
 
-class Token(Fact):
+class Token(Fact, kw_only=True):
     """A special token: its text and its id."""
 
     content: str
     id: int | None
 
 
-class ChatTemplate(Fact):
+class ChatTemplate(Fact, kw_only=True):
     """One chat template of the repository.
 
     `place` is the file, with `:name` where one file holds several. `walks_parts`: whether it goes through a message's
@@ -141,7 +141,7 @@ class ChatTemplate(Fact):
     walks_parts: bool
 
 
-class Tokenizer(Fact):
+class Tokenizer(Fact, kw_only=True):
     """The tokenizer's JSON files."""
 
     declared_class: str | None
@@ -155,7 +155,7 @@ class Tokenizer(Fact):
     chat_templates: tuple[ChatTemplate, ...]
 
 
-class ProcessorFiles(Fact):
+class ProcessorFiles(Fact, kw_only=True):
     """The processor's JSON files, and whether the class they name has any code behind it."""
 
     declared_class: str | None
@@ -165,7 +165,7 @@ class ProcessorFiles(Fact):
     std: tuple[float, ...] | None
 
 
-class ApiUse(Fact):
+class ApiUse(Fact, kw_only=True):
     """A name the user's code takes from a library, and what became of it in the installed release."""
 
     name: str
@@ -173,7 +173,7 @@ class ApiUse(Fact):
     replacement: str | None
 
 
-class Subject(Fact):
+class Subject(Fact, kw_only=True):
     """The source of the user's own model loader, collator, adapter step and trainer: by AST, never run."""
 
     parts: dict[str, str]  # part -> "module:function"
@@ -187,7 +187,7 @@ class Subject(Fact):
     training_moves: tuple[Site, ...]  # where their trainer's code may move tensors by itself
 
 
-class RowProblem(Fact):
+class RowProblem(Fact, kw_only=True):
     """One row of metadata.json that will cause trouble; `kind` says which."""
 
     split: str
@@ -195,12 +195,12 @@ class RowProblem(Fact):
     image: str
     kind: Literal[
         "missing image", "unreadable image", "truncated image", "enormous image", "exif rotation", "16-bit",
-        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image",
+        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image", "malformed row",
     ]  # fmt: skip
     detail: str
 
 
-class Split(Fact):
+class Split(Fact, kw_only=True):
     """One metadata.json."""
 
     name: str  # "train" | "val" | "test"
@@ -209,10 +209,12 @@ class Split(Fact):
     columns: tuple[str, ...]
 
 
-class Dataset(Fact):
+class Dataset(Fact, kw_only=True):
     """The rows and every image header."""
 
     splits: tuple[Split, ...]
     problems: tuple[RowProblem, ...]
     shared_rows: tuple[str, ...]  # image/text pairs that stand in train and in val or test
     text_is_ascii: bool
+    image_headers: int | Unknown = NOT_LOOKED_AT
+    """How many image files were opened."""

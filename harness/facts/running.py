@@ -8,7 +8,7 @@ from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Signat
 from preflight_ocr.harness.facts.preparing import Opened
 
 
-class Landing(Fact):
+class Landing(Fact, kw_only=True):
     """Where image features really landed in one row: inputs of the first decoder layer against the input embeddings.
 
     `landed` has one character per token: `1` where the vector is not the token's own embedding any more.
@@ -21,14 +21,14 @@ class Landing(Fact):
     landed: str
 
 
-class Repair(Fact):
+class Repair(Fact, kw_only=True):
     """An argument of the user's batch that had to be replaced by the reference's before forward could go on."""
 
     argument: str
     raised: Raised
 
 
-class Behaviour(Fact):
+class Behaviour(Fact, kw_only=True):
     """What changes in the logits when one thing in the batch changes. One entry per row; `None` = row has none."""
 
     text_reaches: tuple[bool, ...]
@@ -37,7 +37,7 @@ class Behaviour(Fact):
     padding_changes: bool | Unknown = NOT_LOOKED_AT
 
 
-class Wrapper(Fact):
+class Wrapper(Fact, kw_only=True):
     """A module of the user's around the model. `dropped`: keywords of the inner forward that never arrive."""
 
     class_name: str
@@ -47,7 +47,7 @@ class Wrapper(Fact):
     shared_names: tuple[tuple[str, str], ...]  # two names in the tree for one and the same module
 
 
-class LostBuffer(Fact):
+class LostBuffer(Fact, kw_only=True):
     """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
 
     name: str
@@ -57,7 +57,7 @@ class LostBuffer(Fact):
     expected: str
 
 
-class Origin(Fact):
+class Origin(Fact, kw_only=True):
     """Where a tensor comes from.
 
     `name` is that of the entry of the batch (`images[0][1]`), of the attribute, the global or the parameter. `site` is the
@@ -70,7 +70,7 @@ class Origin(Fact):
     call: str  # what made it: "zeros", "Tensor.cpu"
 
 
-class Operand(Fact):
+class Operand(Fact, kw_only=True):
     """A tensor that an operation was called with. `argument` is the operation's own name for it."""
 
     argument: str
@@ -80,7 +80,7 @@ class Operand(Fact):
     origin: Origin | None  # None: computed, or not known
 
 
-class Mixture(Fact):
+class Clash(Fact, kw_only=True):
     """An operation whose tensors would have been on different devices.
 
     `stray` is the one that is not where the others are. `site` is the innermost line of the user's or the model's code,
@@ -95,7 +95,7 @@ class Mixture(Fact):
     times: int
 
 
-class Unmoved(Fact):
+class Unmoved(Fact, kw_only=True):
     """A tensor in the batch that Trainer leaves on the CPU, or an entry at which moving the batch raises."""
 
     path: str
@@ -105,7 +105,7 @@ class Unmoved(Fact):
     raised: Raised | None
 
 
-class Returned(Fact):
+class Returned(Fact, kw_only=True):
     """A tensor that the collator itself returns on an accelerator. `site` is the line that brought it there."""
 
     path: str
@@ -114,7 +114,7 @@ class Returned(Fact):
     site: Site | None
 
 
-class NamedCard(Fact):
+class NamedCard(Fact, kw_only=True):
     """A line that names a card itself. `owner` is whose code it is, `during` what ran."""
 
     site: Site
@@ -122,7 +122,7 @@ class NamedCard(Fact):
     during: Literal["collator", "forward"]
 
 
-class HostCopy(Fact):
+class HostCopy(Fact, kw_only=True):
     """A tensor on an accelerator that was asked for as a numpy array, which raises TypeError there."""
 
     call: str
@@ -132,7 +132,7 @@ class HostCopy(Fact):
     origin: Origin | None
 
 
-class Synchronisation(Fact):
+class Synchronisation(Fact, kw_only=True):
     """A place at which the CPU waits for the accelerator."""
 
     call: str
@@ -140,7 +140,7 @@ class Synchronisation(Fact):
     times: int
 
 
-class Undecided(Fact):
+class Undecided(Fact, kw_only=True):
     """An operation on different devices of which it is not known whether torch would take them, and why."""
 
     operation: str
@@ -148,7 +148,7 @@ class Undecided(Fact):
     reason: str
 
 
-class Placement(Fact):
+class Placement(Fact, kw_only=True):
     """Model and batch as on an accelerator, simulated: real numbers on the CPU, and a ledger of where each would be.
 
     `whole` says whether the user's own model was called, wrapper and all, or the bare one. `ended` is how forward ended in
@@ -159,7 +159,7 @@ class Placement(Fact):
     in_training: Raised | Unknown | Literal["ok"]
     generated: Raised | Unknown | Literal["ok"]
     whole: bool
-    mixtures: tuple[Mixture, ...]
+    clashes: tuple[Clash, ...]
     unmoved: tuple[Unmoved, ...]
     returned: tuple[Returned, ...]
     named: tuple[NamedCard, ...]
@@ -168,7 +168,7 @@ class Placement(Fact):
     undecided: tuple[Undecided, ...]
 
 
-class Forward(Fact):
+class Forward(Fact, kw_only=True):
     """The model itself, called with the user's batch and with the reference batch."""
 
     signature: Signature | Unknown

@@ -3,7 +3,7 @@
     with Sandbox(limits=Limits(seconds=60), path=[folder]) as sandbox:
         ending = sandbox.run("collator:build", {"rows": 4})
 
-The ending is `Returned`, `Raised` or `Died`; nothing the child does raises here. It is a guard against accidents
+The ending is `Returned`, `ChildRaised` or `Died`; nothing the child does raises here. It is a guard against accidents
 (crashes, endless loops, floods, leftovers), not against a determined attacker: the child has the user's own rights to
 files and network.
 
@@ -17,7 +17,15 @@ A preloaded module is imported only, so that the warm process may be forked: nam
 
 from __future__ import annotations
 
-from preflight_ocr.harness.isolation.endings import Died, Ending, Frame, Limits, Raised, Returned, SandboxUnavailable
+from preflight_ocr.harness.isolation.endings import (
+    ChildRaised,
+    Died,
+    Ending,
+    Frame,
+    Limits,
+    Returned,
+    SandboxUnavailable,
+)
 from preflight_ocr.harness.isolation.sandbox import Job, Sandbox
 
-__all__ = ["Died", "Ending", "Frame", "Job", "Limits", "Raised", "Returned", "Sandbox", "SandboxUnavailable"]
+__all__ = ["ChildRaised", "Died", "Ending", "Frame", "Job", "Limits", "Returned", "Sandbox", "SandboxUnavailable"]

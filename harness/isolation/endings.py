@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["Died", "Ending", "Frame", "Limits", "Raised", "Returned", "SandboxUnavailable"]
+__all__ = ["ChildRaised", "Died", "Ending", "Frame", "Limits", "Returned", "SandboxUnavailable"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Returned(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Raised(Struct, frozen=True, kw_only=True):
+class ChildRaised(Struct, frozen=True, kw_only=True):
     """The target raised; nothing of the exception but text comes back.
 
     type: `ValueError` for a built-in exception, `package.module.Name` for any other.
@@ -69,7 +69,7 @@ class Died(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Ending = Returned | Raised | Died
+Ending = Returned | ChildRaised | Died
 
 
 class SandboxUnavailable(Exception):

@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from preflight_ocr.harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
-from preflight_ocr.harness.isolation.endings import Died, Ending, Limits, Raised, Returned
+from preflight_ocr.harness.isolation.endings import ChildRaised, Died, Ending, Limits, Returned
 from preflight_ocr.harness.isolation.processes import measure_usage, tell_status
 from preflight_ocr.harness.isolation.sources import START_SECONDS, Event, Process
 from preflight_ocr.harness.isolation.wire import (
@@ -84,7 +84,7 @@ class Watch:
         if isinstance(answer, Value):
             return Returned(value=answer.value, output=output, seconds=seconds)
         if isinstance(answer, Failure):
-            return Raised(
+            return ChildRaised(
                 type=answer.kind,
                 message=answer.message,
                 traceback=answer.traceback,

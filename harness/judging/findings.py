@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
 from preflight_ocr.harness.facts import Site
+
+Level = Literal["read", "ran", "gpu"]
+"""How far a check goes: files only, foreign code on the CPU too, an accelerator too."""
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "clear, or nothing found in the part that was asked for: no finding, or only MINOR and NOTE",
+    1: "Preflight itself failed",
+    2: "usage or configuration error",
+    3: "blind: something that decides could not be looked at, or crashed",
+    11: "the worst finding is MAJOR",
+    12: "the worst finding is BLOCKER",
+    130: "interrupted by Ctrl-C",
+    143: "ended by SIGTERM",
+}
 
 
 class Severity(enum.Enum):
@@ -44,7 +60,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `summary` says what was seen and what was expected; `evidence` are the facts behind it, one per line. `consequences`
     are the codes of findings that this one explains and that are therefore not reported by themselves. `places` are lines
     of somebody's source behind it, the one to look at first in front; `keys` are dotted keys of the YAML file that decide
-    over it, the likeliest first: those that the file does not have are passed over.
+    over it, the likeliest first: those that the file does not have are passed over. `owners` are names of diagnoses whose
+    finding, where there is one, is the cause of this one: the contract is broken all the same, and the cause is reported.
     """
 
     code: str
@@ -58,6 +75,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     consequences: tuple[str, ...] = ()
     places: tuple[Site, ...] = ()
     keys: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="outcome"):
@@ -83,4 +101,10 @@ class Crashed(msgspec.Struct, frozen=True, tag="crashed", tag_field="outcome"):
     error: str
 
 
-Outcome = Kept | Broken | Skipped | Crashed
+class NotApplicable(msgspec.Struct, frozen=True, tag="not applicable", tag_field="outcome"):
+    """The contract says nothing about this setup: neither kept nor skipped."""
+
+    reason: str
+
+
+Outcome = Kept | Broken | Skipped | Crashed | NotApplicable

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import yaml
 
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
-from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Severity
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Level
 from preflight_ocr.harness.verdict.contracts import Judgement, root_causes
-
-Verdict = Literal["clear", "refused"]
+from preflight_ocr.harness.verdict.decision import Case, Verdict, settle
 
 _WHOLE = (".py", ".json", ".jinja", ".txt", ".model", ".yaml", ".yml")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
@@ -49,6 +49,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What stands after waivers. `problems` are waivers that have lapsed, hit nothing, or name nothing."""
 
     verdict: Verdict
+    exit_code: int
+    reason: str
     findings: tuple[Finding, ...]
     waived: tuple[Waiver, ...] = ()
     problems: tuple[str, ...] = ()
@@ -57,11 +59,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def read_waivers(path: Path) -> tuple[Waiver, ...]:
     """Read a YAML list of `{code, reason, link, until}`. Raises GateError for anything else."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        document, _ = read_yaml(path)
     except OSError as error:
         raise GateError(f"{path}: cannot be read: {error.strerror}; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: this is not readable YAML: {error}") from None
+    except BrokenYaml as error:
+        place = f":{error.line}" if error.line else ""
+        raise GateError(f"{path}{place}: {error.message}") from None
     try:
         waivers = msgspec.convert(document or [], tuple[Waiver, ...])
     except msgspec.ValidationError as error:
@@ -77,13 +80,11 @@ def decide(
     judgements: Iterable[Judgement],
     waivers: Iterable[Waiver] = (),
     *,
-    blind: str = "",
+    facts: Facts,
+    level: Level,
     today: datetime.date | None = None,
 ) -> Decision:
-    """Refused when an unwaived BLOCKER stands, and when what was asked for could not be looked at: never a pass.
-
-    `blind` says why the model could not be read, or why nothing of it could be run; empty when neither is so.
-    """
+    """Take what is waived out of the findings, and let the rules of `decision` settle what stands."""
     judgements, today = tuple(judgements), today or datetime.date.today()
     roots = root_causes(judgements)
     looked_at = {j.contract.diagnosis.code for j in judgements if isinstance(j.outcome, Kept | Broken)}
@@ -101,9 +102,11 @@ def decide(
             waived.append(msgspec.structs.replace(waiver, code=code))
         elif code in looked_at:
             problems.append(f"waiver {code} waives nothing: the contract holds by itself; delete the waiver")
-    refused = bool(blind) or not looked_at or any(f.severity is Severity.BLOCKER for f in standing)
+    ruling = settle(Case(judgements=judgements, standing=tuple(standing), facts=facts, level=level))
     return Decision(
-        verdict="refused" if refused else "clear",
+        verdict=ruling.verdict,
+        exit_code=ruling.exit_code,
+        reason=ruling.reason,
         findings=tuple(standing),
         waived=tuple(waived),
         problems=tuple(problems),
@@ -209,8 +212,11 @@ def _subject_files(config: Config) -> list[Path]:
         top, dot, _ = part.partition(":")[0].partition(".")
         # Finding a top-level name executes nothing; finding a dotted one would import its parent.
         spec = importlib.machinery.PathFinder.find_spec(top, [str(subject.path), *sys.path])
-        if spec is None or spec.origin is None:
+        if spec is None:
             continue
-        folder = Path(spec.origin).parent
-        files.update(folder.rglob("*.py") if dot or spec.submodule_search_locations else folder.glob("*.py"))
+        # A package without `__init__.py` has no origin, and may lie in several folders.
+        for folder in map(Path, spec.submodule_search_locations or ()):
+            files.update(folder.rglob("*.py"))
+        if spec.origin and not spec.submodule_search_locations:
+            files.update(Path(spec.origin).parent.rglob("*.py") if dot else Path(spec.origin).parent.glob("*.py"))
     return sorted(files)

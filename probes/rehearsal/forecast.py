@@ -41,7 +41,7 @@ _FLASH = "flash_attention_2"
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, Any]:
-    """Run in a child: an MemoryForecast as builtins."""
+    """Run in a child: a MemoryForecast as builtins."""
     with redirect_cuda():
         parts = Whole(config_path, trust=trust, folder=Path(folder))
         answer: dict[str, Any] = msgspec.to_builtins(foresee(parts))
@@ -243,19 +243,19 @@ class Stage:
             autocast=torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else None,
             checkpointing=_find_checkpointing(config),
         )
-        footprint = rehearse(adapted, batch, step, vocabulary=find_vocabulary(unwrap(adapted)[0]))
-        self.assumed |= footprint.assumed
-        taken = allocator.measure(footprint.events)
+        lifetimes = rehearse(adapted, batch, step, vocabulary=find_vocabulary(unwrap(adapted)[0]))
+        self.assumed |= lifetimes.assumed
+        taken = allocator.measure(lifetimes.events)
         return Peak(
-            parts={kind: size for kind, size in footprint.at_peak.items() if size},
-            phase=footprint.peak_in,
+            parts={kind: size for kind, size in lifetimes.at_peak.items() if size},
+            phase=lifetimes.peak_in,
             phases={
-                name: size for name, size in footprint.peaks.items() if name in ("forward", "backward", "optimizer")
+                name: size for name, size in lifetimes.peaks.items() if name in ("forward", "backward", "optimizer")
             },
-            requested=footprint.peak,
+            requested=lifetimes.peak,
             allocated=taken.allocated,
             reserved=taken.reserved,
-            segments=allocator.find_smallest_limit(footprint.events, steps=6),
+            segments=allocator.find_smallest_limit(lifetimes.events, steps=6),
             libraries=CUBLAS,
             context=CONTEXT,
         )

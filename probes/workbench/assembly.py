@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import torch
 
 from preflight_ocr.harness.config.config import load_config
@@ -23,6 +22,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
+from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.workbench.batches import RowReader
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
-IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
 class Assembly:
@@ -49,7 +48,7 @@ class Assembly:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
         self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
-        self.config: Config = load_trusted(Path(config_path), trust=trust)
+        self.config: Config = load_config(Path(config_path), trust=trust)
 
     @cached_property
     def built(self) -> Built:
@@ -222,12 +221,6 @@ def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
     return {k: v.clamp(max=rows - 1) if k in named and isinstance(v, torch.Tensor) else v for k, v in batch.items()}
 
 
-def load_trusted(path: Path, *, trust: bool) -> Config:
-    """The configuration, with the trust that the user gave on the command line or in the file."""
-    config = load_config(path)
-    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
-
-
 def keep_modules_in(directory: Path) -> None:
     """Let transformers copy remote code into a directory of this process's own.
 
@@ -245,7 +238,7 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
-    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
+    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
     return tuple(
         {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
         for row in rows

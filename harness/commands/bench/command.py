@@ -44,11 +44,12 @@ def bench(
     """
     from preflight_ocr.harness.check.accelerator import open_card_sandbox
     from preflight_ocr.harness.check.check import count_together, limit
-    from preflight_ocr.harness.commands.bench.observe import POINTS
-    from preflight_ocr.harness.isolation import Died, Raised
+    from preflight_ocr.harness.isolation import ChildRaised, Died
 
     if reason := find_refusal(config, trust=trust):
         raise BenchRefused(reason)
+    from preflight_ocr.harness.commands.bench.observe import POINTS  # brings in torch
+
     cards = find_cards()
     chosen = device or ("cuda" if cards else "cpu")
     if chosen == "cuda" and not cards:
@@ -63,7 +64,7 @@ def bench(
         }  # fmt: skip
         with open_card_sandbox(alone, device=chosen) as sandbox:
             ended = sandbox.run("preflight_ocr.harness.commands.bench.observe:observe", arguments)
-        if isinstance(ended, Raised | Died):
+        if isinstance(ended, ChildRaised | Died):
             ending = ended.reason if isinstance(ended, Died) else f"{ended.type.rpartition('.')[2]}: {ended.message}"
             points = _read_points(Path(folder) / POINTS)
             if not points:

@@ -30,7 +30,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.harness.judging.findings import Broken, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.isolation import Sandbox
@@ -202,7 +202,7 @@ def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
 
 
 def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:
-    unjudged = (report.blind or not report.judged) and report.worst is not Severity.BLOCKER
+    unjudged = report.verdict in ("blind", "partial")
     return ModelRecord(
         model=project.model,
         shown=project.shown,

@@ -14,14 +14,14 @@ from preflight_ocr.harness.check.check import check, limit
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Accelerator, Card, Device, Facts, Unknown
-from preflight_ocr.harness.isolation import Raised
+from preflight_ocr.harness.isolation import ChildRaised
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from tests.specimens import HEALTHY, altered
 
 CARDS = (Card(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
 ON_A_CARD = tuple(module.DIAGNOSIS.code for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)
-FIRST = ("deepseek_ocr",)
+FIRST = ("qwen2_vl",)
 EVERY = tuple(miniature.name for miniature in find_miniatures())
 
 
@@ -96,17 +96,17 @@ def test_how_the_child_ended_is_the_reason(tmp_path):
 
     facts, _ = look_at_device(config, HEALTHY, tmp_path, trust=True, limits=limit(300), tell=note, device="tpu")
     assert facts.device == facts.accelerator == Unknown(reason="it ended")
-    assert isinstance(seen[0], Raised) and "expected cuda or cpu" in seen[0].message
+    assert isinstance(seen[0], ChildRaised) and "expected cuda or cpu" in seen[0].message
 
 
-def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch):
+def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch, sandbox):
     """The whole way of `preflight check --level gpu`, with the CPU in the place of the card."""
-    config = write(tmp_path, "deepseek_ocr")
+    config = write(tmp_path, "qwen2_vl")
     monkeypatch.setattr(preflight_ocr.harness.check.check, "find_obstacle", lambda facts: None)
     monkeypatch.setattr(
         preflight_ocr.harness.check.check, "look_at_device", functools.partial(look_at_device, device="cpu")
     )
-    report = check(config, level="gpu", trust=True)
+    report = check(config, level="gpu", trust=True, sandbox=sandbox)
     assert isinstance(report.facts.accelerator, Accelerator) and not report.findings
     assert report.timings["run accelerator"] > 0
 

@@ -12,7 +12,7 @@ from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.check import CHILDREN, RAN, Known, _is_our_fault, _tell, check, open_sandbox
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Site, Unknown
-from preflight_ocr.harness.isolation import Frame, Raised
+from preflight_ocr.harness.isolation import ChildRaised, Frame
 from preflight_ocr.harness.judging.findings import Crashed, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge
 from tests.specimens import HEALTHY, altered
@@ -20,9 +20,9 @@ from tests.specimens import HEALTHY, altered
 OURS = str(Path(probes.__file__).with_name("forward") / "forward.py")
 
 
-def raised(kind: str, file: str) -> Raised:
+def raised(kind: str, file: str) -> ChildRaised:
     frames = (Frame(file=file, line=1, function="look", code="x"),)
-    return Raised(type=kind, message="", traceback="", frames=frames, output="", seconds=0.0)
+    return ChildRaised(type=kind, message="", traceback="", frames=frames, output="", seconds=0.0)
 
 
 @pytest.mark.parametrize("kind", ["NameError", "AttributeError", "TypeError"])
@@ -65,20 +65,18 @@ def test_what_is_known_is_taken_over_and_no_child_is_started_for_it(tmp_path):
         check(config, trust=True, sandbox=closed, known=Known(facts=HEALTHY, children=CHILDREN[1:]))
 
 
-def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path):
+def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path, sandbox):
     config = load_config(write_project(tmp_path, ()))
     site = Site(file="theirs.py", line=1, code="processor(images=page)", kind="", runs=None)
     other = altered(HEALTHY, {"processor.image_calls": (site,)})
     known = Known(facts=other, children=tuple(name for name in CHILDREN if name != "collator"))
-    with open_sandbox() as sandbox:
-        facts = check(config, trust=True, sandbox=sandbox, known=known).facts
+    facts = check(config, trust=True, sandbox=sandbox, known=known).facts
     assert facts.processor == HEALTHY.processor
 
 
-def test_one_child_at_a_time_is_one_at_a_time(tmp_path):
+def test_one_child_at_a_time_is_one_at_a_time(tmp_path, sandbox):
     config, said = load_config(write_project(tmp_path, ())), list[str]()
-    with open_sandbox() as sandbox:
-        report = check(config, trust=True, sandbox=sandbox, together=1, progress=said.append)
+    report = check(config, trust=True, sandbox=sandbox, together=1, progress=said.append)
     ran = [line.partition(": ")[2] for line in said if line.startswith("running")]
     assert ran == ["learning", "reload", *CHILDREN[1:]]  # what loads the adapter again waits for no other
     assert report.findings == ()

@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.facts import KeyFact, history
 from preflight_ocr.harness.families import FAMILIES
+from preflight_ocr.harness.judging.findings import EXIT_CODES
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
-from preflight_ocr.harness.verdict.report import EXIT_CODES, Report
+from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY, altered
 from tests.support.places import ROOT
 
@@ -77,6 +78,7 @@ def trained(monkeypatch):
     def train(config, *, clearance):
         calls.append((config, clearance.facts_digest))
         return types.SimpleNamespace(
+            was_finished=False,
             steps=8,
             first_loss=6.2,
             last_loss=5.1,

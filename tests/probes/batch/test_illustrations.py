@@ -12,13 +12,14 @@ from PIL import Image, ImageOps
 
 from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.check.check import CHILDREN, Known, check
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.batch import illustrations as pictures
 from preflight_ocr.probes.workbench.assembly import Assembly
+from tests.specimens import HEALTHY
 
 DRAWN = ("qwen2_vl", "donut", "trocr", "pix2struct", "kosmos2_5", "internvl", "llava_next", "idefics3", "deepseek_ocr2")
 
@@ -50,14 +51,14 @@ def test_a_whole_page_is_drawn_for_every_row_and_looks_like_the_page(assemble, m
     parts = assemble(model)
     shown = pictures.show_rows(parts)
     assert len(shown.rows) == len(parts.sample)
-    for row, exhibit in zip(parts.sample, shown.rows, strict=True):
-        whole = [view for view in exhibit.views if view.is_whole]
+    for row, illustration in zip(parts.sample, shown.rows, strict=True):
+        whole = [view for view in illustration.views if view.is_whole]
         assert len(whole) == 1
-        assert exhibit.remarks == ()
-        assert exhibit.tokens
+        assert illustration.remarks == ()
+        assert illustration.tokens
         if parts.reference.intake.mean is not None:
             assert distance(whole[0], open_image(Path(row["image_path"]))) < 12
-            assert all(view.clipped < 0.005 for view in exhibit.views)
+            assert all(view.clipped < 0.005 for view in illustration.views)
 
 
 def test_the_tiles_of_a_page_lie_in_the_columns_that_the_batch_says(project, tmp_path):
@@ -165,20 +166,25 @@ def test_tokens_are_spelled_with_their_blanks_and_a_shifted_label_is_seen(assemb
     assert any(token.label for token in shifted.tokens)
 
 
-def test_pictures_leave_the_facts_and_their_digest_as_they_are(project):
+NO_OTHER_CHILD = Known(facts=HEALTHY, children=tuple(child for child in CHILDREN if child != "collator"))
+
+
+def test_pictures_leave_the_facts_and_their_digest_as_they_are(project, sandbox):
     config = load_config(project)
-    plain = check(config, trust=True, only=("COL001",))
-    shown = check(config, trust=True, only=("COL001",), illustrated=True)
+    plain = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",))
+    shown = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",), illustrated=True)
     assert plain.facts.digest() == shown.facts.digest()
-    assert isinstance(plain.exhibits, Unknown)
-    assert isinstance(shown.exhibits, Exhibits)
-    size = len(msgspec.json.encode(shown.exhibits))
+    assert isinstance(plain.illustrations, Unknown)
+    assert isinstance(shown.illustrations, Illustrations)
+    size = len(msgspec.json.encode(shown.illustrations))
     assert 10_000 < size < 3 * (pictures.MOST_VIEWS + 1) * pictures.MOST_BYTES * 2
 
 
-def test_a_collator_that_raises_leaves_a_reason_and_its_facts(tmp_path):
+def test_a_collator_that_raises_leaves_a_reason_and_its_facts(tmp_path, sandbox):
     path = write_project(tmp_path / "project", ["chain-02"])
-    shown = check(load_config(path), trust=True, only=("PRC001",), illustrated=True)
-    assert isinstance(shown.exhibits, Unknown)
-    assert "no pictures could be made" in shown.exhibits.reason
+    shown = check(
+        load_config(path), trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("PRC001",), illustrated=True
+    )
+    assert isinstance(shown.illustrations, Unknown)
+    assert "no pictures could be made" in shown.illustrations.reason
     assert [finding.code for finding in shown.findings] == ["PRC001"]

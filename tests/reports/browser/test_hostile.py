@@ -47,10 +47,11 @@ def make_hostile_report() -> str:
             config=HOSTILE,
             environment={HOSTILE: HOSTILE},
             timings={HOSTILE: 1.0},
-            blind=HOSTILE,
+            verdict="blind",
+            reason_why=HOSTILE,
             waived=(poison(Waiver(code="", reason="", link="", until=report.run.written.date())),),
             waiver_problems=(HOSTILE,),
-            exhibits=poison(report.exhibits),
+            illustrations=poison(report.illustrations),
             run=poison(report.run),
         )
     )
