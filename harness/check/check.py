@@ -35,6 +35,7 @@ from preflight_ocr.harness.home import is_ours
 from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
 from preflight_ocr.harness.judging.findings import Basis
 from preflight_ocr.harness.judging.symptoms import is_out_of_memory
+from preflight_ocr.harness.verdict.binding import Binding, Bound
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
@@ -104,6 +105,10 @@ def check(
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
     shown: list[Exhibits | Unknown] = []
+    trusted = msgspec.structs.replace(config.model, trust_remote_code=trust)
+    # Bound before the first probe reads: what is swapped while the check runs must not be what is cleared.
+    binding = Binding(msgspec.structs.replace(config, model=trusted), waivers) if level != "read" and not only else None
+    touched: set[str] = set()
     facts, timings = look(
         config,
         level=level,
@@ -115,6 +120,7 @@ def check(
         together=together,
         known=known,
         show=shown.append if illustrated else None,
+        touched=touched,
     )
     progress("judging")
     with _timed(timings, "judge"):
@@ -129,7 +135,18 @@ def check(
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
     )
+    if binding is not None:
+        report = _bind(report, binding.settle(touched))
     return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
+
+
+def _bind(report: Report, bound: Bound) -> Report:
+    """The report with what it is bound to; refused where that changed while the check ran."""
+    report = msgspec.structs.replace(report, bound=bound)
+    if not bound.changed:
+        return report
+    why = f"changed while it was checked: {', '.join(bound.changed)}; run the check again"
+    return msgspec.structs.replace(report, verdict="refused", blind=why)
 
 
 def look(
@@ -144,8 +161,11 @@ def look(
     together: int | None = None,
     known: Known | None = None,
     show: Show | None = None,
+    touched: set[str] | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level.
+
+    The files that the children opened or imported are added to `touched`.
 
     `show` is given what a page shows and no fact holds, if the collator is run; without it no picture is made.
     """
@@ -171,6 +191,7 @@ def look(
             together=together,
             known=known,
             show=show,
+            touched=touched,
         )
         if level == "gpu" and (obstacle := find_obstacle(facts)) is None:
             progress("running: accelerator")
@@ -232,6 +253,7 @@ def run(
     together: int | None = None,
     known: Known | None = None,
     show: Show | None = None,
+    touched: set[str] | None = None,
 ) -> Facts:
     """Run the probes that execute code, each in a child of its own, `together` at a time; as many as there are cores."""
 
@@ -254,6 +276,8 @@ def run(
             running[name] = submit(name)
         name = _await_one(running)
         endings[name] = _collect(running[name])
+        if touched is not None and not isinstance(ended := running[name].result(), Died):
+            touched.update(ended.touched)
         timings[f"run {name}"] = round(endings[name][1], 3)
         del running[name]
         if name == "learning" and isinstance(endings[name][0], dict):

@@ -21,6 +21,7 @@ from preflight_ocr.harness.cli.options import (
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
+    issue,
     load,
     open_directory,
     read_accepted,
@@ -70,6 +71,8 @@ def check(
     report = attach_run(config, report)
     show(report)
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+    if level != "read" and not only:
+        issue(config, report)
     context.exit(report.exit_code)
 
 

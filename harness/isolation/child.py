@@ -26,6 +26,7 @@ import msgspec
 
 from preflight_ocr.harness.isolation.endings import Frame, Limits
 from preflight_ocr.harness.isolation.processes import die_with_parent
+from preflight_ocr.harness.isolation.touched import listen
 from preflight_ocr.harness.isolation.wire import (
     Call,
     Failure,
@@ -90,6 +91,7 @@ def live(*, calls: int, result: int, alone: bool) -> NoReturn:
         resident = _restrict(call.limits)
         _calm_torch()
         encoder, leave = encode, os._exit
+        touched = listen()
         flushers = (sys.stdout.flush, sys.stderr.flush, _flush_c)
         send(encoder(Started(preloaded=preloaded, resident_bytes=resident)))
     except BaseException:
@@ -99,7 +101,7 @@ def live(*, calls: int, result: int, alone: bool) -> NoReturn:
     # From here on the code we run may have replaced any builtin and any attribute of any module: what is needed
     # afterwards was fetched before.
     try:
-        answer = _make_call(call, encoder)
+        answer = _make_call(call, encoder, touched)
     except BaseException:
         leave(ANSWER_LOST)
     try:
@@ -129,15 +131,17 @@ def import_modules(modules: Iterable[str], *, announce: Callable[[str], None] | 
     return seen
 
 
-def _make_call(call: Call, encoder: Callable[[Value | Failure | Unsendable], bytes]) -> bytes:
+def _make_call(
+    call: Call, encoder: Callable[[Value | Failure | Unsendable], bytes], touched: Callable[[], tuple[str, ...]]
+) -> bytes:
     try:
         module, _, attribute = call.target.partition(":")
         arguments = msgspec.msgpack.decode(call.arguments)
         value = attrgetter(attribute)(importlib.import_module(module))(**arguments)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are the target's own as well
-        return encoder(_describe(error))
+        return encoder(_describe(error, touched()))
     try:
-        return encoder(Value(value=value))
+        return encoder(Value(value=value, touched=touched()))
     except BaseException as error:
         return encoder(Unsendable(reason=f"{error}"))
 
@@ -145,7 +149,7 @@ def _make_call(call: Call, encoder: Callable[[Value | Failure | Unsendable], byt
 # ---- what it raised, as text
 
 
-def _describe(error: BaseException) -> Failure:
+def _describe(error: BaseException, touched: tuple[str, ...]) -> Failure:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
@@ -159,7 +163,7 @@ def _describe(error: BaseException) -> Failure:
     except BaseException as second:
         text = f"{name}: {message}\n(its traceback cannot be read: {type(second).__name__})"
         frames = ()
-    return Failure(kind=_clean(name, _LINE), message=message, traceback=_clean(text), frames=frames)
+    return Failure(kind=_clean(name, _LINE), message=message, traceback=_clean(text), frames=frames, touched=touched)
 
 
 def _skip_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -14,6 +14,7 @@ from preflight_ocr.harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
 from preflight_ocr.harness.isolation.endings import Died, Ending, Limits, Raised, Returned
 from preflight_ocr.harness.isolation.processes import measure_usage, tell_status
 from preflight_ocr.harness.isolation.sources import START_SECONDS, Event, Process
+from preflight_ocr.harness.isolation.touched import TOUCHED_BYTES
 from preflight_ocr.harness.isolation.wire import (
     Ended,
     Failure,
@@ -82,7 +83,7 @@ class Watch:
         seconds = self._seconds or time.monotonic() - self._begin
         answer = self._answer
         if isinstance(answer, Value):
-            return Returned(value=answer.value, output=output, seconds=seconds)
+            return Returned(value=answer.value, output=output, seconds=seconds, touched=answer.touched)
         if isinstance(answer, Failure):
             return Raised(
                 type=answer.kind,
@@ -91,6 +92,7 @@ class Watch:
                 frames=answer.frames,
                 output=output,
                 seconds=seconds,
+                touched=answer.touched,
             )
         if isinstance(answer, Unsendable):
             reason = f"returned a value that cannot be sent back: {answer.reason[:_REASON]}"
@@ -172,6 +174,11 @@ def _tell_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
+def _measure(names: tuple[str, ...]) -> int:
+    """Bytes that the names take in an answer, their heads included, so that they do not count as the value's own."""
+    return len(msgspec.msgpack.encode(names))
+
+
 class Replies(threading.Thread):
     """Reads what a child sends: Started, one answer, and no word more."""
 
@@ -186,11 +193,11 @@ class Replies(threading.Thread):
         with os.fdopen(self._descriptor, "rb", buffering=0):
             for _ in range(2):
                 try:
-                    payload = read_frame(self._descriptor, max(self._limit, _SMALL))
+                    payload = read_frame(self._descriptor, max(self._limit, _SMALL) + TOUCHED_BYTES)
                     if payload is None:
                         return
                     reply = _decode(payload)
-                    if isinstance(reply, Value) and len(payload) > self._limit:
+                    if isinstance(reply, Value) and len(payload) - _measure(reply.touched) > self._limit:
                         raise Oversized(len(payload))
                     self._events.put(reply)
                 except Oversized as error:

@@ -55,7 +55,10 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Value(Struct, frozen=True, kw_only=True, tag=True):
+    """`touched` are the files that the target opened to read or imported, without what is installed."""
+
     value: object
+    touched: tuple[str, ...]
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag=True):
@@ -63,6 +66,7 @@ class Failure(Struct, frozen=True, kw_only=True, tag=True):
     message: str
     traceback: str
     frames: tuple[Frame, ...]
+    touched: tuple[str, ...]
 
 
 class Unsendable(Struct, frozen=True, kw_only=True, tag=True):

@@ -13,6 +13,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.facts.history import NO_RUN, RunHistory
 from preflight_ocr.harness.facts.illustrations import Exhibits
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
+from preflight_ocr.harness.verdict.binding import Bound
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.gate import Verdict, Waiver, decide
 
@@ -42,7 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
     nothing of it could be run although that was asked for; it is empty when neither is so. `lines` is dotted key -> its line
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
-    shows and nobody judges; `run` is the training run that a page draws.
+    shows and nobody judges; `run` is the training run that a page draws. `bound` is what the verdict was found for; None
+    where nothing can be cleared.
     """
 
     verdict: Verdict
@@ -60,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[Path, ...] = ()
     exhibits: Exhibits | Unknown = NOT_SHOWN
     run: RunHistory | Unknown = NO_RUN
+    bound: Bound | None = None
 
     @classmethod
     def build(

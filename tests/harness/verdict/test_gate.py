@@ -2,23 +2,15 @@ from __future__ import annotations
 
 import datetime
 import types
-from pathlib import Path
 
-import msgspec
 import pytest
 
-from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.judging.findings import Basis, Broken, Finding, Fix, Kept, Severity, Skipped
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict import gate
 from preflight_ocr.harness.verdict.contracts import Contract, Judgement
 
 TODAY = datetime.date(2030, 1, 15)
-CONFIG = """\
-model: {base_model: model, trust_remote_code: true}
-data: {train_path: rows}
-subject: {collator: "parts:collate"}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -113,74 +105,3 @@ def test_a_waivers_file_is_read_and_an_empty_one_is_no_waiver(tmp_path):
     assert gate.read_waivers(path) == (_waiver("COL001"),)
     path.write_text("", encoding="utf-8")
     assert gate.read_waivers(path) == ()
-
-
-@pytest.fixture
-def config(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "rows").mkdir()
-    for name, text in {
-        "model/config.json": "{}",
-        "model/modeling.py": "x = 1",
-        "model/model.safetensors": "weights",
-        "rows/metadata.json": "[]",
-        "parts.py": "def collate(): ...",
-        "preflight.yaml": CONFIG,
-    }.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return load_config(tmp_path / "preflight.yaml")
-
-
-@pytest.fixture
-def clearance(config):
-    return gate.Clearance.issue(config, verdict="clear", level="ran", facts_digest="f" * 64)
-
-
-def test_a_clearance_survives_the_disk(clearance, config, tmp_path):
-    clearance.write(tmp_path / "out" / "clearance.json")
-    read = gate.Clearance.read(tmp_path / "out" / "clearance.json")
-    assert read == clearance
-    assert read.still_holds(config)
-
-
-@pytest.mark.parametrize(
-    ("file", "part"),
-    [
-        ("model/modeling.py", "model files"),
-        ("model/config.json", "model files"),
-        ("model/model.safetensors", "model files"),
-        ("model/new_code.py", "model files"),
-        ("rows/metadata.json", "rows"),
-        ("parts.py", "subject"),
-        ("preflight.yaml", "configuration"),
-    ],
-)
-def test_a_clearance_falls_with_what_it_was_given_for(clearance, config, tmp_path, file, part):
-    with Path(tmp_path / file).open("a", encoding="utf-8") as opened:
-        opened.write("\n# changed")
-    assert clearance.changes(config) == (part,)
-    assert not clearance.still_holds(config)
-
-
-def test_a_clearance_falls_with_an_installed_version(clearance, config, monkeypatch):
-    monkeypatch.setattr(gate.platform, "python_version", lambda: "3.99.0")
-    assert clearance.changes(config) == ("versions",)
-
-
-@pytest.mark.parametrize("change", [{"verdict": "refused"}, {"level": "read"}])
-def test_a_refusal_or_a_mere_reading_clears_nothing(clearance, config, change):
-    assert not msgspec.structs.replace(clearance, **change).still_holds(config)
-
-
-def test_another_models_clearance_is_not_accepted(clearance, config):
-    other = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, revision="abc"))
-    assert clearance.changes(other) == ("model files",)
-
-
-def test_a_file_that_is_no_clearance_says_so(tmp_path):
-    path = tmp_path / "clearance.json"
-    path.write_text("{}", encoding="utf-8")
-    with pytest.raises(gate.GateError, match="not a clearance"):
-        gate.Clearance.read(path)
-    with pytest.raises(gate.GateError, match="cannot be read"):
-        gate.Clearance.read(tmp_path / "absent.json")
