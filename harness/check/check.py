@@ -35,7 +35,7 @@ from preflight_ocr.harness.home import is_ours
 from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
 from preflight_ocr.harness.judging.findings import Basis
 from preflight_ocr.harness.judging.symptoms import is_out_of_memory
-from preflight_ocr.harness.verdict.binding import Binding, Bound
+from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
@@ -134,19 +134,9 @@ def check(
         waivers=waivers,
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
+        bound=binding.settle(touched) if binding else None,
     )
-    if binding is not None:
-        report = _bind(report, binding.settle(touched))
     return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
-
-
-def _bind(report: Report, bound: Bound) -> Report:
-    """The report with what it is bound to; refused where that changed while the check ran."""
-    report = msgspec.structs.replace(report, bound=bound)
-    if not bound.changed:
-        return report
-    why = f"changed while it was checked: {', '.join(bound.changed)}; run the check again"
-    return msgspec.structs.replace(report, verdict="refused", blind=why)
 
 
 def look(
@@ -360,11 +350,13 @@ def _collect(job: Job) -> tuple[Any, float]:
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
     if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
-        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}")
+        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", died=True)
     if isinstance(ended, Raised):
-        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended))
+        return Unknown(
+            reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended), died=True
+        )
     assert isinstance(ended, Died)
-    return Unknown(reason=f"foreign code died: the process {ended.reason}")
+    return Unknown(reason=f"foreign code died: the process {ended.reason}", died=True)
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not

@@ -47,7 +47,7 @@ def demo(context: click.Context, directory: Path) -> None:
     page = directory / "report.html"
     show(report)
     write_all(report, json_path=directory / "report.json", html_path=page)
-    if report.verdict == "refused":
+    if report.verdict != "clear":
         context.exit(report.exit_code or 1)
     clearance = issue(config, report, config.training.output_dir / "clearance.json")
     if clearance is None:

@@ -9,6 +9,8 @@ from preflight_ocr.harness.judging.findings import Basis, Broken, Finding, Fix, 
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict import gate
 from preflight_ocr.harness.verdict.contracts import Contract, Judgement
+from preflight_ocr.harness.verdict.decision import ESSENTIAL
+from tests.specimens import HEALTHY
 
 TODAY = datetime.date(2030, 1, 15)
 
@@ -45,8 +47,13 @@ def _waiver(code, until=TODAY):
     return gate.Waiver(code=code, reason="r", link="https://example.org", until=until)
 
 
-def _decide(judgements, *waivers):
-    return gate.decide(judgements, waivers, today=TODAY)
+def _decide(judgements, *waivers, changed=()):
+    seen = tuple(Judgement(contract=c, outcome=Kept(), seconds=0.0) for c in map(Contract, _essential()))
+    return gate.decide((*judgements, *seen), waivers, facts=HEALTHY, level="ran", today=TODAY, changed=changed)
+
+
+def _essential():
+    return [_module(f"ESS00{n}", name) for n, name in enumerate(ESSENTIAL["ran"])]
 
 
 def test_a_blocker_refuses_and_a_major_does_not():
@@ -54,8 +61,15 @@ def test_a_blocker_refuses_and_a_major_does_not():
     assert _decide([_broken("LBL002", Severity.MAJOR)]).verdict == "clear"
 
 
-def test_nothing_judged_is_refused():
-    assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "refused"
+def test_nothing_judged_is_blind():
+    judged = [_judge("COL001", Skipped("no trust"))]
+    assert gate.decide(judged, facts=HEALTHY, level="ran", today=TODAY).verdict == "blind"
+
+
+def test_what_changed_while_it_was_checked_is_blind_and_named():
+    decision = _decide([_judge("COL001", Kept())], changed=("rows", "the file masks.py"))
+    assert (decision.verdict, decision.exit_code) == ("blind", 3)
+    assert decision.reason.startswith("changed while it was checked: rows, the file masks.py")
 
 
 def test_a_waiver_holds_until_its_last_day():
