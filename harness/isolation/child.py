@@ -14,6 +14,7 @@ import linecache
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from typing import NoReturn
 
 import msgspec
 
+from preflight_ocr.harness.isolation.closing import Closed, close
 from preflight_ocr.harness.isolation.endings import Frame, Limits
 from preflight_ocr.harness.isolation.processes import die_with_parent
 from preflight_ocr.harness.isolation.touched import listen
@@ -46,7 +48,10 @@ CHANNEL_LOST = 113
 ANSWER_LOST = 114
 """The exit status of a child in which not even the telling of what happened worked any more."""
 
+OPEN = Closed(writing="it was asked for", network="it was asked for", shared_memory="it was asked for")
+
 _FAILED_TO_START = 115
+_CACHES = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR")
 _CALL_BYTES = 2**32
 _TEXT = 64 * 2**10
 _LINE = 1000
@@ -87,13 +92,15 @@ def live(*, calls: int, result: int, alone: bool) -> NoReturn:
         send = _open_channel(result)
         _open_streams()
         sys.path[:0] = call.path
+        _move_in(call.scratch)
+        closed = OPEN if call.writable is None else close((call.scratch, *call.writable), network=call.network)
         preloaded = import_modules(call.preload)
         resident = _restrict(call.limits)
         _calm_torch()
         encoder, leave = encode, os._exit
         touched = listen()
         flushers = (sys.stdout.flush, sys.stderr.flush, _flush_c)
-        send(encoder(Started(preloaded=preloaded, resident_bytes=resident)))
+        send(encoder(Started(preloaded=preloaded, resident_bytes=resident, closed=closed)))
     except BaseException:
         traceback.print_exc()
         os._exit(_FAILED_TO_START)
@@ -237,6 +244,15 @@ def _open_streams() -> None:
 def _flush_c() -> None:
     if sys.platform != "win32":
         ctypes.CDLL(None).fflush(None)
+
+
+def _move_in(scratch: str) -> None:
+    """Have what libraries keep for a while go into the child's own folder, which is cleared when it ends."""
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        os.environ[name] = scratch
+    tempfile.tempdir = None  # it is asked for again
+    for name in _CACHES:
+        os.environ.setdefault(name, str(Path(scratch) / name.lower()))
 
 
 def _restrict(limits: Limits) -> int:

@@ -19,8 +19,9 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.state import find_state_directory
 from preflight_ocr.harness.verdict.binding import Bound, bind
+from preflight_ocr.harness.verdict.decision import Verdict
 from preflight_ocr.harness.verdict.digests import digest_files
-from preflight_ocr.harness.verdict.gate import GateError, Verdict, Waiver
+from preflight_ocr.harness.verdict.gate import GateError, Waiver
 from preflight_ocr.harness.verdict.signing import is_signed, sign
 
 __all__ = ["Clearance", "find_last"]
