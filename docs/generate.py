@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.config.config import EFFECTS, INERT
+from preflight_ocr.harness.config.keys import EFFECTS, INERT
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.judging.findings import Severity
 from preflight_ocr.harness.judging.header import FAMILIES, Diagnosis, DiagnosisModule

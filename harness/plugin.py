@@ -141,7 +141,8 @@ def _gather(config: pytest.Config) -> Facts:
     import msgspec
 
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     asked = config.getoption("markexpr", "") or ""
     wants_gpu = "gpu" in asked and "not gpu" not in asked

@@ -19,7 +19,7 @@ _SEEN = 120
 def read_answer(value: object, kind: Any, key: str | None = None) -> Any:
     """`value`, or what it holds at `key`, as `kind` or Unknown.
 
-    An answer of another form is Unknown as well, `died`: our probes give none, so that foreign code has changed what they
+    An answer of another form is Unknown as well: our probes give none, so that foreign code has changed what they
     return, and nothing else in it can be believed.
     """
     if key is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.hub import find_model_files
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Repository, Unknown
 
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"

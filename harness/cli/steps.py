@@ -16,8 +16,9 @@ from preflight_ocr.harness.cli.console import log_failure
 from preflight_ocr.harness.cli.options import Level, Refusal
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
     from preflight_ocr.harness.facts import Facts
+    from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.verdict.clearance import Clearance
     from preflight_ocr.harness.verdict.gate import Waiver
     from preflight_ocr.harness.verdict.report import Report
@@ -27,7 +28,8 @@ def load(path: Path, *, trust: bool = False) -> Config:
     """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
     import msgspec
 
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     try:
         config = load_config(path)
@@ -82,7 +84,7 @@ def run_check(
 ) -> Report:
     """`illustrated`: with the pictures that a page shows."""
     from preflight_ocr.harness.check.check import check as check_config
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
@@ -107,7 +109,7 @@ def run_check(
 def run_look(config: Config) -> Facts:
     """The facts, as far as the configuration allows foreign code to run."""
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
@@ -226,6 +228,7 @@ def issue(config: Config, report: Report, *places: Path) -> Clearance | None:
 
 def start_training(config: Config, clearance: Clearance) -> None:
     from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.training.train import train
 
     # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
@@ -234,6 +237,26 @@ def start_training(config: Config, clearance: Clearance) -> None:
         result = train(config, clearance=clearance)
     except UserError as error:
         raise Refusal(str(error)) from None
+    except TrainingStopped as stopped:
+        click.echo(_tell_stop(config, stopped), err=True)
+        raise click.exceptions.Exit(128 + stopped.number) from None
+    if result.was_finished:
+        more = "raise training.max_steps or training.num_train_epochs to go on"
+        click.echo(
+            f"Nothing to train: {result.resumed_from} is the end of this run; {more}. Adapter: {result.adapter_dir}"
+        )
+        return
     losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
     held_out = "" if result.eval_loss is None else f", {result.eval_loss:.3f} on held-out rows"
     click.echo(f"Trained {result.steps} steps{losses}{held_out}")
+
+
+def _tell_stop(config: Config, stopped: TrainingStopped) -> str:
+    said = str(stopped)
+    if stopped.checkpoint is None:
+        return f"\nTraining {said}. No checkpoint was saved."
+    key = "`resume_from_checkpoint: true` below `training:`"
+    return (
+        f"\nTraining {said}. Saved: {stopped.checkpoint}\n"
+        f"To go on: write {key} in {config.source}, and give the same command again."
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.console import prepare
-from preflight_ocr.harness.cli.options import EPILOG, FILE, TRUST, WAIVERS, Refusal, preflight
+from preflight_ocr.harness.cli.options import EPILOG, FILE, GIVEN_FILE, TRUST, WAIVERS, Command, Refusal, preflight
 from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
@@ -58,12 +58,12 @@ def demo(context: click.Context, directory: Path) -> None:
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
-@click.command(epilog=EPILOG)
-@click.option("--config", "config_path", required=True, type=FILE, help="The YAML file that says what to train.")
+@click.command(cls=Command, epilog=EPILOG)
+@click.option("--config", "config_path", required=True, type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",
     "clearance_path",
-    type=FILE,
+    type=GIVEN_FILE,
     help="Accept this clearance, not the project's own last one, while it holds; otherwise check, and write it here.",
 )
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Repository, Unknown
 from preflight_ocr.harness.memory.answer import Answer, Share, judge
 from preflight_ocr.harness.memory.files import Files, read_weights

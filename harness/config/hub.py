@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.foreign.files import expand, read_bytes
 
 __all__ = ["find_model_files", "find_snapshot"]
 
@@ -30,8 +31,7 @@ def find_snapshot(config: Config) -> Path | None:
         reference = repository / "refs" / revision
         if reference.is_file():
             try:
-                with reference.open("rb") as file:
-                    commit = file.read(_COMMIT_BYTES).decode("ascii", errors="replace").strip()
+                commit = read_bytes(reference, limit=_COMMIT_BYTES).decode("ascii", errors="replace").strip()
             except OSError:
                 commit = revision
         snapshot = repository / "snapshots" / commit
@@ -46,9 +46,8 @@ def _find_hub_caches(chosen: Path | None) -> Iterator[Path]:
         yield chosen
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
         if os.environ.get(variable):
-            yield Path(os.environ[variable]).expanduser()
+            yield expand(os.environ[variable])
     home = os.environ.get("HF_HOME")
     cache = os.environ.get("XDG_CACHE_HOME")
-    yield (
-        Path(home) if home else (Path(cache) if cache else Path.home() / ".cache") / "huggingface"
-    ).expanduser() / "hub"
+    own = Path(home) if home else (Path(cache) if cache else expand("~/.cache")) / "huggingface"
+    yield expand(str(own)) / "hub"

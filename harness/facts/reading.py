@@ -195,7 +195,7 @@ class RowProblem(Fact, kw_only=True):
     image: str
     kind: Literal[
         "missing image", "unreadable image", "truncated image", "enormous image", "exif rotation", "16-bit",
-        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image",
+        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image", "malformed row",
     ]  # fmt: skip
     detail: str
 

@@ -9,8 +9,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 
 Part = Literal["model", "collator", "peft", "trainer"]
 

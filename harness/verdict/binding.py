@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.hub import find_model_files
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.home import find_installed_places, is_ours
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.state import find_state_directory
 from preflight_ocr.harness.verdict.binding import Bound, bind
 from preflight_ocr.harness.verdict.decision import Verdict

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import yaml
 
+from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Finding, Kept
@@ -47,11 +47,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def read_waivers(path: Path) -> tuple[Waiver, ...]:
     """Read a YAML list of `{code, reason, link, until}`. Raises GateError for anything else."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        document, _ = read_yaml(path)
     except OSError as error:
         raise GateError(f"{path}: cannot be read: {error.strerror}; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: this is not readable YAML: {error}") from None
+    except BrokenYaml as error:
+        place = f":{error.line}" if error.line else ""
+        raise GateError(f"{path}{place}: {error.message}") from None
     try:
         waivers = msgspec.convert(document or [], tuple[Waiver, ...])
     except msgspec.ValidationError as error:

@@ -22,7 +22,7 @@ from preflight_ocr.probes.reading.source import (
 )
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 PARTS = ("model", "collator", "peft", "trainer")
 

@@ -319,7 +319,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _crops(resampling: str) -> Any:
-    from preflight_ocr.harness.config.config import Preprocessing
+    from preflight_ocr.harness.config.schema import Preprocessing
 
     return Preprocessing(base_size=BASE, image_size=TILE, crop_mode=True, resampling=resampling)  # type: ignore[arg-type]
 

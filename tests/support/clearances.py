@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.clearance import Clearance
 from preflight_ocr.harness.verdict.gate import Waiver

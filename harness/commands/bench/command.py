@@ -15,8 +15,8 @@ import msgspec
 from preflight_ocr.harness.check.trust import find_refusal
 from preflight_ocr.harness.commands.bench.figures import Benchmark, Machine, Point
 from preflight_ocr.harness.commands.bench.prediction import predict_peak
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Card, Unknown
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn")

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.verdict import binding, signing
 from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.clearance import Clearance, find_last

@@ -43,27 +43,27 @@ def _broken(code, severity=Severity.BLOCKER):
     return _judge(code, Broken((finding,)))
 
 
+ESSENTIALS = tuple(
+    Judgement(contract=Contract(_module(f"ESS{number:03}", name)), outcome=Kept(), seconds=0.0)
+    for number, name in enumerate(ESSENTIAL["ran"])
+)
+
+
 def _waiver(code, until=TODAY):
     return gate.Waiver(code=code, reason="r", link="https://example.org", until=until)
 
 
 def _decide(judgements, *waivers, changed=()):
-    seen = tuple(Judgement(contract=c, outcome=Kept(), seconds=0.0) for c in map(Contract, _essential()))
-    return gate.decide((*judgements, *seen), waivers, facts=HEALTHY, level="ran", today=TODAY, changed=changed)
-
-
-def _essential():
-    return [_module(f"ESS00{n}", name) for n, name in enumerate(ESSENTIAL["ran"])]
+    return gate.decide(judgements, waivers, facts=HEALTHY, level="ran", today=TODAY, changed=changed)
 
 
 def test_a_blocker_refuses_and_a_major_does_not():
     assert _decide([_broken("COL001")]).verdict == "refused"
-    assert _decide([_broken("LBL002", Severity.MAJOR)]).verdict == "clear"
+    assert _decide([_broken("LBL002", Severity.MAJOR), *ESSENTIALS]).verdict == "clear"
 
 
 def test_nothing_judged_is_blind():
-    judged = [_judge("COL001", Skipped("no trust"))]
-    assert gate.decide(judged, facts=HEALTHY, level="ran", today=TODAY).verdict == "blind"
+    assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "blind"
 
 
 def test_what_changed_while_it_was_checked_is_blind_and_named():
@@ -73,7 +73,7 @@ def test_what_changed_while_it_was_checked_is_blind_and_named():
 
 
 def test_a_waiver_holds_until_its_last_day():
-    assert _decide([_broken("COL001")], _waiver("COL001")).verdict == "clear"
+    assert _decide([_broken("COL001"), *ESSENTIALS], _waiver("COL001")).verdict == "clear"
     lapsed = _decide([_broken("COL001")], _waiver("COL001", TODAY - datetime.timedelta(days=1)))
     assert lapsed.verdict == "refused"
     assert "lapsed on 2030-01-14" in lapsed.problems[0]
@@ -102,7 +102,7 @@ def test_a_mistyped_waiver_names_the_nearest_diagnosis():
         ("- {code: COL001, reason: r, link: x, until: soon}", "until"),
         ("- {code: COL001, reason: r, link: x, until: 2030-01-01, who: me}", "who"),
         ("code: COL001", "expected a list of waivers"),
-        ("- [", "not readable YAML"),
+        ("- [", "broken YAML"),
     ],
 )
 def test_a_waivers_file_that_cannot_be_used_says_what_was_expected(tmp_path, text, part):
