@@ -36,5 +36,6 @@ def _distrust(why: str, value: object) -> Unknown:
     kind = type(value).__name__
     why = why if len(why) <= _SEEN else f"{why[:_SEEN]}..."
     return Unknown(
-        reason=f"{DIED}the process sent an answer of a wrong form ({kind}: {why}), expected facts", died=True
+        reason=f"{DIED}the process sent an answer of a wrong form ({kind}: {why}), expected facts",
+        cause="foreign code died",
     )

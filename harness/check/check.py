@@ -34,6 +34,7 @@ from preflight_ocr.harness.facts import (
 from preflight_ocr.harness.facts.illustrations import Exhibits
 from preflight_ocr.harness.home import is_ours
 from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.isolation.closing import describe
 from preflight_ocr.harness.isolation.scratch import own_folder
 from preflight_ocr.harness.judging.failures import is_out_of_memory
 from preflight_ocr.harness.judging.findings import Basis
@@ -114,6 +115,7 @@ def check(
     # Bound before the first probe reads: what is swapped while the check runs must not be what is cleared.
     binding = Binding(msgspec.structs.replace(config, model=trusted), waivers) if level != "read" and not only else None
     touched: set[str] = set()
+    openings: list[str] = []
     facts, timings = look(
         config,
         level=level,
@@ -127,6 +129,7 @@ def check(
         show=shown.append if illustrated else None,
         touched=touched,
         network=network,
+        openings=openings,
     )
     progress("judging")
     with _timed(timings, "judge"):
@@ -141,6 +144,7 @@ def check(
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
         bound=binding.settle(touched) if binding else None,
+        openings=openings,
     )
     return msgspec.structs.replace(report, exhibits=shown[0]) if shown else report
 
@@ -159,10 +163,11 @@ def look(
     show: Show | None = None,
     touched: set[str] | None = None,
     network: bool = False,
+    openings: list[str] | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level.
 
-    The files that the children opened or imported are added to `touched`.
+    The files that the children opened or imported are added to `touched`, and what was open to them to `openings`.
 
     `show` is given what a page shows and no fact holds, if the collator is run; without it no picture is made.
     """
@@ -189,6 +194,8 @@ def look(
             show=show,
             touched=touched,
         )
+        if openings is not None and opened.closed is not None:
+            openings.extend(describe(opened.closed))
         if level == "gpu" and (obstacle := find_obstacle(facts)) is None:
             progress("running: accelerator")
             alone = msgspec.structs.replace(limits, memory_bytes=limits.memory_bytes * count_together())

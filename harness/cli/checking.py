@@ -11,6 +11,7 @@ from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
     LEVEL,
+    NETWORK,
     SECONDS,
     TRUST,
     WAIVERS,
@@ -44,6 +45,7 @@ from preflight_ocr.harness.cli.steps import (
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
 @SECONDS
+@NETWORK
 @click.pass_context
 def check(
     context: click.Context,
@@ -57,6 +59,7 @@ def check(
     only: str,
     waivers: Path | None,
     seconds: float | None,
+    network: bool,
 ) -> None:
     """Check the setup in the YAML file CONFIG and print the verdict."""
     config = load(config_path, trust=trust)
@@ -66,6 +69,7 @@ def check(
         only=choose(only),
         waivers=read_accepted(waivers),
         seconds=seconds,
+        network=network,
         illustrated=html_path is not None,
     )
     report = attach_run(config, report)

@@ -81,8 +81,9 @@ def run_check(
     waivers: tuple[Waiver, ...] = (),
     seconds: float | None = None,
     illustrated: bool = False,
+    network: bool = False,
 ) -> Report:
-    """`illustrated`: with the pictures that a page shows."""
+    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code."""
     from preflight_ocr.harness.check.check import check as check_config
     from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -99,6 +100,7 @@ def run_check(
             progress=progress,
             seconds=seconds,
             illustrated=illustrated,
+            network=network,
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None

@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.console import prepare
-from preflight_ocr.harness.cli.options import EPILOG, FILE, GIVEN_FILE, TRUST, WAIVERS, Command, Refusal, preflight
+from preflight_ocr.harness.cli.options import (
+    EPILOG,
+    FILE,
+    GIVEN_FILE,
+    NETWORK,
+    TRUST,
+    WAIVERS,
+    Command,
+    Refusal,
+    preflight,
+)
 from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
@@ -69,6 +79,7 @@ def demo(context: click.Context, directory: Path) -> None:
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
 @TRUST
 @WAIVERS
+@NETWORK
 @click.version_option(package_name="preflight-ocr")
 @click.pass_context
 def run_training(
@@ -78,6 +89,7 @@ def run_training(
     html_path: Path | None,
     trust: bool,
     waivers: Path | None,
+    network: bool,
 ) -> None:
     """Check the setup, refuse to train on a BLOCKER, and otherwise train.
 
@@ -90,7 +102,7 @@ def run_training(
     if clearance is not None:
         start_training(config, clearance)
     else:
-        report = run_check(config, waivers=accepted, illustrated=html_path is not None)
+        report = run_check(config, waivers=accepted, illustrated=html_path is not None, network=network)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
         clearance = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["Closed", "close", "measure_landlock"]
+__all__ = ["Closed", "close", "describe", "measure_landlock"]
+
+ASKED = "--network was given"
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -55,28 +57,36 @@ class Closed(Struct, frozen=True, kw_only=True):
     shared_memory: str
 
 
+def describe(closed: Closed) -> tuple[str, ...]:
+    """A sentence for each thing that was open to foreign code; none where all was closed."""
+    said = (
+        ("the network was open to foreign code", closed.network),
+        ("foreign code could write wherever this user may", closed.writing),
+        ("foreign code shared /dev/shm with other programs", closed.shared_memory),
+    )
+    return tuple(f"{what}: {why}" for what, why in said if why)
+
+
 def close(writable: Iterable[str], *, network: bool) -> Closed:
     """Close what can be closed for this thread and all that it starts. `network`: leave the network open."""
     if sys.platform != "linux":
         why = f"{sys.platform} has nothing that an unprivileged program could close it with"
-        return Closed(writing=why, network="it was asked for" if network else why, shared_memory=why)
+        return Closed(writing=why, network=ASKED if network else why, shared_memory=why)
     libc = ctypes.CDLL(None, use_errno=True)
     shared = _own_shared_memory(libc)  # first: no mount can be made under Landlock
     _drop_rights(libc)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         why = f"the system refuses no_new_privs: {_tell_error()}"
-        return Closed(writing=why, network="it was asked for" if network else why, shared_memory=shared)
+        return Closed(writing=why, network=ASKED if network else why, shared_memory=shared)
     writing = _close_writing(libc, [*writable, _SHM])
-    return Closed(
-        writing=writing, network="it was asked for" if network else _close_network(libc), shared_memory=shared
-    )
+    return Closed(writing=writing, network=ASKED if network else _close_network(libc), shared_memory=shared)
 
 
 def measure_landlock() -> int:
     """The version of Landlock's interface in the running kernel; 0 where there is none."""
     if sys.platform != "linux":
         return 0
-    return max(0, ctypes.CDLL(None, use_errno=True).syscall(_CREATE, None, 0, _VERSION))
+    return max(0, int(ctypes.CDLL(None, use_errno=True).syscall(_CREATE, None, 0, _VERSION)))
 
 
 def _close_writing(libc: ctypes.CDLL, writable: Iterable[str]) -> str:

@@ -216,7 +216,7 @@ class WarmParent:
 class _ForkedProcess:
     def __init__(self, warm: WarmParent, number: int, events: queue.SimpleQueue[Event]) -> None:
         self.pid: int | None = None
-        self.above = (warm.pid,)
+        self.above: tuple[int, ...] = (warm.pid,)
         self._warm = warm
         self._number = number
         self._events = events

@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `environment` is name -> version; `timings` is phase -> seconds. `lines` is dotted key -> its line
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
     shows and nobody judges; `run` is the training run that a page draws. `bound` is what the verdict was found for; None
-    where nothing can be cleared.
+    where nothing can be cleared. `openings` are sentences on what was open to foreign code while it ran.
     """
 
     verdict: Verdict
@@ -71,6 +71,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     exhibits: Exhibits | Unknown = NOT_SHOWN
     run: RunHistory | Unknown = NO_RUN
     bound: Bound | None = None
+    openings: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -86,6 +87,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         lines: Mapping[str, int] | None = None,
         folders: Iterable[Path] = (),
         bound: Bound | None = None,
+        openings: Iterable[str] = (),
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
@@ -107,6 +109,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             lines=dict(lines or {}),
             folders=tuple(folders),
             bound=bound,
+            openings=tuple(openings),
         )
 
     def count(self, kind: type[Outcome]) -> int:

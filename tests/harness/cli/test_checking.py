@@ -41,7 +41,9 @@ class Engine(types.ModuleType):
         self.facts = HEALTHY
         self.asked: list[dict] = []
 
-    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False):
+    def check(
+        self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False, network=False
+    ):
         self.asked.append(
             {
                 "config": config,
