@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,17 +20,11 @@ from preflight_ocr.harness.verdict import binding, signing
 from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.clearance import Clearance, find_last
 from preflight_ocr.harness.verdict.gate import GateError, Waiver
+from tests.campaign.gate import CHANGES, TEXT, TOUCHED, add, put_byte, write_project
 from tests.support.clearances import clear
 
 TODAY = datetime.date(2030, 1, 15)
 WAIVER = Waiver(code="COL001", reason="known", link="https://example.org/1", until=TODAY)
-MIB = 1 << 20
-TEXT = """\
-model: {base_model: model, trust_remote_code: true}
-data: {train_path: rows, val_path: held_out}
-subject: {collator: "parts:collate"}
-training: {output_dir: out}
-"""
 
 
 @pytest.fixture
@@ -39,25 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    rows = json.dumps([{"image_path": "a.png", "text": "a"}, {"image_path": "b.png", "text": "b"}])
-    files = {
-        "model/config.json": b"{}",
-        "model/modeling.py": b"x = 1",
-        "model/parts/vision.py": b"y = 1",
-        "model/model.safetensors": bytes(3 * MIB),
-        "model/pytorch_model.bin": bytes(3 * MIB),
-        "rows/metadata.json": rows.encode(),
-        "rows/a.png": b"a picture",
-        "rows/b.png": b"another picture",
-        "held_out/metadata.json": b"[]",
-        "parts.py": b"import masks",
-        "elsewhere/masks.py": b"def mask(): ...",
-        "elsewhere/words.txt": b"one two",
-        "preflight.yaml": TEXT.encode(),
-    }
-    for name, data in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
+    write_project(tmp_path)
     yield tmp_path
 
 
@@ -68,72 +44,7 @@ def config(project: Path) -> Config:
 
 @pytest.fixture
 def cleared(config: Config, project: Path) -> Clearance:
-    touched = [project / "elsewhere" / name for name in ("masks.py", "words.txt")] + [project / "rows" / "a.png"]
-    return clear(config, waivers=(WAIVER,), touched=tuple(map(str, touched)))
-
-
-def put_byte(name: str, place: int) -> Callable[[Path], None]:
-    """Change one byte and set the time of change back: only the content, or the inode's own time, tells."""
-
-    def change(project: Path) -> None:
-        path = project / name
-        before = path.stat()
-        with path.open("r+b") as file:
-            file.seek(place, os.SEEK_END if place < 0 else os.SEEK_SET)
-            file.write(b"\x01")
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-    return change
-
-
-def add(name: str, text: str = "\n# changed") -> Callable[[Path], None]:
-    def change(project: Path) -> None:
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as opened:
-            opened.write(text)
-
-    return change
-
-
-def remove(name: str) -> Callable[[Path], None]:
-    return lambda project: (project / name).unlink()
-
-
-def replace_picture(project: Path) -> None:
-    time.sleep(0.02)
-    (project / "rows" / "b.png").write_bytes(b"another PICTURE")
-
-
-def link_elsewhere(project: Path) -> None:
-    (project / "elsewhere" / "masks.py").unlink()
-    (project / "elsewhere" / "other.py").write_text("def mask(): return 1", encoding="utf-8")
-    (project / "elsewhere" / "masks.py").symlink_to(project / "elsewhere" / "other.py")
-
-
-CHANGES = {
-    "the last byte of the weights": (put_byte("model/model.safetensors", -1), "model files"),
-    "a byte at 2 MiB of a .bin": (put_byte("model/pytorch_model.bin", 2 * MIB), "model files"),
-    "the first byte of the weights": (put_byte("model/model.safetensors", 0), "model files"),
-    "weights that are gone": (remove("model/pytorch_model.bin"), "model files"),
-    "config.json": (add("model/config.json"), "model files"),
-    "remote code": (add("model/modeling.py"), "model files"),
-    "remote code in a sub-folder": (add("model/parts/vision.py"), "model files"),
-    "new remote code": (add("model/parts/new.py"), "model files"),
-    "a new file without a known ending": (add("model/merges"), "model files"),
-    "a row": (add("rows/metadata.json", " "), "rows"),
-    "a held-out row": (add("held_out/metadata.json", " "), "rows"),
-    "a picture that is gone": (remove("rows/b.png"), "rows"),
-    "a picture that was replaced": (replace_picture, "rows"),
-    "the collator": (add("parts.py"), "subject"),
-    "a new module beside the collator": (add("neighbour.py"), "subject"),
-    "the configuration": (add("preflight.yaml"), "configuration"),
-    "a helper module of the collator": (add("elsewhere/masks.py"), "masks.py"),
-    "a helper module that is gone": (remove("elsewhere/masks.py"), "masks.py"),
-    "a helper module that is a link now": (link_elsewhere, "masks.py"),
-    "a file that the collator read": (put_byte("elsewhere/words.txt", 0), "words.txt"),
-    "the pixels of a picture that was read, size and time kept": (put_byte("rows/a.png", 0), "a.png"),
-}
+    return clear(config, waivers=(WAIVER,), touched=tuple(str(project / name) for name in TOUCHED))
 
 
 @pytest.mark.parametrize("name", CHANGES)
