@@ -8,10 +8,7 @@ import msgspec
 
 from preflight_ocr.harness.facts import Unknown
 
-__all__ = ["DIED", "read_answer"]
-
-DIED = "foreign code died: "
-"""How a reason begins when foreign code ended its child, or spoiled what it answered."""
+__all__ = ["read_answer"]
 
 _SEEN = 120
 
@@ -36,6 +33,6 @@ def _distrust(why: str, value: object) -> Unknown:
     kind = type(value).__name__
     why = why if len(why) <= _SEEN else f"{why[:_SEEN]}..."
     return Unknown(
-        reason=f"{DIED}the process sent an answer of a wrong form ({kind}: {why}), expected facts",
+        reason=f"foreign code changed what its process answers: a wrong form ({kind}: {why}), expected facts",
         cause="foreign code died",
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
-from preflight_ocr.harness.check.answers import DIED, read_answer
+from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
@@ -370,7 +370,7 @@ def _tell(ended: Ending) -> Unknown:
         cause: Cause = "our own failure" if _is_our_fault(ended) else "no answer"
         return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", cause=cause)
     assert isinstance(ended, Died)
-    return Unknown(reason=f"{DIED}the process {ended.reason}", cause="foreign code died")
+    return Unknown(reason=f"foreign code died: the process {ended.reason}", cause="foreign code died")
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not

@@ -3,7 +3,7 @@
     with Sandbox(limits=Limits(seconds=60), path=[folder]) as sandbox:
         ending = sandbox.run("collator:build", {"rows": 4})
 
-The ending is `Returned`, `Raised` or `Died`; nothing the child does raises here. Where the system can close them (`closing`),
+The ending is `Returned`, `Raised` or `Died`; nothing the child does raises here. Where the system can close it (`closing`),
 the child writes below its own folders alone, reaches no network and signals nobody; `Sandbox.closed` says what was open.
 What is and is not held stands in docs/explanation/isolation.md.
 

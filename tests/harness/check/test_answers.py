@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from preflight_ocr.harness.check.answers import DIED, read_answer
+from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.diagnoses import hostile_code
 from preflight_ocr.harness.facts import Collator, Forward, Unknown
 from tests.specimens import HEALTHY
@@ -32,7 +32,7 @@ def test_an_answer_of_a_wrong_form_is_unknown_and_told_as_hostile_code(name: str
     read = read_answer(WRONG[name], Collator, "collator")
     assert isinstance(read, Unknown)
     assert read.cause == "foreign code died"
-    assert read.reason.startswith(f"{DIED}the process sent an answer of a wrong form")
+    assert read.reason.startswith("foreign code changed what its process answers: a wrong form")
     assert len(read.reason) < 400
     found = list(hostile_code.examine(msgspec.structs.replace(HEALTHY, collator=read)))
     assert [finding.code for finding in found] == ["SEC003"]
