@@ -75,7 +75,9 @@ def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[st
     values: dict[str, Any] = {}
     for path, value in _walk(sections, source, lines):
         if is_known(path):
-            given.append(path)
+            given.append(ALIASES.get(path, path))
+            if path in lines:
+                lines.setdefault(given[-1], lines[path])
             values[path] = _clean(path, value, source)
         else:
             foreign.append(path)

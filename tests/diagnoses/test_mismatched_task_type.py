@@ -29,4 +29,5 @@ def test_a_keyword_that_only_the_model_behind_a_forward_of_any_keyword_refuses_i
     }
     [finding] = findings_of("mismatched_task_type", altered(RUN, changes))
     assert "`input_ids`" in finding.summary and finding.fix.snippet == "lora: {task_type: null}"
-    assert findings_of("failing_step", altered(RUN, changes)) == ()
+    [consequence] = findings_of("failing_step", altered(RUN, changes))
+    assert "mismatched_task_type" in consequence.owners

@@ -24,4 +24,5 @@ def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
 
 def test_labels_one_token_early_belong_to_another_diagnosis(findings_of):
     early = altered(RUN, {"collator.batch.rows.0.trained": "00000000000111111110"})
-    assert findings_of("unmasked_prompt", early) == ()
+    [finding] = findings_of("unmasked_prompt", early)
+    assert finding.owners == ("wrong_target",)

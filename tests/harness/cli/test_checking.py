@@ -83,6 +83,7 @@ def trained(monkeypatch):
     def train(config, *, clearance):
         calls.append((config, clearance.facts_digest))
         return types.SimpleNamespace(
+            was_finished=False,
             steps=8,
             first_loss=6.2,
             last_loss=5.1,
