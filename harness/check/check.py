@@ -14,6 +14,7 @@ import msgspec
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
 from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
+from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
@@ -387,6 +388,8 @@ def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
     """Why nothing may or can be run; None where it may."""
     if isinstance(facts.repository, Unknown):
         return facts.repository
+    if absent := tell_absent("running a model", RUNNING):
+        return Unknown(reason=absent)
     if is_foreign(config, facts.repository) and not trust:
         return Unknown(reason=NO_TRUST)
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)

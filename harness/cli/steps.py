@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,23 @@ def load(path: Path, *, trust: bool = False) -> Config:
     if not trust:
         return config
     return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=True))
+
+
+def require(doing: str, modules: Iterable[str]) -> None:
+    """Refuse, with the command to type, where a package is absent that `doing` needs."""
+    from preflight_ocr.harness.config.packages import tell_absent
+
+    if said := tell_absent(doing, modules):
+        raise Refusal(said)
+
+
+def require_for_training(config: Config) -> None:
+    from preflight_ocr.harness.config import packages
+
+    try:
+        packages.require_for_training(config)
+    except packages.PackageAbsent as error:
+        raise Refusal(str(error)) from None
 
 
 def open_directory(directory: Path) -> Config:

@@ -24,6 +24,8 @@ from preflight_ocr.harness.cli.steps import (
     issue,
     load,
     read_accepted,
+    require,
+    require_for_training,
     run_check,
     show,
     start_training,
@@ -46,7 +48,9 @@ from preflight_ocr.harness.cli.steps import (
 def demo(context: click.Context, directory: Path) -> None:
     """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
     from preflight_ocr.harness.commands.demo import prepare
+    from preflight_ocr.harness.config.packages import RUNNING
 
+    require("the demonstration", RUNNING)
     try:
         config_path = prepare(directory)
     except OSError as error:
@@ -97,6 +101,7 @@ def run_training(
     """
     prepare()
     config = load(config_path, trust=trust)
+    require_for_training(config)
     accepted = read_accepted(waivers)
     clearance = accept(config, clearance_path, waivers=accepted) if html_path is None else None
     if clearance is not None:

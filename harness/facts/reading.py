@@ -216,3 +216,5 @@ class Dataset(Fact, kw_only=True):
     problems: tuple[RowProblem, ...]
     shared_rows: tuple[str, ...]  # image/text pairs that stand in train and in val or test
     text_is_ascii: bool
+    image_headers: int | Unknown = NOT_LOOKED_AT
+    """How many image files were opened."""

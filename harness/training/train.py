@@ -19,6 +19,7 @@ import transformers
 
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.packages import find_absent
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
@@ -282,7 +283,7 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "output_dir": str(training.output_dir),
         "logging_dir": str(training.output_dir / "logs" / "tensorboard"),
-        "report_to": "tensorboard",
+        "report_to": "none" if find_absent(("tensorboard",)) else "tensorboard",
         "logging_steps": max(1, min(10, training.save_steps if training.save_steps >= 1 else 10)),
         # Rows are opened by the collator: Trainer would drop every column that forward does not name, the image first.
         "remove_unused_columns": False,

@@ -161,10 +161,13 @@ def _list_subject_files(config: Config) -> list[Path]:
         top, dot, _ = part.partition(":")[0].partition(".")
         # Finding a top-level name executes nothing; finding a dotted one would import its parent.
         spec = importlib.machinery.PathFinder.find_spec(top, [str(subject.path), *sys.path])
-        if spec is None or spec.origin is None:
+        if spec is None:
             continue
-        folder = Path(spec.origin).parent
-        files.update(folder.rglob("*.py") if dot or spec.submodule_search_locations else folder.glob("*.py"))
+        # A package without `__init__.py` has no origin, and may lie in several folders.
+        for folder in map(Path, spec.submodule_search_locations or ()):
+            files.update(folder.rglob("*.py"))
+        if spec.origin and not spec.submodule_search_locations:
+            files.update(Path(spec.origin).parent.rglob("*.py") if dot else Path(spec.origin).parent.glob("*.py"))
     return sorted(files)
 
 

@@ -85,6 +85,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
         problems=tuple(problems.finish()),
         shared_rows=tuple(_cut(twins.find())),
         text_is_ascii=is_ascii,
+        image_headers=pictures.opened if pictures.obstacle is None else pictures.obstacle,
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from preflight_ocr.harness.config.packages import tell_absent
+from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.foreign.files import open_file
 from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
 
@@ -35,11 +37,14 @@ _BLOCK = 2**20
 
 
 class PictureReader:
-    """Looks at each file once, however many rows name it."""
+    """Looks at each file once, however many rows name it. `obstacle` says why none was opened, `opened` how many were."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[tuple[Trouble, ...], int]] = {}
         self._left = DECODED_PIXELS
+        self.opened = 0
+        absent = tell_absent("opening an image", ("PIL",))
+        self.obstacle = Unknown(reason=absent) if absent else None
 
     def begin_split(self) -> None:
         """From here on another budget of pixels is there to be decoded."""
@@ -64,6 +69,9 @@ class PictureReader:
             if size > _LARGEST_FILE:
                 said = f"{size:,} bytes, expected at most {_LARGEST_FILE:,}; it was not read further"
                 return (("enormous image", said),), size
+            if self.obstacle is not None:
+                return (), size  # that a file is absent is seen without Pillow; what is in it is not
+            self.opened += 1
             return tuple(self._judge(file, size)), size
 
     def _judge(self, file: BinaryIO, size: int) -> Iterator[Trouble]:

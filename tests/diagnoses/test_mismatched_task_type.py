@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Raised
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.mismatched_task_type import SICK
@@ -13,11 +12,6 @@ def test_a_task_type_that_adds_unknown_keywords_is_reported_with_the_one_that_fi
 
 def test_keywords_that_forward_takes_are_silent(findings_of):
     assert findings_of("mismatched_task_type", RUN) == ()
-
-
-def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
-    assert outcome_of("mismatched_task_type", blind) == Skipped("could not be looked at")
 
 
 def test_a_keyword_that_only_the_model_behind_a_forward_of_any_keyword_refuses_is_reported(findings_of):

@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unmasked_prompt import SICK
@@ -15,11 +13,6 @@ def test_a_row_whose_target_was_not_found_is_silent(findings_of):
         findings_of("unmasked_prompt", altered(SICK, {"collator.batch.rows.0.roles": "biiiiiii" + "p" * 11 + "e"}))
         == ()
     )
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("unmasked_prompt", blind) == Skipped("could not be looked at")
 
 
 def test_labels_one_token_early_belong_to_another_diagnosis(findings_of):

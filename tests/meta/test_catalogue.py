@@ -124,9 +124,15 @@ def test_every_finding_says_what_to_type_next(module: DiagnosisModule) -> None:
 
 
 @EVERY
-def test_a_lost_section_of_facts_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
-    for section in dict.fromkeys(path.partition(".")[0] for path in module.DIAGNOSIS.needs):
-        facts = altered(_specimen(module).SICK, {section: Unknown(reason="lost on the way")})
+def test_a_fact_that_is_needed_and_was_lost_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
+    """Each fact by itself, and the whole section that it stands in."""
+    needs = module.DIAGNOSIS.needs
+    for path in dict.fromkeys((*(need.partition(".")[0] for need in needs), *needs)):
+        try:
+            facts = altered(_specimen(module).SICK, {path: Unknown(reason="lost on the way")})
+        except msgspec.ValidationError:  # a fact that is never lost by itself
+            assert "." in path
+            continue
         outcomes = [j.outcome for j in judge_all(derive(facts, only=[module.DIAGNOSIS.code]), facts)]
         assert len(outcomes) == 1 and isinstance(outcomes[0], Skipped | NotApplicable)
         assert isinstance(outcomes[0], NotApplicable) or outcomes[0].reason == "lost on the way"

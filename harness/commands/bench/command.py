@@ -44,11 +44,12 @@ def bench(
     """
     from preflight_ocr.harness.check.accelerator import open_card_sandbox
     from preflight_ocr.harness.check.check import count_together, limit
-    from preflight_ocr.harness.commands.bench.observe import POINTS
     from preflight_ocr.harness.isolation import Died, Raised
 
     if reason := find_refusal(config, trust=trust):
         raise BenchRefused(reason)
+    from preflight_ocr.harness.commands.bench.observe import POINTS  # brings in torch
+
     cards = find_cards()
     chosen = device or ("cuda" if cards else "cpu")
     if chosen == "cuda" and not cards:
