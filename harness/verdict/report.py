@@ -42,8 +42,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `reason_why` is why the verdict is what it is, `ruled_exit` the exit code of the rule that decided (verdict/decision.py).
     `environment` is name -> version; `timings` is phase -> seconds. `lines` is dotted key -> its line
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are
-    what a page shows and nobody judges; `run` is the training run that a page draws. `bound` is what the verdict was found for; None
-    where nothing can be cleared. `openings` are sentences on what was open to foreign code while it ran.
+    what a page shows and nobody judges; `run` is the training run that a page draws.
+    `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
+    to foreign code while it ran.
     """
 
     verdict: Verdict

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from preflight_ocr.harness.isolation import Raised, Returned, Sandbox
+from preflight_ocr.harness.isolation import ChildRaised, Returned, Sandbox
 from preflight_ocr.harness.isolation.closing import Closed, describe, measure_landlock
 from preflight_ocr.harness.isolation.environment import is_secret, without_secrets
 from preflight_ocr.harness.isolation.scratch import clear_abandoned, own_folder
@@ -66,7 +66,7 @@ def test_a_child_writes_below_its_own_folders_and_nowhere_else(method: str, tmp_
         outside = sandbox.run("isolation_targets:write_file", {"file": str(tmp_path / "b"), "size": 1 << 20})
         assert sandbox.closed is not None and sandbox.closed.writing == ""
     assert isinstance(inside, Returned)
-    assert isinstance(outside, Raised) and outside.type == "PermissionError"
+    assert isinstance(outside, ChildRaised) and outside.type == "PermissionError"
     assert not (tmp_path / "b").exists()
 
 
@@ -77,7 +77,7 @@ def test_the_network_is_closed_unless_it_was_asked_for_and_that_is_said(network:
         ending = sandbox.run("isolation_targets:make_socket", {})
         closed = sandbox.closed
     assert closed is not None
-    assert isinstance(ending, Returned if closed.network else Raised)
+    assert isinstance(ending, Returned if closed.network else ChildRaised)
     said = [sentence for sentence in describe(closed) if "the network was open" in sentence]
     assert bool(said) is bool(closed.network)
     if network:
