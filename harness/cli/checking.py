@@ -6,10 +6,22 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Refusal, preflight
+from preflight_ocr.harness.cli.options import (
+    CONFIG,
+    EPILOG,
+    FILE,
+    LEVEL,
+    NETWORK,
+    SECONDS,
+    TRUST,
+    WAIVERS,
+    Refusal,
+    preflight,
+)
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
+    issue,
     load,
     open_directory,
     read_accepted,
@@ -33,6 +45,7 @@ from preflight_ocr.harness.judging.findings import Level
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
 @SECONDS
+@NETWORK
 @click.pass_context
 def check(
     context: click.Context,
@@ -46,6 +59,7 @@ def check(
     only: str,
     waivers: Path | None,
     seconds: float | None,
+    network: bool,
 ) -> None:
     """Check the setup in the YAML file CONFIG and print the verdict."""
     config = load(config_path, trust=trust)
@@ -55,11 +69,14 @@ def check(
         only=choose(only),
         waivers=read_accepted(waivers),
         seconds=seconds,
+        network=network,
         illustrated=html_path is not None,
     )
     report = attach_run(config, report)
     show(report)
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+    if level != "read" and not only:
+        issue(config, report)
     context.exit(report.exit_code)
 
 

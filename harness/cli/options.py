@@ -46,6 +46,11 @@ SECONDS = click.option(
     type=click.FloatRange(min=1),
     help="How long each child that runs foreign code may take. [default: 600]",
 )
+NETWORK = click.option(
+    "--network",
+    is_flag=True,
+    help="Leave the network open to foreign code, which is closed where the system can close it.",
+)
 WAIVERS = click.option("--waivers", type=GIVEN_FILE, help="YAML list of findings that are accepted for a while.")
 
 

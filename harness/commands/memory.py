@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import MemoryForecast, Repository, Share, Unknown
+from preflight_ocr.harness.isolation.scratch import own_folder
 from preflight_ocr.harness.memory.files import Files, read_weights
 from preflight_ocr.harness.memory.fit import judge, open_forecast
 
@@ -61,9 +61,9 @@ def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryForecast | st
     from preflight_ocr.harness.check.check import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died, Returned
 
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
-        source = _write_source(config, Path(folder))
-        arguments = {"config_path": str(source), "trust": trust, "folder": folder}
+    with own_folder() as folder:
+        source = _write_source(config, folder)
+        arguments = {"config_path": str(source), "trust": trust, "folder": str(folder)}
         if sandbox is not None:
             ended = sandbox.run("preflight_ocr.probes.rehearsal.forecast:observe", arguments, limits=limit(SECONDS))
         else:

@@ -180,7 +180,7 @@ class Forward(Fact, kw_only=True):
     repairs: tuple[Repair, ...]
     landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
-    wrapper: Wrapper | Unknown | None  # None where there is none
+    wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

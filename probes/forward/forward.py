@@ -248,9 +248,11 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
     )
 
 
-def _look_again(wrapper: Wrapper | None, model: nn.Module, bare: nn.Module, batch: Batch) -> Wrapper | None:
+def _look_again(
+    wrapper: Wrapper | Unknown | None, model: nn.Module, bare: nn.Module, batch: Batch
+) -> Wrapper | Unknown | None:
     """The wrapper with a batch that the model inside it is known to run, where the first one could not be run."""
-    if wrapper is None or not isinstance(wrapper.same_outputs, Unknown):
+    if not isinstance(wrapper, Wrapper) or not isinstance(wrapper.same_outputs, Unknown):
         return wrapper
     return msgspec.structs.replace(wrapper, same_outputs=_compare_outputs(model, bare, batch))
 
