@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from preflight_ocr.harness.check.check import NO_BUDGET
 from preflight_ocr.harness.facts import (
     Accelerator,
     Adapter,
@@ -404,7 +405,7 @@ HEALTHY = Facts(
         merged_equals_unmerged=True,
         accumulation_ratio=1.0,
     ),
-    memory=Unknown(reason="no budget.vram_gb is set, so no step was rehearsed; `preflight memory` tells what it needs"),
+    memory=NO_BUDGET,
     device=Unknown(reason="there is no accelerator on this machine"),
 )
 
