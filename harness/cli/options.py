@@ -21,6 +21,7 @@ Exit codes:
    1  Preflight itself failed
 """
 
+TAIL = "preflight_ocr.command"
 FILE = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 TRUST = click.option("--trust", is_flag=True, help="Allow the model's and your own code to run (in isolated children).")
@@ -36,6 +37,12 @@ SECONDS = click.option(
     type=click.FloatRange(min=1),
     help="How long each child that runs foreign code may take. [default: 600]",
 )
+ROWS = click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a command: let `datasets` prepare only the first N rows.",
+)
 WAIVERS = click.option("--waivers", type=FILE, help="YAML list of findings that are accepted for a while.")
 
 
@@ -43,6 +50,30 @@ class Refusal(click.ClickException):
     """Something the user has to put right before we can work: one message, exit code 2."""
 
     exit_code = 2
+
+
+class CommandTail(click.Command):
+    """A command of ours that takes a command of the user's behind `--`, untouched: it is left in `tail`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ours in front of the first `--`, theirs behind it."""
+        ours, theirs = args, []
+        if "--" in args:
+            at = args.index("--")
+            ours, theirs = args[:at], args[at + 1 :]
+            if not theirs:
+                raise click.UsageError("there is nothing behind `--`; write the command that starts your training", ctx)
+        ctx.meta[TAIL] = tuple(theirs)
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+def get_tail(context: click.Context) -> tuple[str, ...]:
+    """The words behind `--`; empty where there was none."""
+    words: tuple[str, ...] = context.meta[TAIL]
+    return words
 
 
 @click.group(epilog=EPILOG)

@@ -1,0 +1,274 @@
+"""In the command's own process: run it up to training, then look at what it holds, each probe in a fork of its own.
+
+Called in a child with limits. The probes' processes are forked from the state that was held, so that the command runs
+once; where nothing can be forked it runs once for each probe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.holding.held import Held, Interruption
+from preflight_ocr.harness.holding.hooks import Holder, calm_trackers
+from preflight_ocr.harness.holding.run import run_command
+
+PROBES = ("learning", "forward", "collator", "processor", "rows")
+TOGETHER = 2
+TOLD = "progress.txt"
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a command. `at` is empty where it was not held; `ended` then says how it ended.
+
+    `config` is the document of the run as the command set it up. `answers` are the probes' values, `failures` why a probe
+    has none, `seconds` how long each took; `own_seconds` is the command's own time before it was held.
+    """
+
+    at: str = ""
+    ended: str = ""
+    frames: tuple[tuple[str, int, str], ...] = ()
+    launchers: tuple[str, ...] = ()
+    own_seconds: float = 0.0
+    undone: tuple[str, ...] = ()
+    config: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    failures: dict[str, tuple[str, bool]] = {}
+    seconds: dict[str, float] = {}
+
+
+def serve(words: list[str], folder: str, seconds: float, rows: int | None, only: list[str], forks: bool) -> Any:
+    """Run in a child: a Taken as builtins. `only` are the probes to run; `seconds` bounds each."""
+    from preflight_ocr.probes.workbench.model import build_like
+
+    place = Path(folder)
+    started = time.monotonic()
+    answer = Taken()
+
+    def tell(what: str) -> None:
+        with (place / TOLD).open("a", encoding="utf-8") as file:
+            file.write(what.replace("\n", " ") + "\n")
+
+    def take_over(held: Held) -> None:
+        nonlocal answer
+        own = round(time.monotonic() - started, 2)
+        answer = look(held, place, seconds=seconds, only=only, forks=forks, tell=tell)
+        answer = msgspec.structs.replace(answer, own_seconds=own)
+
+    calm_trackers()
+    holder = Holder(take_over=take_over, build=build_like, tell=tell, rows=rows)
+    holder.install()
+    tell("starting the command")
+    ended, frames, launchers = "", (), ()
+    try:
+        launchers = run_command(words, place)
+        ended = "it ended by itself"
+    except Interruption:
+        ended = "held"
+    except SystemExit as leaving:
+        ended = f"it left with exit code {leaving.code}"
+    except BaseException as error:  # noqa: BLE001 (the command is foreign code: what it raises is its answer)
+        ended = f"it raised {type(error).__name__}: {str(error)[:600]}"
+        frames = read_frames(error)
+    if answer.at:
+        return msgspec.to_builtins(msgspec.structs.replace(answer, launchers=launchers or _follow(words)))
+    return msgspec.to_builtins(
+        Taken(
+            ended=ended,
+            frames=frames,
+            launchers=launchers,
+            own_seconds=round(time.monotonic() - started, 2),
+            undone=tuple(dict.fromkeys(holder.undone)),
+        )
+    )
+
+
+def _follow(words: list[str]) -> tuple[str, ...]:
+    from preflight_ocr.harness.holding.command import read_command
+
+    return read_command(words).launchers
+
+
+def read_frames(error: BaseException) -> tuple[tuple[str, int, str], ...]:
+    """(file, line, code) of the frames that are neither ours nor a library's; the last of all where there is none."""
+    from preflight_ocr.probes.workbench.tracing import is_foreign
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if is_foreign(Path(f.filename))] or frames[-1:]
+    return tuple((f.filename, f.lineno or 0, (f.line or "").strip()) for f in own)
+
+
+def look(
+    held: Held, folder: Path, *, seconds: float, only: list[str], forks: bool, tell: Callable[[str], None]
+) -> Taken:
+    """Describe the run and let the probes look at the parts."""
+    from preflight_ocr.probes.workbench.description import describe_run
+
+    config, directory = describe_run(held, folder)
+    probes = {name: (lambda name=name: run_probe(name, held, config, directory, folder)) for name in only}
+    if forks:
+        answers, failures, spent = _fork_all(probes, folder, seconds, tell)
+    else:
+        answers, failures, spent = _call_all(probes, tell)
+    return Taken(
+        at=held.at,
+        undone=held.undone,
+        config=msgspec.to_builtins(config, enc_hook=str),
+        answers=answers,
+        failures=failures,
+        seconds=spent,
+    )
+
+
+def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path) -> Any:
+    """One probe's value, as builtins, from the parts that are held."""
+    import torch
+
+    from preflight_ocr.probes.workbench.held import HeldAssembly
+
+    torch.set_grad_enabled(True)
+    place = folder / ("learning" if name == "reload" else name)
+    place.mkdir(exist_ok=True)
+    parts = HeldAssembly(held, config, directory=directory, adapted=name == "learning")
+    if name == "processor":
+        from preflight_ocr.probes.batch.processor import look_at_processor
+
+        return msgspec.to_builtins(look_at_processor(config))
+    if name == "rows":
+        from preflight_ocr.probes.workbench.description import describe_rows
+
+        return msgspec.to_builtins(describe_rows(parts))
+    if name == "collator":
+        from preflight_ocr.probes.batch import illustrations
+
+        return illustrations.observe_parts(parts)
+    if name == "forward":
+        from preflight_ocr.probes.forward import forward
+
+        return forward.observe_parts(parts)
+    from preflight_ocr.probes.learning import learning
+
+    return learning.reload_parts(parts, place) if name == "reload" else learning.observe_parts(parts, place)
+
+
+# ---- in forks
+
+
+def _fork_all(
+    probes: Mapping[str, Callable[[], Any]], folder: Path, seconds: float, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, tuple[str, bool]], dict[str, float]]:
+    """Run each probe in a process forked from this one, a few at a time; "reload" follows on "learning"."""
+    waiting = [name for name in probes if name != "reload"]
+    running: dict[int, tuple[str, float]] = {}
+    answers: dict[str, Any] = {}
+    failures: dict[str, tuple[str, bool]] = {}
+    spent: dict[str, float] = {}
+    together = max(1, min(TOGETHER, os.cpu_count() or 1))
+    while waiting or running:
+        while waiting and len(running) < together:
+            name = waiting.pop(0)
+            tell(f"running: {name}")
+            running[_fork(probes[name], folder / f"{name}.answer")] = (name, time.monotonic())
+        pid, status = _await_one(running, seconds)
+        name, begun = running.pop(pid)
+        spent[name] = round(time.monotonic() - begun, 3)
+        value, failure = _read_answer(folder / f"{name}.answer", status, seconds)
+        if failure is not None:
+            failures[name] = failure
+        else:
+            answers[name] = value
+            if name == "learning" and "reload" in probes:
+                waiting.insert(0, "reload")
+    if "reload" in probes and "reload" not in {**answers, **failures}:
+        failures["reload"] = ("the saved adapter was not loaded again", False)
+    return answers, failures, spent
+
+
+def _fork(work: Callable[[], Any], answer: Path) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setpgid(0, 0)
+        atomic.write_bytes(answer, msgspec.msgpack.encode({"value": work()}))
+    except BaseException as error:  # noqa: BLE001 (a copy of the command's process must in no case go on as the command)
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+            told = (f"{type(error).__name__}: {str(error)[:600]}", _is_our_fault(error))
+            atomic.write_bytes(answer, msgspec.msgpack.encode({"failure": told}))
+    finally:
+        os._exit(0)
+
+
+def _is_our_fault(error: BaseException) -> bool:
+    """Whether it comes from a line of ours that did not mean to raise it."""
+    from preflight_ocr.harness.home import is_ours
+
+    if isinstance(error, ValueError | LookupError | OSError):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        bool(frames) and is_ours(Path(frames[-1].filename)) and not type(error).__module__.startswith("preflight_ocr")
+    )
+
+
+def _await_one(running: Mapping[int, tuple[str, float]], seconds: float) -> tuple[int, int]:
+    """The first process that ended, and its status; one that is over its time is ended with its family."""
+    while True:
+        for pid, (_, begun) in running.items():
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)  # what it left behind
+                return pid, status
+            if time.monotonic() - begun > seconds:
+                for target in (lambda pid=pid: os.killpg(pid, signal.SIGKILL), lambda pid=pid: os.kill(pid, 9)):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        target()
+                _, status = os.waitpid(pid, 0)
+                return pid, status
+        time.sleep(0.02)
+
+
+def _read_answer(path: Path, status: int, seconds: float) -> tuple[Any, tuple[str, bool] | None]:
+    if path.is_file():
+        told = msgspec.msgpack.decode(path.read_bytes())
+        if "value" in told:
+            return told["value"], None
+        reason, failed = told["failure"]
+        return None, (reason, bool(failed))
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL:
+        return None, (f"foreign code died: the process exceeded {seconds:g} s, or its memory, and was stopped", False)
+    said = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code} and no answer"
+    return None, (f"foreign code died: the process {said}", False)
+
+
+def _call_all(
+    probes: Mapping[str, Callable[[], Any]], tell: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, tuple[str, bool]], dict[str, float]]:
+    """Run the probes one after the other in this very process, where it cannot be forked."""
+    answers: dict[str, Any] = {}
+    failures: dict[str, tuple[str, bool]] = {}
+    spent: dict[str, float] = {}
+    for name, work in probes.items():
+        tell(f"running: {name}")
+        begun = time.monotonic()
+        try:
+            answers[name] = work()
+        except Exception as error:  # noqa: BLE001 (the door at which a probe's failure becomes a reason)
+            failures[name] = (f"{type(error).__name__}: {str(error)[:600]}", _is_our_fault(error))
+        spent[name] = round(time.monotonic() - begun, 3)
+    return answers, failures, spent
