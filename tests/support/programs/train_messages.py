@@ -48,7 +48,7 @@ class Collator:
             asked = self.processor.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
             said = assistant["content"][0]["text"]
             texts.append(asked + said + tokenizer.eos_token + "\n")
-            pictures.append(user["content"][0]["image"])
+            pictures.append([user["content"][0]["image"]])
             starts.append(asked)
         batch = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         labels = batch["input_ids"].clone()
