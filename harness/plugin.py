@@ -91,13 +91,15 @@ class ContractItem(pytest.Item):
 
     def __init__(self, *, judgement: Judgement, **pytest_arguments: Any) -> None:
         super().__init__(**pytest_arguments)
-        from preflight_ocr.harness.judging.findings import Basis, Skipped
+        from preflight_ocr.harness.judging.findings import Basis, NotApplicable, Skipped
 
         self.judgement = judgement
         if judgement.contract.diagnosis.basis is Basis.GPU:
             self.add_marker("gpu")
         if isinstance(judgement.outcome, Skipped):
             self.add_marker(pytest.mark.skip(reason=judgement.outcome.reason))
+        if isinstance(judgement.outcome, NotApplicable):
+            self.add_marker(pytest.mark.skip(reason=f"not applicable: {judgement.outcome.reason}"))
 
     def setup(self) -> None:
         """A contract our own judging raised on is an error, not a failure."""

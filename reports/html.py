@@ -16,7 +16,7 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Collator, Configuration, Facts, PixelView, Unknown
 from preflight_ocr.harness.facts.history import RunHistory
 from preflight_ocr.harness.facts.illustrations import RowExhibit
-from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, NotApplicable, Severity, Skipped
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
 from preflight_ocr.reports.page import bars, curves
@@ -65,11 +65,12 @@ def render(report: Report) -> str:
     configuration = report.facts.configuration
     context = {
         "report": report,
-        "headline": "Refused: nothing could be judged" if not report.judged else report.verdict.capitalize(),
-        "tone": report.verdict,
+        "headline": report.headline.partition(";")[0],
+        "tone": report.tone,
         "tally": [(s.value, number) for s in Severity if (number := sum(f.severity is s for f in findings))],
         "kept": report.count(Kept),
         "skipped_count": report.count(Skipped),
+        "idle_count": report.count(NotApplicable),
         "model": configuration.base_model if isinstance(configuration, Configuration) else "",
         "bases": _BASES,
         "roles": ROLES,
@@ -172,6 +173,8 @@ def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, .
         yield Entry(anchor="crashed", title="Crashed", count=str(len(report.crashed)), loud=True)
     if gaps:
         yield Entry(anchor="skipped", title="Not looked at", count=str(report.count(Skipped)), loud=True)
+    if report.not_applicable:
+        yield Entry(anchor="inapplicable", title="Not applicable", count=str(report.count(NotApplicable)))
     if report.waived or report.waiver_problems:
         yield Entry(anchor="waived", title="Waivers", count=str(len(report.waived)), loud=bool(report.waiver_problems))
     yield Entry(anchor="rows", title="What the model sees", count=str(len(rows) or ""))

@@ -10,17 +10,18 @@ import msgspec
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.errors import UserError
-from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Outcome, Skipped
-from preflight_ocr.harness.verdict.gate import Verdict
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Outcome, Skipped
+from preflight_ocr.harness.verdict.decision import Verdict
 from preflight_ocr.harness.verdict.report import Report
 
-Ending = Literal["kept", "broken", "skipped", "crashed"]
+Ending = Literal["kept", "broken", "skipped", "crashed", "not applicable"]
 
 _OUTCOMES: Mapping[type[Outcome], Ending] = {
     Kept: "kept",
     Broken: "broken",
     Skipped: "skipped",
     Crashed: "crashed",
+    NotApplicable: "not applicable",
 }
 
 
@@ -45,7 +46,7 @@ class FindingEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One contract. `reason` says why it was skipped, crashed, waived, or of what it is a consequence."""
+    """One contract. `reason` says why it was skipped, crashed, waived, does not apply, or of what it is a consequence."""
 
     id: str
     outcome: Ending
@@ -56,8 +57,11 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2]
     verdict: Verdict
+    headline: str
+    why: str
+    exit_code: int
     findings: tuple[FindingEntry, ...]
     outcomes: tuple[OutcomeEntry, ...]
     facts_digest: str
@@ -68,7 +72,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 def render(report: Report) -> bytes:
     """UTF-8 JSON, indented, ending in a newline."""
     document = Document(
+        schema_version=2,
         verdict=report.verdict,
+        headline=report.headline,
+        why=report.reason_why,
+        exit_code=report.exit_code,
         findings=tuple(_enter(finding) for finding in report.findings),
         outcomes=tuple(
             OutcomeEntry(

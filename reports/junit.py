@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.judging.findings import Broken, Crashed, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Crashed, NotApplicable, Skipped
 from preflight_ocr.harness.judging.header import FAMILIES
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
@@ -23,9 +23,13 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def render(report: Report) -> bytes:
-    """UTF-8 XML. A broken contract is a failure, a waived or skipped one is skipped, a crashed one is an error."""
+    """UTF-8 XML. A broken contract is a failure, a crashed one an error; JUnit has one word, skipped, for those that are
+    waived, not looked at or not applicable, and the message says which. A blind check has an error of its own.
+    """
     waived = {w.code for w in report.waived}
     cases = [_render_case(report, judgement, waived) for judgement in report.judgements]
+    if report.verdict == "blind":
+        cases.append(_tell_blindness(report))
     suite = ElementTree.Element(
         "testsuite",
         name="preflight",
@@ -62,6 +66,8 @@ def _render_case(report: Report, judgement: Judgement, waived: set[str]) -> Elem
     match judgement.outcome:
         case Skipped():
             ElementTree.SubElement(case, "skipped", message=reason)
+        case NotApplicable():
+            ElementTree.SubElement(case, "skipped", message=f"not applicable: {reason}")
         case Broken() if diagnosis.code in waived:
             ElementTree.SubElement(case, "skipped", message=reason)
         case Broken() as broken:
@@ -75,9 +81,24 @@ def _render_case(report: Report, judgement: Judgement, waived: set[str]) -> Elem
     return case
 
 
+def _tell_blindness(report: Report) -> ElementTree.Element:
+    """What keeps the suite from being green where no contract failed and something that decides was not looked at."""
+    case = ElementTree.Element("testcase", classname="preflight.verdict", name="verdict", time="0.000000")
+    case.attrib["file"] = _clean(name_config(report))
+    error = ElementTree.SubElement(case, "error", message=_clean(report.reason_why), type="Blind")
+    error.text = _clean(f"{report.headline}\n{report.reason_why}")
+    return case
+
+
 def _list_properties(report: Report) -> ElementTree.Element:
     """What the suite was run with: name and value, both text."""
-    said = {"config": report.config, "level": report.level, "verdict": report.verdict, **report.environment}
+    said = {
+        "config": report.config,
+        "level": report.level,
+        "verdict": report.verdict,
+        "headline": report.headline,
+        **report.environment,
+    }
     properties = ElementTree.Element("properties")
     for name, value in said.items():
         ElementTree.SubElement(properties, "property", name=_clean(name), value=_clean(value))

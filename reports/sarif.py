@@ -44,7 +44,9 @@ _PROBLEMS: Mapping[sarif.Level, str] = {"error": "error", "warning": "warning", 
 _NOTICES: Mapping[str, tuple[sarif.Level, str]] = {
     "not-looked-at": ("warning", "A contract could not be looked at, so nothing is known. It is not a pass."),
     "judging-failed": ("error", "Our own judging failed, so nothing is known."),
-    "blind": ("error", "The model could not be read, or nothing of it could be run."),
+    "blind": ("error", "Something that decides could not be looked at, so nothing is cleared."),
+    "partial": ("note", "Only a part was asked for, so nothing is cleared."),
+    "not-applicable": ("none", "A contract says nothing about this setup."),
     "waiver": ("warning", "A waiver needs attention."),
 }
 _LINK = re.compile(r"\[(?=[^\[\]]*\]\()")
@@ -94,6 +96,7 @@ def _describe_run(report: Report) -> sarif.Run:
         results=results,
         properties={
             "verdict": report.verdict,
+            "headline": report.headline,
             "level": report.level,
             "factsDigest": report.facts.digest(),
             "environment": report.environment,
@@ -192,13 +195,16 @@ def _show(spot: Spot, message: sarif.Message | None = None) -> sarif.Location:
 
 
 def _list_notices(report: Report, codes: Mapping[str, int]) -> Iterable[sarif.Notification]:
-    if report.blind:
-        yield _notify("blind", report.blind)
+    if report.verdict in ("blind", "partial"):
+        yield _notify(report.verdict, report.reason_why)
     for identity, error in report.crashed.items():
         yield _notify("judging-failed", f"{identity}: {error}", identity.partition("-")[0], codes)
     for reason, identities in report.skipped.items():
         for identity in identities:
             yield _notify("not-looked-at", f"{identity}: {reason}", identity.partition("-")[0], codes)
+    for reason, identities in report.not_applicable.items():
+        for identity in identities:
+            yield _notify("not-applicable", f"{identity}: {reason}", identity.partition("-")[0], codes)
 
 
 def _notify(kind: str, text: str, code: str = "", codes: Mapping[str, int] | None = None) -> sarif.Notification:

@@ -16,10 +16,15 @@ from typing import TextIO
 
 import click
 
-from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Severity, Skipped
+from preflight_ocr.harness.verdict.decision import Tone
 from preflight_ocr.harness.verdict.report import Report
 
 _COLOURS = {Severity.BLOCKER: "red", Severity.MAJOR: "yellow", Severity.MINOR: "cyan", Severity.NOTE: "blue"}
+
+_TONES: dict[Tone, str] = {"clear": "green", "partial": "cyan", "major": "yellow", "blind": "red", "refused": "red"}
+
+_REASONS = {"blind": "Why blind: ", "partial": "Not a clearance: "}
 
 _NAMED = 12  # skipped contracts of one reason that are shown by name; more are shown by code
 
@@ -87,28 +92,24 @@ def explain_broken(broken: Broken) -> str:
 def render(report: Report, *, colour: bool = False, width: int = 100) -> str:
     """The whole report, without a newline at its end."""
     blocks = [_headline(report, colour)]
-    if report.blind:
-        blocks.append("\n".join(_wrap(report.blind, width, "  ", first="BLIND: ")))
+    if report.verdict in ("blind", "partial"):
+        blocks.append("\n".join(_wrap(report.reason_why, width, "  ", first=_REASONS[report.verdict])))
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
     blocks += [block for block in (_waivers(report, width), _crashed(report, width), _skipped(report, width)) if block]
-    blocks.append(f"Kept: {report.count(Kept)} of {len(report.judgements)} contracts.")
+    blocks += [_inapplicable(report, width)] if report.not_applicable else []
+    applicable = len(report.judgements) - report.count(NotApplicable)
+    blocks.append(f"Kept: {report.count(Kept)} of the {applicable} contracts that apply here.")
     return "\n\n".join(blocks)
 
 
 def _headline(report: Report, colour: bool) -> str:
-    if not report.judged:
-        verdict = "REFUSED: nothing could be judged"
-    elif report.verdict == "refused":
-        verdict = "REFUSED"
-    else:
-        verdict = "CLEAR"
-    counts = [(s.value, sum(f.severity is s for f in report.findings)) for s in Severity]
-    said = ", ".join(f"{n} {name}" for name, n in counts if n) or "no findings"
-    skipped = report.count(Skipped)
-    caveat = f"; {skipped} of {len(report.judgements)} contracts were NOT looked at" if skipped else ""
+    said = report.headline
     if colour:
-        verdict = click.style(verdict, fg="green" if report.verdict == "clear" else "red", bold=True)
-    return f"{verdict}: {said}{caveat}\n{report.config} (level {report.level})"
+        word, colon, rest = said.partition(":")
+        if not colon:  # a severity, or nothing found: the words up to the first caveat
+            word, colon, rest = said.partition(";")
+        said = click.style(word, fg=_TONES[report.tone], bold=True) + colon + rest
+    return f"{said}\n{report.config} (level {report.level})"
 
 
 def _waivers(report: Report, width: int) -> str:
@@ -140,6 +141,13 @@ def _skipped(report: Report, width: int) -> str:
     for reason, identities in report.skipped.items():
         lines += _wrap(reason, width, "    ", first="  ")
         lines += _wrap(", ".join(identities), width, "      ")
+    return "\n".join(lines)
+
+
+def _inapplicable(report: Report, width: int) -> str:
+    lines = [f"NOT APPLICABLE ({report.count(NotApplicable)}): these contracts say nothing about this setup"]
+    for reason, identities in report.not_applicable.items():
+        lines += _wrap(f"{', '.join(identities)}: {reason}", width, "    ", first="  ")
     return "\n".join(lines)
 
 

@@ -336,11 +336,13 @@ def _collect(job: Job) -> tuple[Any, float]:
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
     if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
-        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}")
+        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", died=True)
     if isinstance(ended, Raised):
-        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended))
+        return Unknown(
+            reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended), died=True
+        )
     assert isinstance(ended, Died)
-    return Unknown(reason=f"foreign code died: the process {ended.reason}")
+    return Unknown(reason=f"foreign code died: the process {ended.reason}", died=True)
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not

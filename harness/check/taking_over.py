@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
     holder = Holder(take_over=take_over, build=build_like, tell=tell, rows=rows)
     holder.install()
     tell("starting the command")
-    ended, frames, launchers = "", (), ()
+    ended = ""
+    frames: tuple[tuple[str, int, str], ...] = ()
+    launchers: tuple[str, ...] = ()
     try:
         launchers = run_command(words, place)
         ended = "it ended by itself"
@@ -115,7 +118,7 @@ def look(
     from preflight_ocr.probes.workbench.description import describe_run
 
     config, directory = describe_run(held, folder)
-    probes = {name: (lambda name=name: run_probe(name, held, config, directory, folder)) for name in only}
+    probes = {name: partial(run_probe, name, held, config, directory, folder) for name in only}
     if forks:
         answers, failures, spent = _fork_all(probes, folder, seconds, tell)
     else:
@@ -234,9 +237,9 @@ def _await_one(running: Mapping[int, tuple[str, float]], seconds: float) -> tupl
                     os.killpg(pid, signal.SIGKILL)  # what it left behind
                 return pid, status
             if time.monotonic() - begun > seconds:
-                for target in (lambda pid=pid: os.killpg(pid, signal.SIGKILL), lambda pid=pid: os.kill(pid, 9)):
+                for end in (os.killpg, os.kill):  # its group, and itself where it had made none yet
                     with contextlib.suppress(ProcessLookupError, PermissionError):
-                        target()
+                        end(pid, signal.SIGKILL)
                 _, status = os.waitpid(pid, 0)
                 return pid, status
         time.sleep(0.02)

@@ -59,7 +59,7 @@ def demo(context: click.Context, directory: Path) -> None:
     page = directory / "report.html"
     show(report)
     write_all(report, json_path=directory / "report.json", html_path=page)
-    if report.verdict == "refused":
+    if report.verdict != "clear":
         context.exit(report.exit_code or 1)
     clearance = issue(config, report)
     click.echo("\nTraining a LoRA adapter for a few steps ...")
@@ -124,7 +124,7 @@ def run_training(
         report = run_check(config, waivers=accepted, illustrated=html_path is not None)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
-        if report.verdict == "refused" or report.waiver_problems:
+        if report.verdict != "clear" or report.waiver_problems:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
         clearance = issue(config, report, clearance_path)

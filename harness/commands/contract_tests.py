@@ -49,7 +49,20 @@ def write_tests(facts: Facts, config: Config, directory: Path) -> tuple[Path, ..
 def write_source(facts: Facts, config: Config) -> str:
     """The test file. Equal facts and configurations give equal text; quoted values are Python literals, never code."""
     signature, batch = _find_signature(facts), _find_batch(facts)
-    tokenizer = facts.tokenizer if isinstance(facts.tokenizer, Tokenizer) else Tokenizer()
+    tokenizer = (
+        facts.tokenizer
+        if isinstance(facts.tokenizer, Tokenizer)
+        else Tokenizer(
+            declared_class=None,
+            bos=None,
+            eos=None,
+            pad=None,
+            image=None,
+            adds_bos=False,
+            padding_side=None,
+            chat_templates=(),
+        )
+    )
     roles = {role: argument for argument, role in _find_roles(facts).items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("preflight_ocr.harness.commands"),

@@ -38,7 +38,8 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the wrapper returns the logits of the model inside it",
-    needs=("forward",),
+    needs=("forward.wrapper",),
+    where="a module of your own is wrapped around the model",
     keys=("subject.model",),
 )
 
@@ -48,12 +49,12 @@ def applies(facts: Facts) -> bool:
 
 
 def excuse(facts: Facts) -> str:
-    wrapper = known(facts.forward).wrapper
+    wrapper = known(known(facts.forward).wrapper)
     return wrapper.same_outputs.reason if wrapper is not None and isinstance(wrapper.same_outputs, Unknown) else ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper = known(facts.forward).wrapper
+    wrapper = known(known(facts.forward).wrapper)
     if wrapper is None or wrapper.dropped or wrapper.same_outputs is not False:
         return
     yield DIAGNOSIS.finding(

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask is as wide as input_ids",
     needs=("collator.batch",),
+    where="the model takes a placement mask",
     explains=("unheard_text", "padding_changes_row", "failing_batch", "worse_than_guessing", "flat_loss"),
     keys=("subject.collator",),
 )

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="gradient checkpointing leaves every adapter its gradient",
     needs=("learning.census",),
+    where="training.gradient_checkpointing is on",
     keys=("training.gradient_checkpointing_kwargs", "training.gradient_checkpointing"),
 )
 

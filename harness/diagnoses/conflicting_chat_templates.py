@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="messages are rendered with the chat template that can take them",
     needs=("tokenizer", "collator"),
+    where="the repository has chat templates that differ",
     explains=("failing_collator", "mismatched_prompt", "missing_placeholders"),
     keys=("subject.collator",),
 )

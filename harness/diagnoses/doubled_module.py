@@ -35,7 +35,8 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the model is registered once in the module that is trained",
-    needs=("forward",),
+    needs=("forward.wrapper",),
+    where="a module of your own is wrapped around the model",
     explains=("lost_adapter", "wrapped_before_adapter"),
     keys=("subject.model",),
 )
@@ -46,7 +47,7 @@ def applies(facts: Facts) -> bool:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper = known(facts.forward).wrapper
+    wrapper = known(known(facts.forward).wrapper)
     if wrapper is None:
         return
     doubled = [(a, b) for a, b in wrapper.shared_names if a.partition(".")[0] != b.partition(".")[0]]

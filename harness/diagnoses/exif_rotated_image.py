@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every image file is upright as it is stored",
     needs=("configuration", "dataset"),
+    where="the collator is your own",
     keys=("data.train_path", "data.val_path"),
 )
 

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the model generates where your code asks it to",
     needs=("subject", "forward"),
+    where="your own code calls generate",
 )
 
 

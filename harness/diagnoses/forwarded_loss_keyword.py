@@ -37,7 +37,8 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="Trainer adds no keyword that a wrapper hands on to a model without it",
-    needs=("forward", "adapter"),
+    needs=("forward.wrapper", "adapter"),
+    where="a module of your own is wrapped around the model",
     explains=("failing_step",),
     keys=("subject.model", "subject.trainer"),
 )
@@ -48,7 +49,7 @@ def applies(facts: Facts) -> bool:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper, keyword = known(facts.forward).wrapper, known(facts.adapter).loss_keyword
+    wrapper, keyword = known(known(facts.forward).wrapper), known(facts.adapter).loss_keyword
     if wrapper is None or keyword is None:
         return
     yield DIAGNOSIS.finding(

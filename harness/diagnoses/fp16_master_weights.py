@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="fp16 training has float32 weights to update",
     needs=("configuration", "learning"),
+    where="training.fp16 is on",
     # AdamW's epsilon is zero in float16, so a repeated batch ends in NaN.
     explains=("mixed_model_dtypes", "failing_step", "flat_loss"),
     keys=("training.fp16", "model.torch_dtype"),

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="no text to be learned contains the image token",
     needs=("configuration", "dataset"),
+    where="the collator is your own",
     keys=("data.train_path", "data.val_path"),
 )
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every text that is written can hold the rows' letters",
     needs=("environment", "dataset", "subject"),
+    where="a row's text has letters beyond ASCII",
 )
 
 _UNICODE = {"utf-8", "utf-8-sig", "utf-7", "utf-16", "utf-32"}

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the grid describes the patches of the batch",
     needs=("collator.batch", "collator.deltas"),
+    where="the model takes a grid",
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
 )

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the tiling describes the images of the batch",
     needs=("collator.batch", "collator.deltas"),
+    where="the model takes a tiling",
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
 )

@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="a training step fits into the memory of the card",
     needs=("configuration", "memory"),
+    where="a budget of memory is given",
     keys=("budget.vram_gb",),
 )
 

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every row with an image has image placeholders",
     needs=("collator.batch.rows",),
+    where="pictures take places among the tokens",
     explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
     keys=("subject.collator",),
 )

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Delta, Facts, Unknown
+from preflight_ocr.harness.facts import Delta, Facts, Unknown, Wrapper
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.symptoms import list_deltas, list_unaccepted_keys, match_swallowed, show_delta
@@ -64,7 +64,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 def _is_translated(facts: Facts) -> bool:
     """Whether a wrapper takes the batch under other names and hands everything on."""
-    if isinstance(facts.forward, Unknown) or facts.forward.wrapper is None:
+    if isinstance(facts.forward, Unknown) or not isinstance(facts.forward.wrapper, Wrapper):
         return False
     return facts.forward.given == "ok" and bool(list_unaccepted_keys(facts)) and not facts.forward.wrapper.dropped
 

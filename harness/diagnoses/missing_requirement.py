@@ -66,7 +66,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code imports {', '.join(packages)}, which {'is' if len(packages) == 1 else 'are'} not "
         "installed. The model cannot be loaded without.",
         evidence=show_some(f"{i.file}:{i.line} imports {i.module}" for i in missing),
-        places=tuple(Site(file=i.file, line=i.line, code=f"imports {i.module}") for i in missing),
+        places=tuple(Site(file=i.file, line=i.line, code=f"imports {i.module}", kind="", runs=None) for i in missing),
         fix="Install what is missing.",
         snippet=f"pip install {install}",
     )

@@ -63,7 +63,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"The model's own code imports {len(symbols)} name(s) that the installed {versions} "
         f"{'does' if len(packages) == 1 else 'do'} not have: {', '.join(symbols[:5])}. The model cannot be loaded.",
         evidence=show_some(map(_show, missing)),
-        places=tuple(Site(file=i.file, line=i.line, code=_quote(i)) for i in missing),
+        places=tuple(Site(file=i.file, line=i.line, code=_quote(i), kind="", runs=None) for i in missing),
         fix=f"Install a release of {' and '.join(packages)} that still has these names; the model card says which one "
         "the code was written for.",
         snippet="\n".join(f'pip install "{package}==THE_RELEASE_ON_THE_MODEL_CARD"' for package in packages),

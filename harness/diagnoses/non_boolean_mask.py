@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask is boolean",
     needs=("collator.deltas",),
+    where="the model takes a placement mask",
     explains=("failing_batch", "failing_forward", "failing_adapter", "failing_step"),
     keys=("subject.collator",),
 )

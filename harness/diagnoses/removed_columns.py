@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="Trainer leaves the collator the columns it reads",
     needs=("configuration", "dataset", "repository.forward"),
+    where="training.remove_unused_columns is on",
     explains=("failing_step",),
     keys=("training.remove_unused_columns",),
 )

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="prompts are padded on the left for generation",
     needs=("forward.has_generate", "subject"),
+    where="the model is decoder-only",
 )
 
 

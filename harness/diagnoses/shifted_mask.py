@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the placement mask marks the image placeholders and nothing else",
     needs=("collator.batch.rows",),
+    where="the model takes a placement mask",
     explains=(
         "unheard_text",
         "leaking_image",

@@ -35,7 +35,8 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the wrapper hands every input on to the model",
-    needs=("forward", "collator"),
+    needs=("forward.wrapper", "collator"),
+    where="a module of your own is wrapped around the model",
     # The wrapper goes away with this finding's fix, and what it does to the adapter's keys goes with it.
     explains=(
         "failing_batch",
@@ -54,7 +55,7 @@ def applies(facts: Facts) -> bool:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper, collator = known(facts.forward).wrapper, known(facts.collator)
+    wrapper, collator = known(known(facts.forward).wrapper), known(facts.collator)
     if wrapper is None:
         return
     needed = set(collator.roles)

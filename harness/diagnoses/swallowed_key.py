@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="every key of the batch is used by forward under its name",
     needs=("collator.batch", "forward.signature", "forward.idle_keys"),
+    where="forward takes any keyword",
     explains=("unseen_image", "failing_batch", "failing_step"),
     keys=("subject.collator",),
 )

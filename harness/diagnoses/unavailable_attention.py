@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="the attention implementation asked for is available",
     needs=("configuration", "environment", "repository"),
+    where="model.attn_implementation asks for one that is used",
     explains=("unloadable_model", "failing_forward", "failing_step"),
     keys=("model.attn_implementation",),
 )

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="code from the hub is pinned to a commit",
     needs=("configuration",),
+    where="the model comes from the hub",
     keys=("model.revision",),
 )
 

@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="the model is loaded through an Auto class that its repository registers",
     needs=("repository", "subject"),
+    where="the repository's auto_map has AutoConfig",
     explains=("unloadable_model",),
 )
 

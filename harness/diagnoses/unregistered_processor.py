@@ -42,6 +42,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the processor is opened after the module that registers it was imported",
     needs=("forward", "processor.registered"),
+    where="importing the configuration's module registers a processor",
     explains=("failing_collator", "tokenizer_as_processor"),
     keys=("subject.collator",),
 )

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every image is plain RGB or grey",
     needs=("configuration", "dataset"),
+    where="the collator is your own",
     keys=("data.train_path", "data.val_path"),
 )
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.facts import Facts, Raised, Unknown, Wrapper
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.symptoms import show_raised
@@ -42,7 +42,7 @@ DIAGNOSIS = Diagnosis(
 def excuse(facts: Facts) -> str:
     """Refused for a reason of its own, the adapter never came to lie anywhere."""
     adapter = known(facts.adapter)
-    is_wrapped = not isinstance(facts.forward, Unknown) and facts.forward.wrapper is not None
+    is_wrapped = _get_wrapper(facts) is not None
     if adapter.raised is None or adapter.inside_wrapper or not is_wrapped or _lacks_attribute(facts, adapter.raised):
         return ""
     return f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}"
@@ -50,7 +50,7 @@ def excuse(facts: Facts) -> str:
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    wrapper = _get_wrapper(facts)
     refused = adapter.raised is not None and _lacks_attribute(facts, adapter.raised)
     if not adapter.inside_wrapper and not refused:
         return
@@ -72,5 +72,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 def _lacks_attribute(facts: Facts, raised: Raised) -> bool:
     """Newer releases of peft ask what they are put around for things that only a Hugging Face model has."""
-    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    wrapper = _get_wrapper(facts)
     return wrapper is not None and f"'{wrapper.class_name}' object has no attribute" in raised.message
+
+
+def _get_wrapper(facts: Facts) -> Wrapper | None:
+    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    return None if isinstance(wrapper, Unknown) else wrapper

@@ -73,7 +73,7 @@ from preflight_ocr.harness.facts.running import (
 NOT_RUN = Unknown(reason="not run")
 
 
-class Facts(Fact):
+class Facts(Fact, kw_only=True):
     """Everything the probes saw, in one frozen value."""
 
     environment: Environment | Unknown = NOT_RUN

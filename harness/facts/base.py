@@ -12,17 +12,22 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
 
 
-class Unknown(Fact):
+class Unknown(Fact, kw_only=True):
     """What could not be found out, and why. The reason is shown to the user word for word.
 
-    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip.
+    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip. `died` says that
+    a child was started for it and ended without an answer.
     """
 
     reason: str
     failed: bool = False
+    died: bool = False
 
 
-class Site(Fact):
+NOT_LOOKED_AT = Unknown(reason="no probe looked at it")
+
+
+class Site(Fact, kw_only=True):
     """A place in somebody's source: `file` relative to its root, 1-based `line`, the stripped `code`, and what it is.
 
     `runs` says whether importing, loading or calling the model gets there; None where nobody asked.
@@ -31,27 +36,27 @@ class Site(Fact):
     file: str
     line: int
     code: str
-    kind: str = ""
-    runs: bool | None = None
+    kind: str
+    runs: bool | None
 
 
-class Raised(Fact):
+class Raised(Fact, kw_only=True):
     """An exception that foreign code raised. `site` is the last frame that belongs to foreign code."""
 
     type: str
     message: str
-    site: Site | None = None
+    site: Site | None
 
 
-class Parameter(Fact):
+class Parameter(Fact, kw_only=True):
     """One parameter of a callable; `kind` as in `inspect.Parameter`, in lower case."""
 
     name: str
     kind: Literal["positional_only", "positional_or_keyword", "var_positional", "keyword_only", "var_keyword"]
-    has_default: bool = True
+    has_default: bool
 
 
-class Signature(Fact):
+class Signature(Fact, kw_only=True):
     """A callable's parameters, `self` left out."""
 
     owner: str

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from preflight_ocr.harness.facts.base import Fact, Raised, Unknown
+from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Unknown
 
 
-class Target(Fact):
+class Target(Fact, kw_only=True):
     """One entry of target_modules and how many modules it hits, by part of the model."""
 
     name: str
     hits: dict[str, int]
 
 
-class Carrier(Fact):
+class Carrier(Fact, kw_only=True):
     """Modules of one kind that an adapter can be put on, and how many have one.
 
     `name` has `*` where a number stands in the modules' names: `model.layers.*.self_attn.q_proj`.
@@ -26,26 +26,26 @@ class Carrier(Fact):
     adapted: int
 
 
-class Adapter(Fact):
+class Adapter(Fact, kw_only=True):
     """LoRA as it will be trained. Parts: vision, projector, embedding, attention, mlp, experts, head, other."""
 
-    raised: Raised | None = None
-    task_type: str | None = None
-    injected: tuple[str, ...] = ()  # keywords that PEFT's task wrapper adds to every call
-    rejected: tuple[str, ...] = ()  # those forward does not take
-    fitting_task_types: tuple[str, ...] = ()
-    targets: tuple[Target, ...] | Unknown = ()
-    trainable: int = 0
-    trainable_dtypes: tuple[str, ...] = ()
-    total: int = 0
-    key_example: str = ""
-    inside_wrapper: bool = False  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
-    on_tied_weights: tuple[str, ...] = ()
-    loss_keyword: str | None = None  # what Trainer will add to every call, a wrapper hands on and forward does not take
+    raised: Raised | None
+    task_type: str | None
+    injected: tuple[str, ...]  # keywords that PEFT's task wrapper adds to every call
+    rejected: tuple[str, ...]  # those forward does not take
+    fitting_task_types: tuple[str, ...]
+    targets: tuple[Target, ...] | Unknown = NOT_LOOKED_AT
+    trainable: int
+    trainable_dtypes: tuple[str, ...]
+    total: int
+    key_example: str
+    inside_wrapper: bool  # PEFT was put around a wrapper, so the adapter's keys carry the wrapper's name
+    on_tied_weights: tuple[str, ...]
+    loss_keyword: str | None  # what Trainer will add to every call, a wrapper hands on and forward does not take
     carriers: tuple[Carrier, ...] | Unknown = Unknown(reason="the modules were not counted")
 
 
-class Census(Fact):
+class Census(Fact, kw_only=True):
     """Adapters of one part after backward and two optimizer steps.
 
     `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, those of unreached experts left out.
@@ -56,34 +56,34 @@ class Census(Fact):
     adapters: int
     with_gradient: int
     moved: int
-    unreached: int = 0  # experts that no token was routed to
-    idle: dict[str, int] = {}
+    unreached: int  # experts that no token was routed to
+    idle: dict[str, int]
 
 
-class RoundTrip(Fact):
+class RoundTrip(Fact, kw_only=True):
     """The adapter saved, then loaded onto the bare model in a fresh process."""
 
     same_logits: bool | Unknown
     differs_from_base: bool | Unknown
-    missing_keys: tuple[str, ...] = ()
-    unexpected_keys: tuple[str, ...] = ()
-    lost_keys: tuple[str, ...] = ()  # in the file, and not with these numbers in the model they were loaded into
+    missing_keys: tuple[str, ...]
+    unexpected_keys: tuple[str, ...]
+    lost_keys: tuple[str, ...]  # in the file, and not with these numbers in the model they were loaded into
 
 
-class Learning(Fact):
+class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
-    census: tuple[Census, ...] | Unknown = ()
-    training: Raised | Literal["ok"] = "ok"
-    mixed_precision: Raised | Literal["ok"] | Unknown = "ok"  # one step as fp16/bf16/torch_dtype ask for
-    checkpointing: Raised | Literal["ok"] | Unknown = "ok"
-    losses: tuple[float, ...] | Unknown = ()
+    census: tuple[Census, ...] | Unknown = NOT_LOOKED_AT
+    training: Raised | Literal["ok"]
+    mixed_precision: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT  # one step as fp16/bf16/torch_dtype ask for
+    checkpointing: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT
+    losses: tuple[float, ...] | Unknown = NOT_LOOKED_AT
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
-    merged_equals_unmerged: bool | Unknown = True
-    accumulation_ratio: float | Unknown = 1.0  # logged loss with accumulation over the same loss without
+    merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
+    accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without
 
 
-class MemoryNeed(Fact):
+class MemoryNeed(Fact, kw_only=True):
     """A lower bound of a training step's peak, in bytes, by part; measured on this model at this batch size."""
 
     weights: int

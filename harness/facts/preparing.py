@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from preflight_ocr.harness.facts.base import Fact, Raised, Site, Unknown
+from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Site, Unknown
 
 
-class Opened(Fact):
+class Opened(Fact, kw_only=True):
     """What one call of AutoProcessor.from_pretrained gave. `site` is the line of the user's that called, if one did."""
 
     returned: Literal["processor", "tokenizer", "raised"]
-    class_name: str = ""
-    raised: Raised | None = None
-    site: Site | None = None
+    class_name: str
+    raised: Raised | None
+    site: Site | None
 
 
-class Processor(Fact):
+class Processor(Fact, kw_only=True):
     """What AutoProcessor really returns here, and how the user's collator called it.
 
     `returned`, `class_name` and `raised` are those of the first call in a fresh process; `registered` is what the same call
@@ -24,28 +24,28 @@ class Processor(Fact):
     """
 
     returned: Literal["processor", "tokenizer", "raised"]
-    class_name: str = ""
-    raised: Raised | None = None
+    class_name: str
+    raised: Raised | None
     registered: Opened | Unknown = Unknown(reason="not asked a second time")
-    unfilled: tuple[str, ...] = ()  # slots of the processor's class that its own constructor has no argument for
-    image_calls: tuple[Site, ...] = ()  # calls with images= on an object that has no image path
+    unfilled: tuple[str, ...]  # slots of the processor's class that its own constructor has no argument for
+    image_calls: tuple[Site, ...]  # calls with images= on an object that has no image path
 
 
-class Leaf(Fact):
+class Leaf(Fact, kw_only=True):
     """One leaf of a batch. `path` reads like Python: `images[0][1]`. Statistics only for tensors with elements."""
 
     argument: str
     path: str
     kind: str  # "tensor", "None", "int", "PIL image", ...
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    device: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    mean: float | None = None
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
 
 
-class Delta(Fact):
+class Delta(Fact, kw_only=True):
     """Where the user's batch is built otherwise than a batch this model is known to accept."""
 
     argument: str
@@ -55,7 +55,7 @@ class Delta(Fact):
     expected: str
 
 
-class Row(Fact):
+class Row(Fact, kw_only=True):
     """One row of a batch as strings with one character per token, so that a shift can be seen by eye.
 
     `roles`: `b` BOS, `i` image placeholder, `p` prompt, `t` target, `e` EOS, `.` padding, `?` could not be told.
@@ -66,11 +66,11 @@ class Row(Fact):
     roles: str
     trained: str
     attended: str
-    marked: str = ""
-    supervised_text: str = ""  # the decoded trained tokens
-    target_text: str = ""  # what the row asked to be learned
-    prompt_text: str = ""  # the decoded prompt without image placeholders
-    truncated: bool = False
+    marked: str
+    supervised_text: str  # the decoded trained tokens
+    target_text: str  # what the row asked to be learned
+    prompt_text: str  # the decoded prompt without image placeholders
+    truncated: bool
 
     def count(self, role: str, flags: str | None = None) -> int:
         """How many tokens have `role`, and, with `flags`, are switched on there."""
@@ -79,7 +79,7 @@ class Row(Fact):
         return sum(r == role and f == "1" for r, f in zip(self.roles, flags, strict=False))
 
 
-class PixelView(Fact):
+class PixelView(Fact, kw_only=True):
     """One image tensor of a row, compared with the same page prepared as the model's own files ask for.
 
     `mean`, `std` per channel are recovered by regression against the reference, so they are what was really applied.
@@ -88,13 +88,13 @@ class PixelView(Fact):
     row: int
     path: str
     geometry: Literal["as expected", "squashed", "cropped", "mirrored", "turned", "unrecognised"]
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    source_row: int | None = None  # the row whose page this really is
-    detail: str = ""
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    source_row: int | None  # the row whose page this really is
+    detail: str
 
 
-class Grid(Fact):
+class Grid(Fact, kw_only=True):
     """The argument that says how patches lie in pictures, one (t, h, w) for each picture, beside the patches themselves.
 
     `seen` and `expected` are the user's rows and those our own collator makes of the same pages. `patches` is the number
@@ -110,7 +110,7 @@ class Grid(Fact):
     same_patches: bool
 
 
-class Batch(Fact):
+class Batch(Fact, kw_only=True):
     """A batch that a collator returned for `rows_in` rows."""
 
     rows_in: int
@@ -120,25 +120,25 @@ class Batch(Fact):
     rows: tuple[Row, ...] | Unknown
 
 
-class Collator(Fact):
+class Collator(Fact, kw_only=True):
     """The collator in use (the user's, or ours), run on real rows."""
 
     owner: str  # "module:function" or "preflight"
     batch: Batch | Raised
     reference: Batch | Unknown  # our own collator on the same rows; Unknown for a model nobody has declared
-    placeholder: str | None = None  # the image token's text; None where pictures take no place among the tokens
-    roles: dict[str, str] = {}  # forward argument -> pixels | placement_mask | tiling | grid
-    deltas: tuple[Delta, ...] | Unknown = ()
-    views: tuple[PixelView, ...] | Unknown = ()
-    grid: Grid | Unknown | None = None  # None where the model takes none
-    planned_tiles: tuple[int, ...] | Unknown = ()  # per row, local views the page's size calls for
-    seen_tiles: tuple[int, ...] | Unknown = ()
-    deterministic: bool | Unknown = True
-    pickles: bool | Unknown = True
-    pickle_error: str = ""
-    expected_prompt: str | Unknown = ""  # the prompt that prediction uses
-    starts_with_bos: bool | Unknown = True  # what the reference does
-    mixed_rows: Raised | Literal["ok"] | Unknown = "ok"  # a batch in which one row has no image
-    mixed_swaps: tuple[int, ...] = ()  # rows of that batch that got another row's page
-    swallowed_rows: int | Unknown = 0  # rows that vanished, without an exception, because their page does not exist
-    safe_length: int | Unknown = 0  # the smallest max_seq_length that cuts no image token, over all rows
+    placeholder: str | None  # the image token's text; None where pictures take no place among the tokens
+    roles: dict[str, str]  # forward argument -> pixels | placement_mask | tiling | grid
+    deltas: tuple[Delta, ...] | Unknown = NOT_LOOKED_AT
+    views: tuple[PixelView, ...] | Unknown = NOT_LOOKED_AT
+    grid: Grid | Unknown | None = NOT_LOOKED_AT  # None where the model takes none
+    planned_tiles: tuple[int, ...] | Unknown = NOT_LOOKED_AT  # per row, local views the page's size calls for
+    seen_tiles: tuple[int, ...] | Unknown = NOT_LOOKED_AT
+    deterministic: bool | Unknown = NOT_LOOKED_AT
+    pickles: bool | Unknown = NOT_LOOKED_AT
+    pickle_error: str
+    expected_prompt: str | Unknown = NOT_LOOKED_AT  # the prompt that prediction uses
+    starts_with_bos: bool | Unknown = NOT_LOOKED_AT  # what the reference does
+    mixed_rows: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT  # a batch in which one row has no image
+    mixed_swaps: tuple[int, ...]  # rows of that batch that got another row's page
+    swallowed_rows: int | Unknown = NOT_LOOKED_AT  # rows lost without an exception for want of their page
+    safe_length: int | Unknown = NOT_LOOKED_AT  # the smallest max_seq_length that cuts no image token, over all rows

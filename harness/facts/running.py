@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from preflight_ocr.harness.facts.base import Fact, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Signature, Site, Unknown
 from preflight_ocr.harness.facts.preparing import Opened
 
 
-class Landing(Fact):
+class Landing(Fact, kw_only=True):
     """Where image features really landed in one row: inputs of the first decoder layer against the input embeddings.
 
     `landed` has one character per token: `1` where the vector is not the token's own embedding any more.
@@ -21,33 +21,33 @@ class Landing(Fact):
     landed: str
 
 
-class Repair(Fact):
+class Repair(Fact, kw_only=True):
     """An argument of the user's batch that had to be replaced by the reference's before forward could go on."""
 
     argument: str
     raised: Raised
 
 
-class Behaviour(Fact):
+class Behaviour(Fact, kw_only=True):
     """What changes in the logits when one thing in the batch changes. One entry per row; `None` = row has none."""
 
     text_reaches: tuple[bool, ...]
     image_reaches: tuple[bool | None, ...]
-    image_leaks: tuple[tuple[int, int], ...] = ()  # (row whose image changed, other row whose logits changed)
-    padding_changes: bool | Unknown = False
+    image_leaks: tuple[tuple[int, int], ...]  # (row whose image changed, other row whose logits changed)
+    padding_changes: bool | Unknown = NOT_LOOKED_AT
 
 
-class Wrapper(Fact):
+class Wrapper(Fact, kw_only=True):
     """A module of the user's around the model. `dropped`: keywords of the inner forward that never arrive."""
 
     class_name: str
     inner_class: str
-    dropped: tuple[str, ...] = ()
-    same_outputs: bool | Unknown = True
-    shared_names: tuple[tuple[str, str], ...] = ()  # two names in the tree for one and the same module
+    dropped: tuple[str, ...]
+    same_outputs: bool | Unknown = NOT_LOOKED_AT
+    shared_names: tuple[tuple[str, str], ...]  # two names in the tree for one and the same module
 
 
-class LostBuffer(Fact):
+class LostBuffer(Fact, kw_only=True):
     """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
 
     name: str
@@ -57,7 +57,7 @@ class LostBuffer(Fact):
     expected: str
 
 
-class Origin(Fact):
+class Origin(Fact, kw_only=True):
     """Where a tensor comes from.
 
     `name` is that of the entry of the batch (`images[0][1]`), of the attribute, the global or the parameter. `site` is the
@@ -65,22 +65,22 @@ class Origin(Fact):
     """
 
     kind: Literal["entry", "attribute", "global", "parameter", "buffer", "made", "moved"]
-    name: str = ""
-    site: Site | None = None
-    call: str = ""  # what made it: "zeros", "Tensor.cpu"
+    name: str
+    site: Site | None
+    call: str  # what made it: "zeros", "Tensor.cpu"
 
 
-class Operand(Fact):
+class Operand(Fact, kw_only=True):
     """A tensor that an operation was called with. `argument` is the operation's own name for it."""
 
     argument: str
     shape: tuple[int, ...]
     dtype: str
     device: str  # "cpu" | "cuda:0"
-    origin: Origin | None = None  # None: computed, or not known
+    origin: Origin | None  # None: computed, or not known
 
 
-class Mixture(Fact):
+class Mixture(Fact, kw_only=True):
     """An operation whose tensors would have been on different devices.
 
     `stray` is the one that is not where the others are. `site` is the innermost line of the user's or the model's code,
@@ -91,30 +91,30 @@ class Mixture(Fact):
     stray: Operand
     beside: Operand
     site: Site | None
-    inside: Site | None = None
-    times: int = 1
+    inside: Site | None
+    times: int
 
 
-class Unmoved(Fact):
+class Unmoved(Fact, kw_only=True):
     """A tensor in the batch that Trainer leaves on the CPU, or an entry at which moving the batch raises."""
 
     path: str
     holder: str  # the type of what holds it: "planted.Page"
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    raised: Raised | None = None
+    shape: tuple[int, ...]
+    dtype: str
+    raised: Raised | None
 
 
-class Returned(Fact):
+class Returned(Fact, kw_only=True):
     """A tensor that the collator itself returns on an accelerator. `site` is the line that brought it there."""
 
     path: str
     shape: tuple[int, ...]
     dtype: str
-    site: Site | None = None
+    site: Site | None
 
 
-class NamedCard(Fact):
+class NamedCard(Fact, kw_only=True):
     """A line that names a card itself. `owner` is whose code it is, `during` what ran."""
 
     site: Site
@@ -122,25 +122,25 @@ class NamedCard(Fact):
     during: Literal["collator", "forward"]
 
 
-class HostCopy(Fact):
+class HostCopy(Fact, kw_only=True):
     """A tensor on an accelerator that was asked for as a numpy array, which raises TypeError there."""
 
     call: str
     shape: tuple[int, ...]
     dtype: str
     site: Site | None
-    origin: Origin | None = None
+    origin: Origin | None
 
 
-class Synchronisation(Fact):
+class Synchronisation(Fact, kw_only=True):
     """A place at which the CPU waits for the accelerator."""
 
     call: str
     site: Site | None
-    times: int = 1
+    times: int
 
 
-class Undecided(Fact):
+class Undecided(Fact, kw_only=True):
     """An operation on different devices of which it is not known whether torch would take them, and why."""
 
     operation: str
@@ -148,7 +148,7 @@ class Undecided(Fact):
     reason: str
 
 
-class Placement(Fact):
+class Placement(Fact, kw_only=True):
     """Model and batch as on an accelerator, simulated: real numbers on the CPU, and a ledger of where each would be.
 
     `whole` says whether the user's own model was called, wrapper and all, or the bare one. `ended` is how forward ended in
@@ -158,44 +158,42 @@ class Placement(Fact):
     ended: Raised | Literal["ok"]
     in_training: Raised | Unknown | Literal["ok"]
     generated: Raised | Unknown | Literal["ok"]
-    whole: bool = True
-    mixtures: tuple[Mixture, ...] = ()
-    unmoved: tuple[Unmoved, ...] = ()
-    returned: tuple[Returned, ...] = ()
-    named: tuple[NamedCard, ...] = ()
-    host_copies: tuple[HostCopy, ...] = ()
-    synchronisations: tuple[Synchronisation, ...] = ()  # of one forward with labels
-    undecided: tuple[Undecided, ...] = ()
+    whole: bool
+    mixtures: tuple[Mixture, ...]
+    unmoved: tuple[Unmoved, ...]
+    returned: tuple[Returned, ...]
+    named: tuple[NamedCard, ...]
+    host_copies: tuple[HostCopy, ...]
+    synchronisations: tuple[Synchronisation, ...]  # of one forward with labels
+    undecided: tuple[Undecided, ...]
 
 
-class Forward(Fact):
+class Forward(Fact, kw_only=True):
     """The model itself, called with the user's batch and with the reference batch."""
 
     signature: Signature | Unknown
     model_class: str
     weights: Literal["real", "random"]
-    loading: Raised | None = None
-    given: Raised | Literal["ok"] | Unknown = "ok"  # the user's batch, unchanged
-    reference: Raised | Literal["ok"] | Unknown = "ok"
-    repairs: tuple[Repair, ...] = ()
-    landing: tuple[Landing, ...] | Unknown = ()
+    loading: Raised | None
+    given: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT  # the user's batch, unchanged
+    reference: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT
+    repairs: tuple[Repair, ...]
+    landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
-    wrapper: Wrapper | None = None
-    loss: float | Unknown = 0.0
-    uniform_loss: float | Unknown = 0.0  # ln(vocabulary)
+    wrapper: Wrapper | Unknown | None  # None where there is none
+    loss: float | Unknown = NOT_LOOKED_AT
+    uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(
         reason="not run"
     )  # which label a position is held to
-    dtypes: dict[str, dict[str, int]] = {}  # part -> dtype -> number of weights
-    embedding_rows: int | Unknown = 0
-    highest_token_id: int | Unknown = 0
-    redirected: tuple[Site, ...] = ()  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
-    has_generate: bool | Unknown = True
+    dtypes: dict[str, dict[str, int]]  # part -> dtype -> number of weights
+    embedding_rows: int | Unknown = NOT_LOOKED_AT
+    highest_token_id: int | Unknown = NOT_LOOKED_AT
+    redirected: tuple[Site, ...]  # hard-coded .cuda() and the like, sent to the CPU so that the run could go on
+    has_generate: bool | Unknown = NOT_LOOKED_AT
     generation: Raised | Literal["ok"] | Unknown = Unknown(reason="not run")  # two tokens by the model's own generate
-    padding_side: str | None = None  # of the tokenizer that prediction will use
-    idle_keys: tuple[str, ...] | Unknown = ()  # keys only **kwargs takes and without which the outputs are the same
-    lost_buffers: tuple[LostBuffer, ...] | Unknown = ()
+    padding_side: str | None  # of the tokenizer that prediction will use
+    idle_keys: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # only **kwargs takes them, and nothing changes without
+    lost_buffers: tuple[LostBuffer, ...] | Unknown = NOT_LOOKED_AT
     placement: Placement | Unknown = Unknown(reason="not run")
-    processor_calls: tuple[
-        Opened, ...
-    ] = ()  # AutoProcessor as the user's loader and collator called it, in their order
+    processor_calls: tuple[Opened, ...]  # AutoProcessor as the user's loader and collator called it, in their order

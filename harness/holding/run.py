@@ -117,7 +117,7 @@ def _intercept_launches() -> None:
         start(process, args, *given, **named)
 
     follow.is_followed = True  # type: ignore[attr-defined]
-    subprocess.Popen.__init__ = follow  # type: ignore[method-assign]
+    setattr(subprocess.Popen, "__init__", follow)  # noqa: B010 (a patch, not a declaration)
     for name in ("execv", "execve", "execvp", "execvpe"):
         setattr(os, name, _follow_replacement(name))
 

@@ -83,4 +83,10 @@ class Crashed(msgspec.Struct, frozen=True, tag="crashed", tag_field="outcome"):
     error: str
 
 
-Outcome = Kept | Broken | Skipped | Crashed
+class NotApplicable(msgspec.Struct, frozen=True, tag="not applicable", tag_field="outcome"):
+    """The contract says nothing about this setup: neither kept nor skipped."""
+
+    reason: str
+
+
+Outcome = Kept | Broken | Skipped | Crashed | NotApplicable

@@ -36,6 +36,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     `contract` states what holds when the defect is absent; it is the name of the test item.
     `needs` are dotted paths into `Facts`; while one is Unknown the contract is Skipped with that reason.
     `explains` are names of diagnoses that are mere consequences while this one is found.
+    `where` says in which setups the contract means anything, for a module that has `applies`; empty where it always does.
     `keys` are dotted keys of the YAML file where the defect can be mended or shown, the likeliest first.
     """
 
@@ -46,6 +47,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     contract: str
     needs: tuple[str, ...]
     explains: tuple[str, ...] = ()
+    where: str = ""
     keys: tuple[str, ...] = ()
 
     @property
@@ -98,6 +100,6 @@ class DiagnosisModule(Protocol):
         """Yield one finding per root cause; called only when every fact in `needs` is known."""
 
     # A module may also have `applies(facts) -> bool`: False means the contract makes no sense for this model at all
-    # (it has no placement mask, no run was asked for, ...), and no contract is derived.
+    # (it has no placement mask, no run was asked for, ...): the outcome is NotApplicable, with the header's `where`.
     # And `excuse(facts) -> str`: the reason why nothing can be said although every needed fact is known (no page was
     # recognised, the weights are random, ...); the contract is then Skipped. Empty where there is no such reason.

@@ -9,7 +9,16 @@ import msgspec
 
 from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Facts, Unknown
-from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Skipped
+from preflight_ocr.harness.judging.findings import (
+    Basis,
+    Broken,
+    Crashed,
+    Finding,
+    Kept,
+    NotApplicable,
+    Outcome,
+    Skipped,
+)
 from preflight_ocr.harness.judging.header import Diagnosis, DiagnosisModule
 
 
@@ -45,9 +54,9 @@ def choose(only: Iterable[str]) -> tuple[Diagnosis, ...]:
 
 
 def derive(facts: Facts, *, only: Iterable[str] = ()) -> tuple[Contract, ...]:
-    """The contracts that make sense for these facts, of the diagnoses that `choose(only)` gives."""
+    """The contracts of the diagnoses that `choose(only)` gives, those among them that do not apply to this setup as well."""
     chosen = choose(only)
-    return tuple(Contract(m) for m in catalogue() if m.DIAGNOSIS in chosen and _applies(m, facts) is not False)
+    return tuple(Contract(m) for m in catalogue() if m.DIAGNOSIS in chosen)
 
 
 def _applies(module: DiagnosisModule, facts: Facts) -> bool | Crashed:
@@ -61,8 +70,11 @@ def _applies(module: DiagnosisModule, facts: Facts) -> bool | Crashed:
 
 def judge(contract: Contract, facts: Facts) -> Outcome:
     """Kept only when every needed fact is known and `examine` found nothing."""
-    if isinstance(applies := _applies(contract.module, facts), Crashed):
+    applies = _applies(contract.module, facts)
+    if isinstance(applies, Crashed):
         return applies
+    if not applies:
+        return NotApplicable(f"it is a matter only where {contract.diagnosis.where}")
     for path in contract.diagnosis.needs:
         if unknown := facts.unknown_on(path):
             return Crashed(unknown.reason) if unknown.failed else Skipped(unknown.reason)

@@ -22,10 +22,10 @@ import yaml
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
-from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Severity
+from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.findings import Broken, Finding, Kept
 from preflight_ocr.harness.verdict.contracts import Judgement, root_causes
-
-Verdict = Literal["clear", "refused"]
+from preflight_ocr.harness.verdict.decision import Case, Level, Verdict, settle
 
 _WHOLE = (".py", ".json", ".jinja", ".txt", ".model", ".yaml", ".yml")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
@@ -49,6 +49,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What stands after waivers. `problems` are waivers that have lapsed, hit nothing, or name nothing."""
 
     verdict: Verdict
+    exit_code: int
+    reason: str
     findings: tuple[Finding, ...]
     waived: tuple[Waiver, ...] = ()
     problems: tuple[str, ...] = ()
@@ -77,13 +79,11 @@ def decide(
     judgements: Iterable[Judgement],
     waivers: Iterable[Waiver] = (),
     *,
-    blind: str = "",
+    facts: Facts,
+    level: Level,
     today: datetime.date | None = None,
 ) -> Decision:
-    """Refused when an unwaived BLOCKER stands, and when what was asked for could not be looked at: never a pass.
-
-    `blind` says why the model could not be read, or why nothing of it could be run; empty when neither is so.
-    """
+    """Take what is waived out of the findings, and let the rules of `decision` settle what stands."""
     judgements, today = tuple(judgements), today or datetime.date.today()
     roots = root_causes(judgements)
     looked_at = {j.contract.diagnosis.code for j in judgements if isinstance(j.outcome, Kept | Broken)}
@@ -101,9 +101,11 @@ def decide(
             waived.append(msgspec.structs.replace(waiver, code=code))
         elif code in looked_at:
             problems.append(f"waiver {code} waives nothing: the contract holds by itself; delete the waiver")
-    refused = bool(blind) or not looked_at or any(f.severity is Severity.BLOCKER for f in standing)
+    ruling = settle(Case(judgements=judgements, standing=tuple(standing), facts=facts, level=level))
     return Decision(
-        verdict="refused" if refused else "clear",
+        verdict=ruling.verdict,
+        exit_code=ruling.exit_code,
+        reason=ruling.reason,
         findings=tuple(standing),
         waived=tuple(waived),
         problems=tuple(problems),

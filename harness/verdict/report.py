@@ -5,24 +5,31 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.facts.history import NO_RUN, RunHistory
 from preflight_ocr.harness.facts.illustrations import Exhibits
-from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Finding, Kept, Outcome, Severity, Skipped
+from preflight_ocr.harness.judging.findings import (
+    Broken,
+    Crashed,
+    Finding,
+    Kept,
+    NotApplicable,
+    Outcome,
+    Severity,
+    Skipped,
+)
 from preflight_ocr.harness.verdict.contracts import Judgement
-from preflight_ocr.harness.verdict.gate import Verdict, Waiver, decide
-
-Level = Literal["read", "ran", "gpu"]
+from preflight_ocr.harness.verdict.decision import Level, Tone, Verdict, choose_tone, head
+from preflight_ocr.harness.verdict.gate import Waiver, decide
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "clear: no finding, or only MINOR and NOTE",
+    0: "clear, or nothing found in the part that was asked for: no finding, or only MINOR and NOTE",
     1: "Preflight itself failed",
     2: "usage or configuration error",
-    3: "nothing could be judged, or nothing that was to be run could be run",
+    3: "blind: something that decides could not be looked at, or crashed",
     11: "the worst finding is MAJOR",
     12: "the worst finding is BLOCKER",
 }
@@ -39,8 +46,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict and everything behind it.
 
     `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
-    `environment` is name -> version; `timings` is phase -> seconds. `blind` says why the model could not be read, or why
-    nothing of it could be run although that was asked for; it is empty when neither is so. `lines` is dotted key -> its line
+    `reason_why` is why the verdict is what it is, `ruled_exit` the exit code of the rule that decided (verdict/decision.py).
+    `environment` is name -> version; `timings` is phase -> seconds. `lines` is dotted key -> its line
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
     shows and nobody judges; `run` is the training run that a page draws.
     """
@@ -51,9 +58,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     level: Level
     config: str
+    ruled_exit: int
+    reason_why: str
     environment: dict[str, str] = {}
     timings: dict[str, float] = {}
-    blind: str = ""
     waived: tuple[Waiver, ...] = ()
     waiver_problems: tuple[str, ...] = ()
     lines: dict[str, int] = {}
@@ -77,10 +85,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
-        blind = _explain_blindness(facts, judgements, level)
-        decision = decide(judgements, waivers, blind=blind, today=today)
+        decision = decide(judgements, waivers, facts=facts, level=level, today=today)
         return cls(
             verdict=decision.verdict,
+            ruled_exit=decision.exit_code,
+            reason_why=decision.reason,
             findings=decision.findings,
             judgements=judgements,
             facts=facts,
@@ -88,7 +97,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             config=str(config),
             environment=_describe_environment(facts),
             timings=dict(timings or {}),
-            blind=blind,
             waived=decision.waived,
             waiver_problems=decision.problems,
             lines=dict(lines or {}),
@@ -111,16 +119,36 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """As in `EXIT_CODES`. What a finding says comes before what went wrong with us."""
-        if self.worst is Severity.BLOCKER:
-            return 12
-        if self.blind or not (self.judged or self.count(Crashed)):
-            return 3
-        if self.worst is Severity.MAJOR:
-            return 11
-        if self.count(Crashed):
-            return 1
-        return 2 if self.waiver_problems else 0
+        """As in `EXIT_CODES`: that of the rule which decided; 2 for a clear check whose waivers need attention."""
+        return self.ruled_exit or (2 if self.waiver_problems else 0)
+
+    @property
+    def blind(self) -> str:
+        """Why something that decides could not be looked at; empty where the verdict is not `blind`."""
+        return self.reason_why if self.verdict == "blind" else ""
+
+    @property
+    def headline(self) -> str:
+        """The first line of every report: verdict or severity, then what crashed and what was not looked at."""
+        crashed, skipped = self.count(Crashed), self.count(Skipped)
+        caveats = [f"; {crashed} CRASHED" if crashed else ""]
+        if skipped:
+            caveats.append(f"; {skipped} of {len(self.judgements)} contracts were NOT looked at")
+        return head(self.verdict, self.findings, level=self.level) + "".join(caveats)
+
+    @property
+    def tone(self) -> Tone:
+        """The colour of the headline, by name."""
+        return choose_tone(self.verdict, self.findings)
+
+    @property
+    def not_applicable(self) -> dict[str, tuple[str, ...]]:
+        """Reason -> ids of the contracts that say nothing about this setup."""
+        groups: dict[str, list[str]] = {}
+        for judgement in self.judgements:
+            if isinstance(judgement.outcome, NotApplicable):
+                groups.setdefault(judgement.outcome.reason, []).append(judgement.contract.id)
+        return {reason: tuple(ids) for reason, ids in sorted(groups.items())}
 
     @property
     def skipped(self) -> dict[str, tuple[str, ...]]:
@@ -139,7 +167,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def reason(self, judgement: Judgement) -> str:
         """One line on why a contract ended as it did; empty for a kept one."""
         match judgement.outcome:
-            case Skipped(reason=reason):
+            case Skipped(reason=reason) | NotApplicable(reason=reason):
                 return reason
             case Crashed(error=error):
                 return error
@@ -151,18 +179,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
                     return f"waived until {waiver.until}: {waiver.reason} ({waiver.link})"
                 return findings[0].summary
         return ""
-
-
-def _explain_blindness(facts: Facts, judgements: Iterable[Judgement], level: Level) -> str:
-    if isinstance(facts.repository, Unknown):
-        return f"the model could not be read: {facts.repository.reason}"
-    ran = [j.outcome for j in judgements if j.contract.diagnosis.basis is Basis.RAN]
-    if level == "read" or not ran or any(isinstance(outcome, Kept | Broken) for outcome in ran):
-        return ""
-    reasons = [
-        s.reason for s in (facts.processor, facts.collator, facts.forward, facts.learning) if isinstance(s, Unknown)
-    ]
-    return f"nothing could be run: {reasons[0]}" if len(reasons) == 4 else ""
 
 
 def _describe_environment(facts: Facts) -> dict[str, str]:

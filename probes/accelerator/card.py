@@ -83,7 +83,9 @@ class CudaCard:
             name = torch.cuda.get_device_name(self.device)
         except (AssertionError, RuntimeError) as error:  # a build without CUDA; a driver that is too old, or busy
             return Device(name="", capability="", arch_list=(), refused=describe_error(error))
-        return Device(name=name, capability=f"{major}.{minor}", arch_list=tuple(torch.cuda.get_arch_list()))
+        return Device(
+            name=name, capability=f"{major}.{minor}", arch_list=tuple(torch.cuda.get_arch_list()), refused=None
+        )
 
     def reach(self) -> AbstractContextManager[Any]:
         return nullcontext()
@@ -134,7 +136,7 @@ class CpuCard:
         self.device = torch.device("cpu")
 
     def describe(self) -> Device:
-        return Device(name=platform.processor() or platform.machine(), capability="", arch_list=())
+        return Device(name=platform.processor() or platform.machine(), capability="", arch_list=(), refused=None)
 
     def reach(self) -> AbstractContextManager[Any]:
         return redirect_cuda()

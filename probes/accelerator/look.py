@@ -126,7 +126,13 @@ def _try_recipe(
         return ended
     reason = Unknown(reason=f"{ended.type}: {ended.message}")
     return Precision(
-        name=recipe.name, is_configured=False, step=ended, loss=reason, difference=reason, tolerance=recipe.tolerance
+        name=recipe.name,
+        is_configured=False,
+        step=ended,
+        loss=reason,
+        difference=reason,
+        tolerance=recipe.tolerance,
+        not_finite=(),
     )
 
 

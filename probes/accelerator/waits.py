@@ -88,4 +88,4 @@ def find_place(kind: str) -> Site:
     while frame.f_back and frame.f_code.co_filename.startswith(_PASSED):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
-    return Site(file=Path(file).name, line=line, code=linecache.getline(file, line).strip(), kind=kind)
+    return Site(file=Path(file).name, line=line, code=linecache.getline(file, line).strip(), kind=kind, runs=None)

@@ -50,6 +50,8 @@ def explain_by_remaking(
                     geometry=change,
                     source_row=index,
                     detail=f"the pixels are those of the {change} page",
+                    mean=None,
+                    std=None,
                 )
                 for index in range(len(rows))
             )
@@ -73,6 +75,9 @@ def compare_rows(
                 path=f"{name}[{row}]",
                 geometry="as expected" if sources else "unrecognised",
                 source_row=next(iter(sources), None),
+                mean=None,
+                std=None,
+                detail="",
             )
         )
     return tuple(views)

@@ -68,6 +68,8 @@ def look_at_collator(parts: Assembly) -> Collator:
             mixed_rows=reason,
             swallowed_rows=reason,
             safe_length=reason,
+            pickle_error="",
+            mixed_swaps=(),
         )
     pickles, pickle_error = _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)

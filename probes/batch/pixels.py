@@ -211,7 +211,15 @@ def _explain(
         best = expected
     share, a, b, kind, source = best
     if share < SURE - (0.07 if kind in ("squashed", "cropped") else 0):
-        return PixelView(row=row, path=path, geometry="unrecognised", detail=f"best explanation covers {share:.0%}")
+        return PixelView(
+            row=row,
+            path=path,
+            geometry="unrecognised",
+            detail=f"best explanation covers {share:.0%}",
+            mean=None,
+            std=None,
+            source_row=None,
+        )
     # view = a * x + b for pixels x in 0..1, so that x = (view - b) / a and (x - m) / s gives s = 1 / a, m = -b / a.
     return PixelView(
         row=row,

@@ -63,6 +63,7 @@ def look_at_processor(config: Config) -> Processor | Unknown:
         raised=first.raised,
         registered=registered,
         unfilled=unfilled,
+        image_calls=(),
     )
 
 
@@ -71,9 +72,9 @@ def describe_opened(found: Any, site: Site | None = None) -> Opened:
     from transformers import PreTrainedTokenizerBase
 
     if isinstance(found, Raised):
-        return Opened(returned="raised", raised=found, site=site)
+        return Opened(returned="raised", raised=found, site=site, class_name="")
     kind: Kind = "tokenizer" if isinstance(found, PreTrainedTokenizerBase) else "processor"
-    return Opened(returned=kind, class_name=type(found).__name__, site=site)
+    return Opened(returned=kind, class_name=type(found).__name__, site=site, raised=None)
 
 
 def find_unfilled(config: Config) -> tuple[str, ...]:
@@ -194,4 +195,4 @@ def _describe(frame: FrameType, kind: str) -> Site:
     path = Path(frame.f_code.co_filename)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     code = lines[frame.f_lineno - 1].strip() if frame.f_lineno <= len(lines) else ""
-    return Site(file=path.name, line=frame.f_lineno, code=code, kind=kind)
+    return Site(file=path.name, line=frame.f_lineno, code=code, kind=kind, runs=None)

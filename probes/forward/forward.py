@@ -61,7 +61,7 @@ def observe_parts(parts: Assembly) -> dict[str, object]:
 
 def describe_redirect(redirect: Redirect) -> Site:
     """A redirected accelerator call as a fact."""
-    return Site(file=Path(redirect.file).name, line=redirect.line, code=redirect.code, kind=redirect.call)
+    return Site(file=Path(redirect.file).name, line=redirect.line, code=redirect.code, kind=redirect.call, runs=None)
 
 
 def look_at_forward(parts: Assembly) -> Forward:
@@ -85,6 +85,9 @@ def look_at_forward(parts: Assembly) -> Forward:
         has_generate=callable(getattr(bare, "generate", None)),
         padding_side=getattr(parts.tokenizer, "padding_side", None),
         lost_buffers=lost,
+        repairs=(),
+        redirected=(),
+        processor_calls=(),
     )
     start, collate = (given, parts.collate) if isinstance(given, Mapping) else (reference, parts.reference)
     if not isinstance(start, Mapping) or collate is None:
@@ -219,6 +222,12 @@ def _unloaded(raised: Raised) -> Forward:
         idle_keys=reason,
         lost_buffers=reason,
         placement=reason,
+        repairs=(),
+        wrapper=reason,
+        dtypes={},
+        redirected=(),
+        padding_side=None,
+        processor_calls=(),
     )
 
 

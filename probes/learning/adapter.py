@@ -41,6 +41,13 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
             targets=targets,
             fitting_task_types=fitting,
             carriers=count_carriers(names_before, (), anatomy),
+            trainable=0,
+            trainable_dtypes=(),
+            total=0,
+            key_example="",
+            inside_wrapper=False,
+            on_tied_weights=(),
+            loss_keyword=None,
         ), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))
@@ -60,6 +67,7 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         on_tied_weights=_find_tied(inner),
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
         carriers=count_carriers(names_before, _list_adapted(inner), anatomy),
+        raised=None,
     ), adapted
 
 

@@ -82,11 +82,13 @@ def write_standing(simulation: Simulation, model: nn.Module, globals_: tuple[tup
     """
     for kind, named in (("parameter", model.named_parameters()), ("buffer", model.named_buffers())):
         for name, tensor in named:
-            simulation.ledger.write(tensor, simulation.find(tensor).device, Origin(kind=kind, name=name))  # type: ignore[arg-type]
+            simulation.ledger.write(
+                tensor, simulation.find(tensor).device, Origin(kind=kind, name=name, site=None, call="")
+            )  # type: ignore[arg-type]
     for name, tensor in (*_list_attributes(model), *globals_):
         if not simulation.ledger.knows(tensor):
             kind = "global" if (name, tensor) in globals_ else "attribute"
-            simulation.ledger.write(tensor, CPU, Origin(kind=kind, name=name))  # type: ignore[arg-type]
+            simulation.ledger.write(tensor, CPU, Origin(kind=kind, name=name, site=None, call=""))  # type: ignore[arg-type]
 
 
 def _list_attributes(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -78,6 +78,7 @@ def _look(
         host_copies=tuple(simulation.host_copies.values()),
         synchronisations=simulation.list_waits(),
         undecided=tuple(simulation.undecided.values()),
+        whole=True,
     )
 
 

@@ -109,7 +109,7 @@ def move_batch(simulation: Simulation, batch: Mapping[str, Any]) -> tuple[dict[s
         for key, value in batch.items():
             ended = attempt(lambda value=value: [move_as_trainer(value)])  # type: ignore[misc]
             if isinstance(ended, Raised):
-                unmoved.append(Unmoved(path=str(key), holder=describe_type(value), raised=ended))
+                unmoved.append(Unmoved(path=str(key), holder=describe_type(value), raised=ended, shape=(), dtype=""))
                 ended = [bring_over(simulation, value)]
             moved[key] = ended[0]
     for held in walk_deep(moved):
@@ -121,9 +121,10 @@ def move_batch(simulation: Simulation, batch: Mapping[str, Any]) -> tuple[dict[s
                     holder=describe_type(held.holder),
                     shape=tuple(held.tensor.shape),
                     dtype=_dtype(held.tensor),
+                    raised=None,
                 )
             )
-        origin = Origin(kind="entry", name=held.path)
+        origin = Origin(kind="entry", name=held.path, site=None, call="")
         simulation.ledger.write(held.tensor, simulation.find(held.tensor).device, origin)
     return moved, tuple(unmoved)
 

@@ -59,4 +59,4 @@ def find_library_place() -> Site | None:
 
 
 def _describe(file: str, line: int) -> Site:
-    return Site(file=Path(file).name, line=line, code=linecache.getline(file, line).strip())
+    return Site(file=Path(file).name, line=line, code=linecache.getline(file, line).strip(), kind="", runs=None)

@@ -70,13 +70,13 @@ class Simulation:
 
     def make(self, tensor: torch.Tensor, device: str, *, call: str) -> None:
         """Write down a tensor that was just made."""
-        self.ledger.write(tensor, device, Origin(kind="made", site=find_place()[0], call=call))
+        self.ledger.write(tensor, device, Origin(kind="made", site=find_place()[0], call=call, name=""))
 
     def name_card(self, call: str) -> None:
         """Note that the running line names a card itself."""
         site, owner = find_place()
         if site is not None and owner is not None and len(self.named) < MOST:
-            here = Site(file=site.file, line=site.line, code=site.code, kind=call)
+            here = Site(file=site.file, line=site.line, code=site.code, kind=call, runs=None)
             self.named.setdefault((here, self.during), NamedCard(site=here, owner=owner, during=self.during))
 
     def wait(self, call: str) -> None:
@@ -134,6 +134,7 @@ class Simulation:
                     beside=self._describe(tensors[beside], arguments[beside]),
                     site=site,
                     inside=None if inside == site else inside,
+                    times=1,
                 )
             if arguments[stray].is_written:  # its results are in it, so that it is neither here nor there from now on
                 self.ledger.write(tensors[stray], ANYWHERE, entry.origin)

@@ -163,7 +163,7 @@ def _find_ineffective(config: Config) -> Iterator[KeyFact]:
             if _is_mentioned(key.path, mentioned):
                 continue
         line = config.lines.get(key.path)
-        yield KeyFact(path=key.path, detail=f"{key.reason} (line {line})" if line else key.reason)
+        yield KeyFact(path=key.path, detail=f"{key.reason} (line {line})" if line else key.reason, nearest=None)
 
 
 def _is_mentioned(path: str, names: frozenset[str]) -> bool:
@@ -203,4 +203,4 @@ def _find_departed(config: Config, exports: Exports) -> Iterator[KeyFact]:
     for name in unused:
         paths = [p for p in (f"training.{name}", f"optimization.{name}") if p in config.given]
         detail = "the installed transformers has no such TrainingArguments field"
-        yield KeyFact(path=paths[0] if paths else f"training.{name}", detail=detail)
+        yield KeyFact(path=paths[0] if paths else f"training.{name}", detail=detail, nearest=None)

@@ -53,7 +53,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         """Where `node` stands, with its first line."""
         line = getattr(node, "lineno", 1)
         code = self.lines[line - 1].strip() if line <= len(self.lines) else ""
-        return Site(file=self.name, line=line, code=code[:200], kind=kind)
+        return Site(file=self.name, line=line, code=code[:200], kind=kind, runs=None)
 
     def full_name(self, node: ast.AST) -> str | None:
         """The dotted name of an expression with import aliases undone: `np.load` -> `numpy.load`."""
@@ -193,13 +193,13 @@ def read_signature(function: ast.FunctionDef | ast.AsyncFunctionDef, owner: str)
         for index, argument in enumerate(positional)
     ]
     if arguments.vararg:
-        parameters.append(Parameter(name=arguments.vararg.arg, kind="var_positional"))
+        parameters.append(Parameter(name=arguments.vararg.arg, kind="var_positional", has_default=True))
     parameters += [
         Parameter(name=argument.arg, kind="keyword_only", has_default=default is not None)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
-        parameters.append(Parameter(name=arguments.kwarg.arg, kind="var_keyword"))
+        parameters.append(Parameter(name=arguments.kwarg.arg, kind="var_keyword", has_default=True))
     plain = any(dotted_name(decorator) == "staticmethod" for decorator in function.decorator_list)
     return Signature(owner=owner, parameters=tuple(parameters if plain else parameters[1:]))
 

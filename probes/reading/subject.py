@@ -207,7 +207,9 @@ def _check_imports(source: Source, exports: Exports) -> Iterator[ApiUse]:
             continue
         if exports.resolve(site.module, site.name)[0] in ("missing module", "missing name"):
             name = f"{site.module}.{site.name}" if site.name else site.module
-            place = Site(file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200])
+            place = Site(
+                file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200], kind="", runs=None
+            )
             yield ApiUse(name=name, site=place, replacement=REPLACEMENTS.get(site.name or ""))
 
 

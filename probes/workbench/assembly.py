@@ -148,6 +148,10 @@ class Assembly:
     @cached_property
     def processor(self) -> Any:
         """What AutoProcessor gives, or the tokenizer where it gives nothing."""
+        return self.open_processor()
+
+    def open_processor(self) -> Any:
+        """The processor that the model's files describe."""
         if isinstance(loaded := attempt(lambda: load_processor(self.config)), Raised):
             _ = self.built  # a tokenizer may need the model's configuration, and with it what the rescue stands in for
             return load_processor(self.config).processor

@@ -63,7 +63,17 @@ def describe_leaves(argument: str, value: Any) -> Iterator[Leaf]:
     """One Leaf for each leaf of an argument."""
     for path, item in walk(argument, value):
         if not isinstance(item, torch.Tensor):
-            yield Leaf(argument=argument, path=path, kind=describe_kind(item))
+            yield Leaf(
+                argument=argument,
+                path=path,
+                kind=describe_kind(item),
+                shape=(),
+                dtype="",
+                device="",
+                minimum=None,
+                maximum=None,
+                mean=None,
+            )
             continue
         numbers = item.detach().float() if item.numel() else None
         yield Leaf(
@@ -288,6 +298,7 @@ class RowReader:
             target_text=target,
             prompt_text=self._decode([i for i, role in zip(asked, read, strict=True) if role == "p"]),
             truncated=cut,
+            marked="",
         )
 
     def _read_encoder(self, batch: Mapping[str, Any], index: int) -> tuple[list[int], str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from preflight_ocr.harness.config.config import (
 from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Split
 from preflight_ocr.harness.holding.held import Held, Load
 from preflight_ocr.probes.workbench.held import LOOKED_AT, HeldAssembly, find_processor, unwrap_model
-from preflight_ocr.probes.workbench.rows import find_pictures, get_at, open_picture
+from preflight_ocr.probes.workbench.rows import find_pictures, get_at, open_picture, tell_texts
 from preflight_ocr.probes.workbench.tracing import attempt
 
 
@@ -133,7 +136,7 @@ def _count_steps(held: Held) -> int | None:
     if not hasattr(rows, "__len__") or any("--rows" in undone for undone in held.undone):
         return None
     per_epoch = math.ceil(math.ceil(len(rows) / max(held.batch_size, 1)) / held.arguments.gradient_accumulation_steps)
-    return max(1, math.ceil(held.arguments.num_train_epochs * max(per_epoch, 1)))
+    return int(max(1, math.ceil(held.arguments.num_train_epochs * max(per_epoch, 1))))
 
 
 def _find_longest(arguments: Any) -> int | None:
@@ -163,7 +166,7 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
     for index, row in enumerate(parts.rows[:LOOKED_AT]):
         for spot in find_pictures(row):
             shown = str(get_at(row, spot.path)) if spot.form == "file" else ""
-            opened: Any = attempt(lambda row=row, spot=spot: open_picture(row, spot))
+            opened: Any = attempt(partial(open_picture, row, spot))
             if isinstance(opened, Raised):
                 is_missing = opened.type == "FileNotFoundError"
                 if is_missing and not Path(shown).is_absolute():
@@ -181,4 +184,28 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
                 problems.append(
                     RowProblem(split="train", row=index, image=shown, kind="enormous image", detail=str(opened.size))
                 )
-    return Dataset(splits=tuple(splits), problems=tuple(problems))
+    texts = parts.list_texts(LOOKED_AT)
+    return Dataset(
+        splits=tuple(splits),
+        problems=tuple(problems),
+        shared_rows=tuple(_find_shared(parts)),
+        text_is_ascii=all(text.isascii() for text in texts),
+    )
+
+
+def _find_shared(parts: HeldAssembly) -> Iterator[str]:
+    """The texts of the first training rows that stand among the first rows of the other split with the same picture."""
+    others = parts.held.eval_rows
+    if not hasattr(others, "__getitem__") or not hasattr(others, "__len__") or isinstance(others, dict):
+        return
+    theirs = {_mark(others[index]) for index in range(min(len(others), LOOKED_AT))} - {None}
+    yield from sorted(mark[1][:60] for row in parts.rows if (mark := _mark(row)) in theirs and mark is not None)
+
+
+def _mark(row: Any) -> tuple[str, str] | None:
+    """A row's first picture and its text, as something to compare; None where either cannot be told."""
+    spots, told = find_pictures(row), tell_texts(row)
+    opened: Any = attempt(partial(open_picture, row, spots[0])) if spots else None
+    if not isinstance(opened, Image.Image) or not told.texts:
+        return None
+    return hashlib.sha256(opened.tobytes()).hexdigest(), told.texts[0]

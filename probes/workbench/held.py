@@ -38,7 +38,7 @@ from preflight_ocr.probes.workbench.tracing import attempt
 
 LOOKED_AT = 24  # rows of the training set
 NO_REFERENCE = "the rows have a form of the command's own, so that our own collator makes no batch to compare with"
-NO_TARGET = "what the rows ask to be learnt was not found in the batch: no text of a row stands word for word in what is trained"
+NO_TARGET = "what the rows ask to be learnt was not found: no text of a row stands word for word in what is trained"
 IMAGE_KEYS = ("image_token_id", "image_token_index", "image_pad_token_id")
 
 
@@ -93,7 +93,7 @@ class HeldAssembly(Assembly):
         return tuple(names)
 
     @property
-    def directory(self) -> Path:  # type: ignore[override]
+    def directory(self) -> Path:
         """The folder with the model's files."""
         return self._directory
 
@@ -103,10 +103,10 @@ class HeldAssembly(Assembly):
         if self.held.processor is not None:
             return self.held.processor
         found = find_processor(self.held.collate) or find_processor(self.held.rows)
-        return Assembly.processor.func(self) if found is None else found
+        return self.open_processor() if found is None else found
 
     @property
-    def reference(self) -> None:  # type: ignore[override]
+    def reference(self) -> None:
         """None: see NO_REFERENCE."""
         return
 
@@ -120,7 +120,7 @@ class HeldAssembly(Assembly):
         return None
 
     @cached_property
-    def rows(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def rows(self) -> tuple[Any, ...]:
         """The first rows of the training set, as its own code yields them."""
         rows = self.held.rows
         if rows is None:
@@ -130,7 +130,7 @@ class HeldAssembly(Assembly):
         return tuple(itertools.islice(iter(rows), LOOKED_AT))
 
     @cached_property
-    def sample(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def sample(self) -> tuple[Any, ...]:
         """As many rows as a batch of the run has, three at most: those with the most elongated and the largest page."""
         most = max(1, min(SAMPLED_ROWS, self.held.batch_size, len(self.rows)))
         sized = []
@@ -151,7 +151,7 @@ class HeldAssembly(Assembly):
         return tuple(self.rows[index] for index in sorted(chosen))
 
     @cached_property
-    def collate(self) -> Any:  # type: ignore[override]
+    def collate(self) -> Any:
         """The collator of the training loader. Its batch is what forward is called with, by name."""
         if self.held.collate is None:
             raise LookupError("the command gave no collator and no loader")

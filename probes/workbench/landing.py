@@ -226,4 +226,8 @@ def _enter(
             handle.remove()
     if entered:
         return entered[0]
-    return ended if isinstance(ended, Raised) else Raised(type="LookupError", message="the first block was not reached")
+    return (
+        ended
+        if isinstance(ended, Raised)
+        else Raised(type="LookupError", message="the first block was not reached", site=None)
+    )

@@ -48,7 +48,9 @@ def _find_site(error: BaseException) -> Site | None:
     chosen = foreign[-1] if foreign else (frames[-1] if frames else None)
     if chosen is None:
         return None
-    return Site(file=Path(chosen.filename).name, line=chosen.lineno or 0, code=(chosen.line or "").strip())
+    return Site(
+        file=Path(chosen.filename).name, line=chosen.lineno or 0, code=(chosen.line or "").strip(), kind="", runs=None
+    )
 
 
 def is_foreign(path: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Outcome
+from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, NotApplicable, Outcome
 from preflight_ocr.harness.verdict.contracts import derive, judge
 
 
@@ -18,7 +18,7 @@ def findings_of() -> Callable[[str, Facts], tuple[Finding, ...]]:
     def find(name: str, facts: Facts) -> tuple[Finding, ...]:
         for contract in derive(facts, only=[name]):
             outcome = judge(contract, facts)
-            assert isinstance(outcome, Broken | Kept), outcome
+            assert isinstance(outcome, Broken | Kept | NotApplicable), outcome
             return outcome.findings if isinstance(outcome, Broken) else ()
         return ()
 
@@ -26,10 +26,11 @@ def findings_of() -> Callable[[str, Facts], tuple[Finding, ...]]:
 
 
 @pytest.fixture
-def outcome_of() -> Callable[[str, Facts], Outcome | None]:
-    """(name, facts) -> the outcome of its contract, or None where it does not apply."""
+def outcome_of() -> Callable[[str, Facts], Outcome]:
+    """(name, facts) -> the outcome of its contract."""
 
-    def ask(name: str, facts: Facts) -> Outcome | None:
-        return next((judge(contract, facts) for contract in derive(facts, only=[name])), None)
+    def ask(name: str, facts: Facts) -> Outcome:
+        [contract] = derive(facts, only=[name])
+        return judge(contract, facts)
 
     return ask

@@ -1,5 +1,5 @@
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.altering_wrapper import HEALTHY, SICK
@@ -24,4 +24,4 @@ def test_logits_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
 
 
 def test_without_a_wrapper_there_is_no_contract(outcome_of):
-    assert outcome_of("altering_wrapper", RUN) is None
+    assert isinstance(outcome_of("altering_wrapper", RUN), NotApplicable)

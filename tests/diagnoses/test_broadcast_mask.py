@@ -1,5 +1,5 @@
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.broadcast_mask import SICK
@@ -20,4 +20,6 @@ def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
 
 
 def test_a_model_without_a_placement_mask_has_no_such_contract(outcome_of):
-    assert outcome_of("broadcast_mask", altered(RUN, {"collator.roles": {"pixel_values": "pixels"}})) is None
+    assert isinstance(
+        outcome_of("broadcast_mask", altered(RUN, {"collator.roles": {"pixel_values": "pixels"}})), NotApplicable
+    )

@@ -6,7 +6,7 @@ from tests.specimens.dropped_rows import HEALTHY, SICK
 
 
 def test_lost_rows_are_reported_with_the_place_that_swallows_the_exception(findings_of):
-    site = Site(file="collate.py", line=9, code="except Exception: continue")
+    site = Site(file="collate.py", line=9, code="except Exception: continue", kind="", runs=None)
     [finding] = findings_of("dropped_rows", altered(SICK, {"subject.swallowed_exceptions": (site,)}))
     assert finding.evidence[0] == "rows in: 2, rows out: 1"
     assert "collate.py:9" in finding.evidence[1]

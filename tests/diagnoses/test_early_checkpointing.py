@@ -21,6 +21,8 @@ def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
 
 
 def test_checkpointing_switched_on_by_the_users_own_code_is_found_in_the_step(findings_of):
-    leaf = Raised(type="RuntimeError", message="a view of a leaf Variable that requires grad is being used in-place")
+    leaf = Raised(
+        type="RuntimeError", message="a view of a leaf Variable that requires grad is being used in-place", site=None
+    )
     [finding] = findings_of("early_checkpointing", altered(RUN, {"learning.training": leaf}))
     assert "after get_peft_model" in finding.fix.instruction

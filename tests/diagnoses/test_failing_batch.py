@@ -22,7 +22,7 @@ def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
 
 
 def test_a_model_that_fails_on_any_batch_says_nothing_about_this_one(outcome_of):
-    broken = altered(SICK, {"forward.reference": Raised(type="TypeError", message="missing argument")})
+    broken = altered(SICK, {"forward.reference": Raised(type="TypeError", message="missing argument", site=None)})
     assert outcome_of("failing_batch", broken) == Skipped(
         "forward fails on any batch, so nothing can be said about this one"
     )

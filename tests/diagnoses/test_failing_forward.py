@@ -12,7 +12,7 @@ def test_a_forward_that_fails_on_our_own_batch_is_quoted_with_its_line(findings_
 
 
 def test_a_forward_that_fails_on_the_users_batch_only_is_silent(findings_of):
-    users = altered(RUN, {"forward.given": Raised(type="ValueError", message="no")})
+    users = altered(RUN, {"forward.given": Raised(type="ValueError", message="no", site=None)})
     assert findings_of("failing_forward", users) == ()
 
 
@@ -27,6 +27,9 @@ def test_without_a_reference_batch_a_forward_that_ran_is_skipped_not_passed(outc
 
 
 def test_without_a_reference_batch_the_failure_of_the_users_batch_is_quoted(findings_of):
-    changes = {"forward.reference": Unknown(reason="-"), "forward.given": Raised(type="ValueError", message="no")}
+    changes = {
+        "forward.reference": Unknown(reason="-"),
+        "forward.given": Raised(type="ValueError", message="no", site=None),
+    }
     [finding] = findings_of("failing_forward", altered(RUN, changes))
     assert "ValueError: no" in finding.summary

@@ -16,14 +16,14 @@ def test_two_devices_name_the_line_what_stayed_behind_and_what_to_write(findings
 
 
 def test_another_exception_gets_another_advice(findings_of):
-    raised = Raised(type="NotImplementedError", message="'aten::scatter' is not implemented for this device")
+    raised = Raised(type="NotImplementedError", message="'aten::scatter' is not implemented for this device", site=None)
     facts = altered(SICK, {f"accelerator.precisions.{number}.step": raised for number in range(3)})
     [finding] = findings_of("failing_on_card", facts)
     assert "no kernel" in finding.fix.instruction
 
 
 def test_a_card_that_is_full_is_no_fault_of_the_model(outcome_of):
-    raised = Raised(type="OutOfMemoryError", message="CUDA out of memory. Tried to allocate 2.00 GiB.")
+    raised = Raised(type="OutOfMemoryError", message="CUDA out of memory. Tried to allocate 2.00 GiB.", site=None)
     facts = altered(SICK, {"accelerator.precisions.0.step": raised})
     assert isinstance(outcome_of("failing_on_card", facts), Skipped)
 

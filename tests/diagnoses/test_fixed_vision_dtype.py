@@ -10,7 +10,7 @@ HALF = {"vision": {"float16": 200_000}, "attention": {"float16": 65_536}}
 
 
 def say(message: str) -> dict[str, object]:
-    raised = Raised(type="RuntimeError", message=message)
+    raised = Raised(type="RuntimeError", message=message, site=None)
     return {"forward.given": raised, "forward.reference": raised}
 
 

@@ -21,20 +21,24 @@ def test_the_fix_is_the_line_with_a_device_in_it(findings_of):
 
 
 def test_a_line_whose_call_ends_elsewhere_is_not_rewritten(findings_of):
-    site = Site(file="modeling.py", line=3, code="places = torch.arange(")
+    site = Site(file="modeling.py", line=3, code="places = torch.arange(", kind="", runs=None)
     sick = altered(SICK, {"forward.placement.mixtures.0.stray.origin.site": site})
     [finding] = findings_of("helper_on_cpu", sick)
     assert finding.fix.snippet == "stray = stray.to(input_ids.device)"
 
 
 def test_one_tensor_that_is_mixed_twice_is_one_finding(findings_of):
-    again = msgspec.structs.replace(MIXTURE, operation="add", site=Site(file="m.py", line=70, code="x + places"))
+    again = msgspec.structs.replace(
+        MIXTURE, operation="add", site=Site(file="m.py", line=70, code="x + places", kind="", runs=None)
+    )
     [finding] = findings_of("helper_on_cpu", altered(SICK, {"forward.placement.mixtures": (MIXTURE, again)}))
     assert len(finding.evidence) == 2
 
 
 def test_two_tensors_are_two_findings(findings_of):
-    origin = msgspec.structs.replace(MADE, site=Site(file="m.py", line=9, code="torch.zeros(3)"), call="zeros")
+    origin = msgspec.structs.replace(
+        MADE, site=Site(file="m.py", line=9, code="torch.zeros(3)", kind="", runs=None), call="zeros"
+    )
     other = msgspec.structs.replace(MIXTURE, stray=msgspec.structs.replace(MIXTURE.stray, origin=origin))
     assert len(findings_of("helper_on_cpu", altered(SICK, {"forward.placement.mixtures": (MIXTURE, other)}))) == 2
 
@@ -53,7 +57,11 @@ def test_a_run_that_stays_on_the_cpu_is_told_that_it_is_fragile(findings_of):
 @pytest.mark.parametrize(
     "change",
     [
-        {"forward.placement.ended": Raised(type="AssertionError", message="Torch not compiled with CUDA enabled")},
+        {
+            "forward.placement.ended": Raised(
+                type="AssertionError", message="Torch not compiled with CUDA enabled", site=None
+            )
+        },
         {"forward.placement.undecided": (Undecided(operation="fold", site=None, reason="not known whether"),)},
     ],
 )

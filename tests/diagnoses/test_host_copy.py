@@ -10,7 +10,7 @@ def test_the_line_is_named_and_the_fix_copies_first(findings_of):
 
 
 def test_an_entry_of_the_batch_is_called_by_its_name(findings_of):
-    origin = Origin(kind="entry", name="images_spatial_crop")
+    origin = Origin(kind="entry", name="images_spatial_crop", site=None, call="")
     [finding] = findings_of("host_copy", altered(SICK, {"forward.placement.host_copies.0.origin": origin}))
     assert finding.summary.startswith("images_spatial_crop, int64 [2]")
 

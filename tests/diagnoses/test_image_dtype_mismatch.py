@@ -15,6 +15,8 @@ def test_a_model_that_converts_inside_is_silent(findings_of):
 
 
 def test_pixels_that_forward_took_once_the_tokens_were_replaced_are_silent(findings_of):
-    refused = Raised(type="AssertionError", message="vision_embeddings.size(0)=15, new_img_mask.sum()=tensor(1)")
+    refused = Raised(
+        type="AssertionError", message="vision_embeddings.size(0)=15, new_img_mask.sum()=tensor(1)", site=None
+    )
     stopped = {"forward.given": refused, "forward.repairs": (Repair(argument="input_ids", raised=refused),)}
     assert findings_of("image_dtype_mismatch", altered(HEALTHY, stopped)) == ()

@@ -11,7 +11,9 @@ def test_a_log_in_the_machines_code_page_is_reported_with_its_line(findings_of):
 
 
 def test_a_code_page_named_in_the_call_is_reported_on_any_machine(findings_of):
-    site = Site(file="trainer.py", line=3, code='open(p, "w", encoding="cp1251")', kind="legacy code page: cp1251")
+    site = Site(
+        file="trainer.py", line=3, code='open(p, "w", encoding="cp1251")', kind="legacy code page: cp1251", runs=None
+    )
     assert len(findings_of("legacy_encoding", altered(HEALTHY, {"subject.files_without_utf8": (site,)}))) == 1
 
 

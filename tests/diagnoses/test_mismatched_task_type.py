@@ -25,7 +25,7 @@ def test_a_keyword_that_only_the_model_behind_a_forward_of_any_keyword_refuses_i
     changes = {
         "adapter.task_type": "SEQ_2_SEQ_LM",
         "adapter.injected": ("input_ids",),
-        "learning.training": Raised(type="TypeError", message=refused),
+        "learning.training": Raised(type="TypeError", message=refused, site=None),
     }
     [finding] = findings_of("mismatched_task_type", altered(RUN, changes))
     assert "`input_ids`" in finding.summary and finding.fix.snippet == "lora: {task_type: null}"

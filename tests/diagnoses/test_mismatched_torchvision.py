@@ -12,7 +12,13 @@ def test_builds_for_different_platforms_are_reported(findings_of):
 
 def test_it_blocks_where_the_models_code_imports_torchvision(findings_of):
     needed = Import(
-        module="torchvision.transforms", name="v2", file="deepencoder.py", line=3, conditional=False, status="found"
+        module="torchvision.transforms",
+        name="v2",
+        file="deepencoder.py",
+        line=3,
+        conditional=False,
+        status="found",
+        detail="",
     )
     [finding] = findings_of("mismatched_torchvision", altered(SICK, {"repository.imports": (needed,)}))
     assert finding.severity is Severity.BLOCKER

@@ -9,7 +9,9 @@ def test_a_missing_image_is_reported_with_its_row(findings_of):
 
 
 def test_many_missing_images_are_one_finding_that_shows_a_few(findings_of):
-    problems = tuple(RowProblem(split="val", row=n, image=f"{n}.png", kind="missing image") for n in range(12))
+    problems = tuple(
+        RowProblem(split="val", row=n, image=f"{n}.png", kind="missing image", detail="") for n in range(12)
+    )
     [finding] = findings_of("missing_image_file", altered(HEALTHY, {"dataset.problems": problems}))
     assert finding.summary.startswith("12 row(s)")
     assert finding.evidence[-1] == "and 7 more"

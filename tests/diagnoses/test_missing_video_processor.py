@@ -6,14 +6,17 @@ from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_caus
 from tests.specimens import altered
 from tests.specimens.missing_video_processor import BACKEND, HEALTHY, REFUSED, SICK
 
-UNRECOGNISED = Raised(type="ValueError", message="Unrecognized video processor in models/page. Should have a key")
-MISSPELT = Raised(type="ValueError", message="Unrecognized image processor in models/page.")
+UNRECOGNISED = Raised(
+    type="ValueError", message="Unrecognized video processor in models/page. Should have a key", site=None
+)
+MISSPELT = Raised(type="ValueError", message="Unrecognized image processor in models/page.", site=None)
 
 
 @pytest.mark.parametrize("raised", [REFUSED, BACKEND, UNRECOGNISED], ids=["none given", "torchvision", "unrecognised"])
 def test_each_wording_of_the_refusal_is_one_defect(findings_of, raised):
     [finding] = findings_of(
-        "missing_video_processor", altered(SICK, {"processor.registered": Opened(returned="raised", raised=raised)})
+        "missing_video_processor",
+        altered(SICK, {"processor.registered": Opened(returned="raised", raised=raised, class_name="", site=None)}),
     )
     assert "transformers 4.55.4" in finding.summary
     assert raised.message.strip() in finding.evidence[0]
@@ -26,12 +29,20 @@ def test_a_refusal_in_the_first_call_counts_as_well(findings_of):
 
 
 def test_torchvision_alone_is_nobodys_slot(findings_of):
-    facts = altered(SICK, {"processor.unfilled": (), "processor.registered": Opened(returned="raised", raised=BACKEND)})
+    facts = altered(
+        SICK,
+        {
+            "processor.unfilled": (),
+            "processor.registered": Opened(returned="raised", raised=BACKEND, class_name="", site=None),
+        },
+    )
     assert findings_of("missing_video_processor", facts) == ()
 
 
 def test_another_part_that_is_not_recognised_is_silent(findings_of):
-    facts = altered(SICK, {"processor.registered": Opened(returned="raised", raised=MISSPELT)})
+    facts = altered(
+        SICK, {"processor.registered": Opened(returned="raised", raised=MISSPELT, class_name="", site=None)}
+    )
     assert findings_of("missing_video_processor", facts) == ()
 
 
@@ -52,6 +63,11 @@ def test_a_collator_that_ends_in_it_is_a_blocker_and_its_exception_a_consequence
 
 
 def test_a_loader_that_ends_in_it_is_a_blocker(findings_of):
-    call = Opened(returned="raised", raised=REFUSED, site=Site(file="load.py", line=3, code="AutoProcessor"))
+    call = Opened(
+        returned="raised",
+        raised=REFUSED,
+        site=Site(file="load.py", line=3, code="AutoProcessor", kind="", runs=None),
+        class_name="",
+    )
     [finding] = findings_of("missing_video_processor", altered(SICK, {"forward.processor_calls": (call,)}))
     assert finding.severity is Severity.BLOCKER

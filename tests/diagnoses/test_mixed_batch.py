@@ -21,6 +21,6 @@ def test_data_without_such_rows_is_skipped_not_passed(outcome_of):
 
 def test_a_collator_that_raises_on_a_row_without_an_image_is_quoted(findings_of):
     [finding] = findings_of(
-        "mixed_batch", altered(RUN, {"collator.mixed_rows": Raised(type="KeyError", message="'image'")})
+        "mixed_batch", altered(RUN, {"collator.mixed_rows": Raised(type="KeyError", message="'image'", site=None)})
     )
     assert "KeyError: 'image'" in finding.summary

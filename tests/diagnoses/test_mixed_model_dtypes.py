@@ -2,7 +2,7 @@ from preflight_ocr.harness.facts import Raised
 from tests.specimens import HEALTHY, altered
 from tests.specimens.mixed_model_dtypes import SICK
 
-MEETING = Raised(type="RuntimeError", message="expected scalar type BFloat16 but found Float")
+MEETING = Raised(type="RuntimeError", message="expected scalar type BFloat16 but found Float", site=None)
 
 
 def test_a_step_that_fails_only_under_mixed_precision_is_reported(findings_of):

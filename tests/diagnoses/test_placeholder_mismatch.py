@@ -34,7 +34,9 @@ def test_a_row_without_any_placeholder_belongs_to_another_diagnosis(findings_of)
 
 
 def test_a_forward_that_refuses_the_tokens_of_our_own_pictures_is_told_by_our_numbers(findings_of):
-    refused = Raised(type="AssertionError", message="vision_embeddings.size(0)=7, new_img_mask.sum()=tensor(3)")
+    refused = Raised(
+        type="AssertionError", message="vision_embeddings.size(0)=7, new_img_mask.sum()=tensor(3)", site=None
+    )
     changes = {
         "forward.given": refused,
         "forward.landing": Unknown(reason="forward raised"),
@@ -44,7 +46,9 @@ def test_a_forward_that_refuses_the_tokens_of_our_own_pictures_is_told_by_our_nu
     assert finding.evidence == ("row 0: 3 placeholders for 7 features",)
 
 
-REFUSED = Raised(type="RuntimeError", message="Input type (float) and bias type (c10::BFloat16) should be the same")
+REFUSED = Raised(
+    type="RuntimeError", message="Input type (float) and bias type (c10::BFloat16) should be the same", site=None
+)
 
 
 def test_features_of_our_own_picture_say_nothing_about_a_row_that_was_made_for_another(findings_of):

@@ -78,10 +78,16 @@ FIVE = altered(
         "collator.views.0.std": (0.229, 0.224, 0.225),
         # a wrapper that holds the model twice, with PEFT around it
         "forward.wrapper": Wrapper(
-            class_name="Wrapper", inner_class="DeepseekOCRForCausalLM", shared_names=(("base_model", "model"),)
+            class_name="Wrapper",
+            inner_class="DeepseekOCRForCausalLM",
+            shared_names=(("base_model", "model"),),
+            dropped=(),
+            same_outputs=True,
         ),
         "adapter.inside_wrapper": True,
-        "learning.round_trip": RoundTrip(same_logits=False, differs_from_base=False, missing_keys=("lora_B",)),
+        "learning.round_trip": RoundTrip(
+            same_logits=False, differs_from_base=False, missing_keys=("lora_B",), unexpected_keys=(), lost_keys=()
+        ),
         # and what comes of it
         "forward.landing": tuple(Landing(row=row, placeholders=0, features=7, landed="1" * 15) for row in (0, 1)),
         "forward.behaviour.text_reaches": (False, False),
@@ -167,7 +173,9 @@ def test_no_two_diagnoses_explain_each_other_away():
 
 def test_an_independent_failure_of_the_model_stays_beside_a_wrong_batch():
     """forward fails on our batch too, so mending the collator would not have helped."""
-    raised = Raised(type="TypeError", message="forward() missing 1 required positional argument: 'position_embeddings'")
+    raised = Raised(
+        type="TypeError", message="forward() missing 1 required positional argument: 'position_embeddings'", site=None
+    )
     facts = altered(together("malformed_images"), {"forward.reference": raised})
     assert set(find_roots(facts)) == {"malformed_images", "failing_forward"}
 

@@ -23,7 +23,7 @@ def test_pages_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
 def test_a_turned_page_belongs_to_its_exif_orientation_where_there_is_one(findings_of):
     turned = altered(RUN, {"collator.views.0.geometry": "turned"})
     assert len(findings_of("squashed_page", turned)) == 1
-    exif = (RowProblem(split="train", row=0, image="0.jpg", kind="exif rotation"),)
+    exif = (RowProblem(split="train", row=0, image="0.jpg", kind="exif rotation", detail=""),)
     assert findings_of("squashed_page", altered(turned, {"dataset.problems": exif})) == ()
 
 

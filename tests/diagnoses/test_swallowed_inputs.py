@@ -1,5 +1,5 @@
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.swallowed_inputs import HEALTHY, SICK
@@ -21,7 +21,7 @@ def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
 
 
 def test_without_a_wrapper_there_is_no_contract(outcome_of):
-    assert outcome_of("swallowed_inputs", RUN) is None
+    assert isinstance(outcome_of("swallowed_inputs", RUN), NotApplicable)
 
 
 def test_a_wrapper_that_computes_the_loss_itself_may_keep_the_labels(findings_of):

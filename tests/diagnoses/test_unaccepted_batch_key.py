@@ -13,7 +13,10 @@ def test_a_key_forward_does_not_take_is_reported_with_the_names_it_does_take(fin
 
 
 def test_a_forward_with_var_keyword_takes_any_key(findings_of):
-    open_ended = (*RUN.forward.signature.parameters, Parameter(name="loss_kwargs", kind="var_keyword"))
+    open_ended = (
+        *RUN.forward.signature.parameters,
+        Parameter(name="loss_kwargs", kind="var_keyword", has_default=True),
+    )
     assert findings_of("unaccepted_batch_key", altered(SICK, {"forward.signature.parameters": open_ended})) == ()
 
 
@@ -23,7 +26,9 @@ def test_an_unreadable_forward_is_skipped_not_passed(outcome_of):
 
 
 def test_a_wrapper_that_translates_the_names_is_silent(findings_of):
-    wrapper = Wrapper(class_name="Renamed", inner_class="DeepseekOCRForCausalLM")
+    wrapper = Wrapper(
+        class_name="Renamed", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+    )
     translated = altered(SICK, {"forward.given": "ok", "forward.wrapper": wrapper})
     assert findings_of("unaccepted_batch_key", translated) == ()
     assert findings_of("missing_required_input", translated) == ()

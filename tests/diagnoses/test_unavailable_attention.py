@@ -31,5 +31,8 @@ def test_a_machine_without_cards_says_nothing_against_flash_attention(findings_o
 def test_a_loader_of_ones_own_is_held_to_the_key_that_it_reads(findings_of):
     own = {"configuration.replaced_parts": ("model",)}
     assert len(findings_of("unavailable_attention", altered(SICK, own))) == 1
-    ignored = {**own, "configuration.ineffective_keys": (KeyFact(path="model.attn_implementation"),)}
+    ignored = {
+        **own,
+        "configuration.ineffective_keys": (KeyFact(path="model.attn_implementation", nearest=None, detail=""),),
+    }
     assert findings_of("unavailable_attention", altered(SICK, ignored)) == ()

@@ -13,7 +13,14 @@ def test_a_lost_buffer_is_reported_with_what_it_holds_and_what_it_should(finding
 
 
 def test_an_adapter_that_gives_other_logits_at_the_next_load_is_a_consequence():
-    facts = altered(SICK, {"learning.round_trip": RoundTrip(same_logits=False, differs_from_base=True)})
+    facts = altered(
+        SICK,
+        {
+            "learning.round_trip": RoundTrip(
+                same_logits=False, differs_from_base=True, missing_keys=(), unexpected_keys=(), lost_keys=()
+            )
+        },
+    )
     assert [root.name for root in root_causes(judge_all(derive(facts), facts))] == ["uninitialised_buffer"]
 
 

@@ -22,7 +22,7 @@ def test_a_model_that_was_not_tried_is_skipped_not_passed(outcome_of):
 
 def test_memory_that_this_machine_lacks_is_no_fault_of_the_loader(outcome_of):
     raised = Raised(
-        type="RuntimeError", message="DefaultCPUAllocator: can't allocate memory: you tried 661913600 bytes"
+        type="RuntimeError", message="DefaultCPUAllocator: can't allocate memory: you tried 661913600 bytes", site=None
     )
     poor = altered(SICK, {"forward.loading": raised})
     assert "more memory than a child may use on this machine" in outcome_of("unloadable_model", poor).reason

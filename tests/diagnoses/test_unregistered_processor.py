@@ -1,5 +1,5 @@
 from preflight_ocr.harness.facts import Opened, Raised, Site, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
 from tests.specimens import altered
 from tests.specimens.unregistered_processor import HEALTHY, SICK
@@ -21,8 +21,10 @@ def test_a_first_call_of_ours_that_gave_a_tokenizer_is_nobodys_fault(findings_of
 
 
 def test_a_model_without_a_processor_has_no_such_contract(outcome_of):
-    nothing = Opened(returned="tokenizer", class_name="LlamaTokenizerFast")
-    assert outcome_of("unregistered_processor", altered(SICK, {"processor.registered": nothing})) is None
+    nothing = Opened(returned="tokenizer", class_name="LlamaTokenizerFast", raised=None, site=None)
+    assert isinstance(
+        outcome_of("unregistered_processor", altered(SICK, {"processor.registered": nothing})), NotApplicable
+    )
 
 
 def test_a_configuration_that_could_not_be_imported_is_skipped_not_passed(outcome_of):
@@ -31,7 +33,7 @@ def test_a_configuration_that_could_not_be_imported_is_skipped_not_passed(outcom
 
 
 def test_images_handed_to_that_tokenizer_are_a_consequence():
-    call = Site(file="collate.py", line=14, code="inputs = processor(images=image)", kind="call")
+    call = Site(file="collate.py", line=14, code="inputs = processor(images=image)", kind="call", runs=None)
     raised = Raised(type="ValueError", message="You need to specify either `text` or `text_target`.", site=call)
     facts = altered(SICK, {"processor.image_calls": (call,), "collator.batch": raised})
     [root] = root_causes(judge_all(derive(facts), facts))

@@ -12,19 +12,22 @@ def test_the_attribute_is_named_and_the_fix_registers_it(findings_of):
 
 
 def test_a_global_is_told_apart(findings_of):
-    sick = altered(SICK, {"forward.placement.mixtures.0.stray.origin": Origin(kind="global", name="modeling.MEAN")})
+    sick = altered(
+        SICK,
+        {"forward.placement.mixtures.0.stray.origin": Origin(kind="global", name="modeling.MEAN", site=None, call="")},
+    )
     [finding] = findings_of("unregistered_tensor", sick)
     assert "a global tensor" in finding.summary
     assert finding.fix.snippet == "MEAN.to(hidden_states.device)"
 
 
 def test_what_forward_made_itself_is_somebody_elses(findings_of):
-    origin = Origin(kind="made", call="zeros")
+    origin = Origin(kind="made", call="zeros", name="", site=None)
     assert (
         findings_of("unregistered_tensor", altered(SICK, {"forward.placement.mixtures.0.stray.origin": origin})) == ()
     )
 
 
 def test_a_simulation_that_did_not_end_decides_nothing(outcome_of):
-    ended = Raised(type="RuntimeError", message="no such kernel")
+    ended = Raised(type="RuntimeError", message="no such kernel", site=None)
     assert isinstance(outcome_of("unregistered_tensor", altered(HEALTHY, {"forward.placement.ended": ended})), Skipped)

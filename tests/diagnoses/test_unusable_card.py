@@ -13,7 +13,7 @@ def test_a_build_without_cuda_is_told_with_the_card(findings_of):
 
 
 def test_an_old_driver_gets_its_own_advice(findings_of):
-    facts = altered(SICK, {"device.refused": Raised(type="RuntimeError", message=OLD)})
+    facts = altered(SICK, {"device.refused": Raised(type="RuntimeError", message=OLD, site=None)})
     [finding] = findings_of("unusable_card", facts)
     assert finding.fix.instruction.startswith("Update the driver")
 

@@ -11,7 +11,7 @@ def test_ink_on_a_transparent_page_is_reported_as_lost(findings_of):
 
 
 def test_a_palette_alone_is_minor(findings_of):
-    palette = RowProblem(split="train", row=2, image="page.gif", kind="palette")
+    palette = RowProblem(split="train", row=2, image="page.gif", kind="palette", detail="")
     [finding] = findings_of("unusual_image_mode", altered(SICK, {"dataset.problems": (palette,)}))
     assert finding.severity is Severity.MINOR
 

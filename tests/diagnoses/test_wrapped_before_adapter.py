@@ -20,5 +20,7 @@ def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
 
 
 def test_an_adapter_that_was_refused_for_another_reason_lies_nowhere_yet(outcome_of):
-    refused = altered(HEALTHY, {"adapter.raised": Raised(type="ValueError", message="Target modules not found")})
+    refused = altered(
+        HEALTHY, {"adapter.raised": Raised(type="ValueError", message="Target modules not found", site=None)}
+    )
     assert "Target modules not found" in outcome_of("wrapped_before_adapter", refused).reason

@@ -32,7 +32,7 @@ sys.modules["preflight_ocr.harness.check.check"] = module
 SICK = altered(
     HEALTHY,
     {
-        "configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r"),),
+        "configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r", detail=""),),
         "dataset": Unknown(reason="no rows were given"),
     },
 )

@@ -86,7 +86,9 @@ def full(report):
         for step in (1, 2, 3)
     )
     run = RunHistory(source="out/logs/history.jsonl", written=datetime.datetime(2030, 1, 1), entries=entries)
-    finding = msgspec.structs.replace(report.findings[0], places=(Site(file="collate.py", line=7, code="mask = 1"),))
+    finding = msgspec.structs.replace(
+        report.findings[0], places=(Site(file="collate.py", line=7, code="mask = 1", kind="", runs=None),)
+    )
     return msgspec.structs.replace(
         report, findings=(finding, *report.findings[1:]), exhibits=Exhibits(rows=rows, colours="in colour"), run=run
     )
@@ -181,7 +183,7 @@ def test_a_page_without_run_or_pictures_says_so(report):
 
 
 def test_a_picture_says_what_the_comparison_found(full):
-    view = PixelView(row=0, path="images[0][1]", geometry="squashed", source_row=1)
+    view = PixelView(row=0, path="images[0][1]", geometry="squashed", source_row=1, mean=None, std=None, detail="")
     facts = altered(HEALTHY, {"collator.views": (view,)})
     text = Page(html.render(msgspec.structs.replace(full, facts=facts))).say()
     assert "the page is squashed" in text
@@ -213,7 +215,7 @@ def spoilt(full, make_report, judge, find_fault):
     text = _make_texts(WORST)
     facts: Facts = _spoil(HEALTHY, text)
     fault = find_fault("COL001", WORST, Severity.MAJOR, summary=text(), evidence=(text(),), fix=text(), snippet=text())
-    fault = msgspec.structs.replace(fault, places=(Site(file=text(), line=1, code=text()),))
+    fault = msgspec.structs.replace(fault, places=(Site(file=text(), line=1, code=text(), kind="", runs=None),))
     judgements = (
         judge("COL001", "hostile", Broken((fault,))),
         judge("COL002", "b", Skipped(text())),
@@ -282,6 +284,6 @@ def test_a_page_is_made_whatever_is_unknown(make_report, judge, section):
 
 
 def test_a_page_is_made_of_a_batch_that_was_never_collated(make_report, judge):
-    facts = altered(HEALTHY, {"collator.batch": Raised(type="ValueError", message="no image today")})
+    facts = altered(HEALTHY, {"collator.batch": Raised(type="ValueError", message="no image today", site=None)})
     text = Page(html.render(make_report((judge("CFG001", "unknown_key", Kept()),), facts=facts))).say()
     assert "no image today" in text

@@ -46,7 +46,9 @@ def test_the_users_file_is_found_before_one_of_the_models_of_the_same_name(place
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "code.py").write_text("", encoding="utf-8")
     report = place("run.yaml", "parts", "model")
-    fault = msgspec.structs.replace(find_fault("COL001", "a"), places=(Site(file="code.py", line=2, code="x"),))
+    fault = msgspec.structs.replace(
+        find_fault("COL001", "a"), places=(Site(file="code.py", line=2, code="x", kind="", runs=None),)
+    )
     assert [spot.path for spot in locate(fault, report)] == ["parts/code.py"]
 
 
@@ -55,7 +57,9 @@ def test_parts_outside_the_project_are_named_after_the_yaml_file(place, find_fau
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "collate.py").write_text("", encoding="utf-8")
     report = place("repository/run.yaml", "parts", lines={"model.base_model": 3})
-    fault = msgspec.structs.replace(find_fault("COL001", "a"), places=(Site(file="collate.py", line=2, code="x"),))
+    fault = msgspec.structs.replace(
+        find_fault("COL001", "a"), places=(Site(file="collate.py", line=2, code="x", kind="", runs=None),)
+    )
     spots = locate(fault, report)
     assert [(spot.root, spot.path, spot.line) for spot in spots] == [
         ("project", "run.yaml", 3),
@@ -64,7 +68,7 @@ def test_parts_outside_the_project_are_named_after_the_yaml_file(place, find_fau
 
 
 def test_a_place_is_told_once_however_often_it_was_seen(place, find_fault):
-    site = Site(file="modeling.py", line=2, code="x")
+    site = Site(file="modeling.py", line=2, code="x", kind="", runs=None)
     fault = msgspec.structs.replace(find_fault("COL001", "a"), places=(site, site))
     assert len(locate(fault, place("run.yaml"))) == 2
 

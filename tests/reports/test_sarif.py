@@ -132,7 +132,7 @@ def test_each_rule_says_what_its_docstring_says(report):
 
 
 def test_a_finding_with_a_line_of_source_is_shown_there(tell, find_fault):
-    site = Site(file="parts/collate me.py", line=7, code="mask = [1]")
+    site = Site(file="parts/collate me.py", line=7, code="mask = [1]", kind="", runs=None)
     run = tell(_find_site(find_fault("COL001", "broadcast_mask"), site))
     assert _spot(run) == ("%SRCROOT%", "setup/parts/collate%20me.py", 7)
     region = run["results"][0]["locations"][0]["physicalLocation"]["region"]
@@ -141,14 +141,29 @@ def test_a_finding_with_a_line_of_source_is_shown_there(tell, find_fault):
 
 def test_a_traceback_names_only_the_file_and_it_is_found_beside_the_users_part(tell, find_fault, project):
     (project / "setup" / "parts" / "collate.py").write_text("pass\n", encoding="utf-8")
-    facts = altered(HEALTHY, {"subject": Subject(parts={"collator": "parts.collate:build"})})
-    site = Site(file="collate.py", line=3, code="raise")
+    facts = altered(
+        HEALTHY,
+        {
+            "subject": Subject(
+                parts={"collator": "parts.collate:build"},
+                auto_classes=(),
+                absent_names=(),
+                image_calls_on_processor=(),
+                files_without_utf8=(),
+                swallowed_exceptions=(),
+                generate_calls=(),
+                left_padding=(),
+                training_moves=(),
+            )
+        },
+    )
+    site = Site(file="collate.py", line=3, code="raise", kind="", runs=None)
     run = tell(_find_site(find_fault("COL017", "failing_collator"), site), facts=facts)
     assert _spot(run) == ("%SRCROOT%", "setup/parts/collate.py", 3)
 
 
 def test_code_outside_the_project_is_named_beside_the_line_of_the_yaml_file(tell, find_fault):
-    site = Site(file="modeling_elsewhere.py", line=12, code="x.cuda()")
+    site = Site(file="modeling_elsewhere.py", line=12, code="x.cuda()", kind="", runs=None)
     run = tell(_find_site(find_fault("DEV001", "hard_coded_device"), site, keys=("model.device_map",)))
     assert _spot(run) == ("%SRCROOT%", "setup/run.yaml", 1)  # `model:`, since `device_map` is not there
     (other,) = run["results"][0]["relatedLocations"]
@@ -157,7 +172,12 @@ def test_code_outside_the_project_is_named_beside_the_line_of_the_yaml_file(tell
 
 
 def test_the_models_code_inside_the_project_is_shown_where_it_is(tell, find_fault):
-    run = tell(_find_site(find_fault("VER001", "missing_symbol"), Site(file="modeling_x.py", line=1, code="import a")))
+    run = tell(
+        _find_site(
+            find_fault("VER001", "missing_symbol"),
+            Site(file="modeling_x.py", line=1, code="import a", kind="", runs=None),
+        )
+    )
     assert _spot(run) == ("%SRCROOT%", "setup/model/modeling_x.py", 1)
 
 
@@ -196,12 +216,15 @@ def test_every_key_a_diagnosis_names_is_one_that_the_yaml_file_can_have(module):
 
 def test_a_fingerprint_outlives_moved_lines_and_measured_numbers(tell, find_fault):
     first = _find_site(
-        find_fault("COL001", "broadcast_mask", summary="seen 1"), Site(file="modeling_x.py", line=3, code="a = 1")
+        find_fault("COL001", "broadcast_mask", summary="seen 1"),
+        Site(file="modeling_x.py", line=3, code="a = 1", kind="", runs=None),
     )
     second = msgspec.structs.replace(
-        first, summary="seen 2", places=(Site(file="modeling_x.py", line=9, code="a  = 1"),)
+        first, summary="seen 2", places=(Site(file="modeling_x.py", line=9, code="a  = 1", kind="", runs=None),)
     )
-    other = msgspec.structs.replace(first, places=(Site(file="modeling_x.py", line=3, code="b = 1"),))
+    other = msgspec.structs.replace(
+        first, places=(Site(file="modeling_x.py", line=3, code="b = 1", kind="", runs=None),)
+    )
     prints = [tell(f)["results"][0]["partialFingerprints"][sarif.FINGERPRINT] for f in (first, second, other)]
     assert prints[0] == prints[1]
     assert prints[0] != prints[2]
@@ -259,7 +282,7 @@ def test_texts_from_outside_are_no_links_and_no_placeholders(tell, find_fault):
 
 
 def test_no_path_of_this_machine_is_written(tell, find_fault, project):
-    site = Site(file=str(project / "setup" / "model" / "modeling_x.py"), line=1, code="x")
+    site = Site(file=str(project / "setup" / "model" / "modeling_x.py"), line=1, code="x", kind="", runs=None)
     run = tell(_find_site(find_fault("COL001", "broadcast_mask"), site))
     assert str(project) not in json.dumps(run["results"])
     assert _spot(run)[1] == "setup/model/modeling_x.py"

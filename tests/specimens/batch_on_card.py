@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import NamedCard, Returned, Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-LINE = Site(file="collate.py", line=31, code='batch["pixels"] = torch.stack(views).cuda()')
+LINE = Site(file="collate.py", line=31, code='batch["pixels"] = torch.stack(views).cuda()', kind="", runs=None)
 
 HEALTHY = altered(RUN, {"configuration.use_cpu": False})
 SICK = altered(

@@ -6,7 +6,13 @@ from tests.specimens import altered
 
 
 def wrap(shared: tuple[str, str]) -> Wrapper:
-    return Wrapper(class_name="OCRWrapper", inner_class="DeepseekOCRForCausalLM", shared_names=(shared,))
+    return Wrapper(
+        class_name="OCRWrapper",
+        inner_class="DeepseekOCRForCausalLM",
+        shared_names=(shared,),
+        dropped=(),
+        same_outputs=True,
+    )
 
 
 HEALTHY = altered(RUN, {"forward.wrapper": wrap(("model.shared", "model.decoder.embed_tokens"))})

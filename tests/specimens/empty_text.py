@@ -6,5 +6,6 @@ from tests.specimens import HEALTHY, altered
 __all__ = ["HEALTHY", "SICK"]
 
 SICK = altered(
-    HEALTHY, {"dataset.problems": (RowProblem(split="val", row=1, image="pages/0001.png", kind="empty text"),)}
+    HEALTHY,
+    {"dataset.problems": (RowProblem(split="val", row=1, image="pages/0001.png", kind="empty text", detail=""),)},
 )

@@ -8,7 +8,7 @@ __all__ = ["HEALTHY", "SICK"]
 SICK = altered(
     HEALTHY,
     {
-        "adapter.raised": Raised(type="ValueError", message="Target module ModuleList() is not supported."),
+        "adapter.raised": Raised(type="ValueError", message="Target module ModuleList() is not supported.", site=None),
         "adapter.targets": (Target(name="layers", hits={"attention": 1, "projector": 1}),),
         "learning.census": Unknown(reason="there is no adapter"),
         "learning.losses": Unknown(reason="there is no adapter"),

@@ -3,7 +3,7 @@
 from preflight_ocr.harness.facts import Delta, Raised, Repair
 from tests.specimens import HEALTHY, altered
 
-RAISED = Raised(type="IndexError", message="too many indices for tensor of dimension 1")
+RAISED = Raised(type="IndexError", message="too many indices for tensor of dimension 1", site=None)
 
 __all__ = ["HEALTHY", "SICK"]
 

@@ -3,7 +3,11 @@
 from preflight_ocr.harness.facts import Raised, Site, Unknown
 from tests.specimens import HEALTHY, altered
 
-RAISED = Raised(type="KeyError", message="'image'", site=Site(file="collate.py", line=8, code='page = row["image"]'))
+RAISED = Raised(
+    type="KeyError",
+    message="'image'",
+    site=Site(file="collate.py", line=8, code='page = row["image"]', kind="", runs=None),
+)
 
 __all__ = ["HEALTHY", "SICK"]
 

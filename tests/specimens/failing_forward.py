@@ -6,7 +6,7 @@ from tests.specimens import HEALTHY, altered
 RAISED = Raised(
     type="TypeError",
     message="forward() missing 1 required positional argument: 'position_embeddings'",
-    site=Site(file="modeling_deepseekv2.py", line=880, code="hidden = layer(hidden, mask)"),
+    site=Site(file="modeling_deepseekv2.py", line=880, code="hidden = layer(hidden, mask)", kind="", runs=None),
 )
 
 __all__ = ["HEALTHY", "SICK"]

@@ -8,7 +8,13 @@ RAISED = Raised(
     type="RuntimeError",
     message="Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' "
     "start method",
-    site=Site(file="user_parts.py", line=31, code="return {name: tensor.cuda() for name, tensor in batch.items()}"),
+    site=Site(
+        file="user_parts.py",
+        line=31,
+        code="return {name: tensor.cuda() for name, tensor in batch.items()}",
+        kind="",
+        runs=None,
+    ),
 )
 
 HEALTHY = altered(RUN, {"configuration.dataloader_workers": 2})

@@ -8,7 +8,9 @@ MESSAGE = "Expected all tensors to be on the same device, but found at least two
 RAISED = Raised(
     type="RuntimeError",
     message=MESSAGE,
-    site=Site(file="modeling_deepseekv2.py", line=88, code="angles = positions * self.inverse_frequencies"),
+    site=Site(
+        file="modeling_deepseekv2.py", line=88, code="angles = positions * self.inverse_frequencies", kind="", runs=None
+    ),
 )
 STRAYS = (Stray(owner="batch", path="images_spatial_crop", device="cpu", shape=(2, 2)),)
 

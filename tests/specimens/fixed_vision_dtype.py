@@ -7,7 +7,9 @@ from tests.specimens import altered
 RAISED = Raised(
     type="RuntimeError",
     message="Input type (c10::BFloat16) and bias type (float) should be the same",
-    site=Site(file="modeling_vision.py", line=142, code="return self.norm(self.proj(pixels.bfloat16()))"),
+    site=Site(
+        file="modeling_vision.py", line=142, code="return self.norm(self.proj(pixels.bfloat16()))", kind="", runs=None
+    ),
 )
 UNSEEN = Unknown(reason="forward raised RuntimeError")
 

@@ -6,5 +6,12 @@ from preflight_ocr.harness.facts import Wrapper
 from tests.specimens import HEALTHY as BARE
 from tests.specimens import altered
 
-HEALTHY = altered(BARE, {"forward.wrapper": Wrapper(class_name="Wrapped", inner_class="DeepseekOCRForCausalLM")})
+HEALTHY = altered(
+    BARE,
+    {
+        "forward.wrapper": Wrapper(
+            class_name="Wrapped", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+        )
+    },
+)
 SICK = altered(HEALTHY, {"adapter.loss_keyword": "num_items_in_batch"})

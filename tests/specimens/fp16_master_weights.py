@@ -12,6 +12,8 @@ SICK = altered(
     HEALTHY,
     {
         "adapter.trainable_dtypes": ("float16",),
-        "learning.mixed_precision": Raised(type="ValueError", message="Attempting to unscale FP16 gradients."),
+        "learning.mixed_precision": Raised(
+            type="ValueError", message="Attempting to unscale FP16 gradients.", site=None
+        ),
     },
 )

@@ -8,7 +8,7 @@ HEALTHY = altered(
     RUN,
     {
         "learning.census.1": Census(
-            part="experts", checkpointing=False, adapters=12, with_gradient=4, moved=4, unreached=8
+            part="experts", checkpointing=False, adapters=12, with_gradient=4, moved=4, unreached=8, idle={}
         )
     },
 )

@@ -65,6 +65,7 @@ def write_row(roles: str, *, target: str, prompt: str = PROMPT) -> Row:
         supervised_text=f"{target}<|end|>" if "e" in roles else target,
         target_text=target,
         prompt_text=prompt,
+        truncated=False,
     )
 
 
@@ -76,7 +77,7 @@ ROWS = (
 SIGNATURE = Signature(
     owner="DeepseekOCRForCausalLM.forward",
     parameters=tuple(
-        Parameter(name=name, kind="positional_or_keyword")
+        Parameter(name=name, kind="positional_or_keyword", has_default=True)
         for name in (
             *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels"),
             *("use_cache", "output_attentions", "output_hidden_states"),
@@ -134,6 +135,9 @@ HEALTHY = Facts(
         stdout_encoding="utf-8",
         text_encoding="utf-8",
         torch_build="cpu",
+        torchvision_wants_torch=None,
+        torchvision_build=None,
+        cards=(),
     ),
     configuration=Configuration(
         source="training.yaml",
@@ -155,6 +159,24 @@ HEALTHY = Facts(
         max_seq_length=512,
         budget_bytes=16 * GIB,
         output_dir="outputs",
+        unknown_keys=(),
+        ineffective_keys=(),
+        is_local=True,
+        revision=None,
+        device_map=None,
+        fp16=False,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_reentrant=None,
+        lora_r=8,
+        accumulation_steps=1,
+        save_strategy="steps",
+        remove_unused_columns=False,
+        dataloader_workers=0,
+        pins_memory=True,
+        checkpoints=(),
+        world_size=1,
+        replaced_parts=(),
     ),
     repository=Repository(
         path="models/deepseek_ocr",
@@ -168,7 +190,9 @@ HEALTHY = Facts(
         files={"config.json": "0" * 64, "modeling_deepseekocr.py": "1" * 64},
         forward=SIGNATURE,
         imports=(
-            Import(module="torch", name="nn", file="deepencoder.py", line=4, conditional=False, status="found"),
+            Import(
+                module="torch", name="nn", file="deepencoder.py", line=4, conditional=False, status="found", detail=""
+            ),
             Import(
                 module="flash_attn",
                 name="flash_attn_func",
@@ -180,13 +204,22 @@ HEALTHY = Facts(
             ),
         ),
         device_sites=(
-            Site(file="modeling_deepseekocr.py", line=210, code="images_seq_mask[i].unsqueeze(-1).cuda()", kind="cuda"),
-            Site(file="modeling_deepseekocr.py", line=170, code="with torch.no_grad():", kind="no_grad"),
+            Site(
+                file="modeling_deepseekocr.py",
+                line=210,
+                code="images_seq_mask[i].unsqueeze(-1).cuda()",
+                kind="cuda",
+                runs=None,
+            ),
+            Site(file="modeling_deepseekocr.py", line=170, code="with torch.no_grad():", kind="no_grad", runs=None),
         ),
         attention=("eager", "flash_attention_2"),
         vocabulary=512,
         torch_dtype="bfloat16",
         weights_bytes=3_000_000,
+        unread_code=(),
+        suspicious=(),
+        tied_embeddings=False,
     ),
     tokenizer=Tokenizer(
         declared_class="LlamaTokenizerFast",
@@ -197,22 +230,42 @@ HEALTHY = Facts(
         image=Token(content="<image>", id=511),
         adds_bos=True,
         padding_side="left",
+        chat_templates=(),
     ),
     processor_files=ProcessorFiles(
-        declared_class="DeepseekVLV2Processor", image_token="<image>", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        declared_class="DeepseekVLV2Processor",
+        image_token="<image>",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        class_has_code=False,
     ),
-    subject=Subject(),
+    subject=Subject(
+        parts={},
+        auto_classes=(),
+        absent_names=(),
+        image_calls_on_processor=(),
+        files_without_utf8=(),
+        swallowed_exceptions=(),
+        generate_calls=(),
+        left_padding=(),
+        training_moves=(),
+    ),
     dataset=Dataset(
         splits=(
             Split(name="train", path="data/train", rows=64, columns=("image_path", "text")),
             Split(name="val", path="data/val", rows=8, columns=("image_path", "text")),
         ),
         text_is_ascii=False,
+        problems=(),
+        shared_rows=(),
     ),
     processor=Processor(
         returned="tokenizer",
         class_name="LlamaTokenizerFast",
-        registered=Opened(returned="tokenizer", class_name="LlamaTokenizerFast"),
+        registered=Opened(returned="tokenizer", class_name="LlamaTokenizerFast", raised=None, site=None),
+        raised=None,
+        unfilled=(),
+        image_calls=(),
     ),
     collator=Collator(
         owner="preflight",
@@ -228,6 +281,7 @@ HEALTHY = Facts(
                 mean=(0.5, 0.5, 0.5),
                 std=(0.5, 0.5, 0.5),
                 source_row=row,
+                detail="",
             )
             for row in (0, 1)
         ),
@@ -235,6 +289,15 @@ HEALTHY = Facts(
         seen_tiles=(0, 0),
         expected_prompt=PROMPT,
         safe_length=24,
+        deltas=(),
+        grid=None,
+        deterministic=True,
+        pickles=True,
+        pickle_error="",
+        starts_with_bos=True,
+        mixed_rows="ok",
+        mixed_swaps=(),
+        swallowed_rows=0,
     ),
     forward=Forward(
         signature=SIGNATURE,
@@ -244,7 +307,9 @@ HEALTHY = Facts(
             Landing(row=number, placeholders=row.count("i"), features=7, landed=row.marked)
             for number, row in enumerate(ROWS)
         ),
-        behaviour=Behaviour(text_reaches=(True, True), image_reaches=(True, True)),
+        behaviour=Behaviour(
+            text_reaches=(True, True), image_reaches=(True, True), image_leaks=(), padding_changes=False
+        ),
         loss=6.25,
         uniform_loss=6.24,
         loss_reads="next",
@@ -260,11 +325,38 @@ HEALTHY = Facts(
         embedding_rows=512,
         highest_token_id=511,
         redirected=(
-            Site(file="modeling_deepseekocr.py", line=210, code="images_seq_mask[i].unsqueeze(-1).cuda()", kind="cuda"),
+            Site(
+                file="modeling_deepseekocr.py",
+                line=210,
+                code="images_seq_mask[i].unsqueeze(-1).cuda()",
+                kind="cuda",
+                runs=None,
+            ),
         ),
         padding_side="left",
         generation="ok",
-        placement=Placement(ended="ok", in_training="ok", generated="ok"),
+        placement=Placement(
+            ended="ok",
+            in_training="ok",
+            generated="ok",
+            whole=True,
+            mixtures=(),
+            unmoved=(),
+            returned=(),
+            named=(),
+            host_copies=(),
+            synchronisations=(),
+            undecided=(),
+        ),
+        loading=None,
+        given="ok",
+        reference="ok",
+        repairs=(),
+        wrapper=None,
+        has_generate=True,
+        idle_keys=(),
+        lost_buffers=(),
+        processor_calls=(),
     ),
     adapter=Adapter(
         trainable_dtypes=("float32",),
@@ -283,15 +375,34 @@ HEALTHY = Facts(
             ),
             Carrier(part="head", name="lm_head", modules=1, adapted=0),
         ),
+        raised=None,
+        rejected=(),
+        inside_wrapper=False,
+        on_tied_weights=(),
+        loss_keyword=None,
     ),
     learning=Learning(
         census=tuple(
-            Census(part="attention", checkpointing=checkpointing, adapters=4, with_gradient=4, moved=4)
+            Census(
+                part="attention",
+                checkpointing=checkpointing,
+                adapters=4,
+                with_gradient=4,
+                moved=4,
+                unreached=0,
+                idle={},
+            )
             for checkpointing in (False, True)
         ),
         mixed_precision=Unknown(reason="neither fp16 nor bf16 is asked for"),
         losses=(6.25, 6.02, 5.71, 5.3, 4.88),
-        round_trip=RoundTrip(same_logits=True, differs_from_base=True),
+        round_trip=RoundTrip(
+            same_logits=True, differs_from_base=True, missing_keys=(), unexpected_keys=(), lost_keys=()
+        ),
+        training="ok",
+        checkpointing="ok",
+        merged_equals_unmerged=True,
+        accumulation_ratio=1.0,
     ),
     memory=MemoryNeed(
         weights=2_600_000,
@@ -307,12 +418,18 @@ HEALTHY = Facts(
 
 ON_CARD = msgspec.structs.replace(
     HEALTHY,
-    device=Device(name="NVIDIA L4", capability="8.9", arch_list=("sm_80", "sm_86", "sm_90")),
+    device=Device(name="NVIDIA L4", capability="8.9", arch_list=("sm_80", "sm_86", "sm_90"), refused=None),
     accelerator=Accelerator(
         strays=(),
         precisions=(
             Precision(
-                name="float32 weights", is_configured=True, step="ok", loss=6.25, difference=4e-4, tolerance=0.02
+                name="float32 weights",
+                is_configured=True,
+                step="ok",
+                loss=6.25,
+                difference=4e-4,
+                tolerance=0.02,
+                not_finite=(),
             ),
             Precision(
                 name="float32 weights, float16 autocast, scaler",
@@ -321,14 +438,29 @@ ON_CARD = msgspec.structs.replace(
                 loss=6.25,
                 difference=2e-3,
                 tolerance=0.05,
+                not_finite=(),
             ),
             Precision(
-                name="bfloat16 weights", is_configured=False, step="ok", loss=6.25, difference=0.01, tolerance=0.2
+                name="bfloat16 weights",
+                is_configured=False,
+                step="ok",
+                loss=6.25,
+                difference=0.01,
+                tolerance=0.2,
+                not_finite=(),
             ),
         ),
         waits=(
-            Wait(site=Site(file="modeling_deepseekocr.py", line=69, code="if torch.sum(crops).item() != 0:"), times=4),
-            Wait(site=Site(file="modeling_deepseekv2.py", line=180, code="tokens[chosen == index]"), times=16),
+            Wait(
+                site=Site(
+                    file="modeling_deepseekocr.py", line=69, code="if torch.sum(crops).item() != 0:", kind="", runs=None
+                ),
+                times=4,
+            ),
+            Wait(
+                site=Site(file="modeling_deepseekv2.py", line=180, code="tokens[chosen == index]", kind="", runs=None),
+                times=16,
+            ),
         ),
         held=(40_000_000, 40_100_000, 40_100_000, *[40_200_000] * 17),
         attention=(
@@ -336,7 +468,10 @@ ON_CARD = msgspec.structs.replace(
             AttentionTry(name="sdpa", is_used=False, ended="ok", difference=4e-4, tolerance=0.02),
         ),
         generation="ok",
-        loaders=(LoaderTry(workers=0, is_pinned=True, ended="ok"), LoaderTry(workers=2, is_pinned=True, ended="ok")),
+        loaders=(
+            LoaderTry(workers=0, is_pinned=True, ended="ok", strays=()),
+            LoaderTry(workers=2, is_pinned=True, ended="ok", strays=()),
+        ),
     ),
 )
 """The same run with what a card answered."""

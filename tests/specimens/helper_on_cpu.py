@@ -6,8 +6,15 @@ from tests.specimens import altered
 
 MADE = Origin(
     kind="made",
-    site=Site(file="modeling_deepseekocr.py", line=61, code="places = torch.arange(hidden_states.shape[1])"),
+    site=Site(
+        file="modeling_deepseekocr.py",
+        line=61,
+        code="places = torch.arange(hidden_states.shape[1])",
+        kind="",
+        runs=None,
+    ),
     call="arange",
+    name="",
 )
 MIXTURE = Mixture(
     operation="embedding",
@@ -17,9 +24,17 @@ MIXTURE = Mixture(
         shape=(512, 64),
         dtype="float32",
         device="cuda:0",
-        origin=Origin(kind="parameter", name="model.places.weight"),
+        origin=Origin(kind="parameter", name="model.places.weight", site=None, call=""),
     ),
-    site=Site(file="modeling_deepseekocr.py", line=62, code="hidden_states = hidden_states + self.places(places)"),
+    site=Site(
+        file="modeling_deepseekocr.py",
+        line=62,
+        code="hidden_states = hidden_states + self.places(places)",
+        kind="",
+        runs=None,
+    ),
+    inside=None,
+    times=1,
 )
 
 HEALTHY = altered(RUN, {"configuration.use_cpu": False})

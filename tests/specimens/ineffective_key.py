@@ -9,7 +9,9 @@ SICK = altered(
     HEALTHY,
     {
         "configuration.ineffective_keys": (
-            KeyFact(path="data.preprocessing.resize", detail="the model's tiling and padding decide the size"),
+            KeyFact(
+                path="data.preprocessing.resize", detail="the model's tiling and padding decide the size", nearest=None
+            ),
         )
     },
 )

@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-LOG = Site(file="trainer.py", line=12, code='log = open("train.log", "w")', kind="no encoding")
+LOG = Site(file="trainer.py", line=12, code='log = open("train.log", "w")', kind="no encoding", runs=None)
 
 HEALTHY = altered(RUN, {"subject.files_without_utf8": (LOG,)})
 SICK = altered(HEALTHY, {"environment.text_encoding": "cp1252"})

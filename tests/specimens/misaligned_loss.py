@@ -7,7 +7,8 @@ from tests.specimens import altered
 SEQ2SEQ = Signature(
     owner="VisionEncoderDecoderModel.forward",
     parameters=tuple(
-        Parameter(name=name, kind="positional_or_keyword") for name in ("pixel_values", "decoder_input_ids", "labels")
+        Parameter(name=name, kind="positional_or_keyword", has_default=True)
+        for name in ("pixel_values", "decoder_input_ids", "labels")
     ),
 )
 HEALTHY = altered(RUN, {"forward.signature": SEQ2SEQ, "forward.loss_reads": "same"})

@@ -12,7 +12,7 @@ SICK = altered(
         "adapter.injected": ("decoder_input_ids", "decoder_attention_mask"),
         "adapter.rejected": ("decoder_input_ids", "decoder_attention_mask"),
         "learning.training": Raised(
-            type="TypeError", message="forward() got an unexpected keyword argument 'decoder_input_ids'"
+            type="TypeError", message="forward() got an unexpected keyword argument 'decoder_input_ids'", site=None
         ),
     },
 )

@@ -7,5 +7,5 @@ __all__ = ["HEALTHY", "SICK"]
 
 SICK = altered(
     HEALTHY,
-    {"dataset.problems": (RowProblem(split="train", row=7, image="pages/0007.png", kind="missing image"),)},
+    {"dataset.problems": (RowProblem(split="train", row=7, image="pages/0007.png", kind="missing image", detail=""),)},
 )

@@ -6,5 +6,5 @@ from tests.specimens import altered
 
 ARCHITECTURES = ("sm_80", "sm_86", "sm_90")
 
-HEALTHY = altered(RUN, {"device": Device(name="RTX 4090", capability="8.9", arch_list=ARCHITECTURES)})
-SICK = altered(RUN, {"device": Device(name="RTX 5090", capability="12.0", arch_list=ARCHITECTURES)})
+HEALTHY = altered(RUN, {"device": Device(name="RTX 4090", capability="8.9", arch_list=ARCHITECTURES, refused=None)})
+SICK = altered(RUN, {"device": Device(name="RTX 5090", capability="12.0", arch_list=ARCHITECTURES, refused=None)})

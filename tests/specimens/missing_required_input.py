@@ -3,7 +3,7 @@
 from preflight_ocr.harness.facts import Delta, Raised, Repair
 from tests.specimens import HEALTHY, altered
 
-RAISED = Raised(type="TypeError", message="'NoneType' object is not subscriptable")
+RAISED = Raised(type="TypeError", message="'NoneType' object is not subscriptable", site=None)
 
 __all__ = ["HEALTHY", "SICK"]
 

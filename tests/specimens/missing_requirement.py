@@ -10,7 +10,13 @@ SICK = altered(
     {
         "repository.imports": tuple(
             Import(
-                module=module, name=None, file="deepencoder.py", line=line, conditional=False, status="missing package"
+                module=module,
+                name=None,
+                file="deepencoder.py",
+                line=line,
+                conditional=False,
+                status="missing package",
+                detail="",
             )
             for line, module in enumerate(("easydict", "cv2", "easydict"), start=7)
         )

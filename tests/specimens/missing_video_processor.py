@@ -5,18 +5,22 @@ from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 REFUSED = Raised(
-    type="TypeError", message="Received a NoneType for argument video_processor, but a BaseVideoProcessor was expected."
+    type="TypeError",
+    message="Received a NoneType for argument video_processor, but a BaseVideoProcessor was expected.",
+    site=None,
 )
 # What the same class ends with where torchvision is not installed.
 BACKEND = Raised(
-    type="ImportError", message="\nAutoVideoProcessor requires the Torchvision library but it was not found"
+    type="ImportError", message="\nAutoVideoProcessor requires the Torchvision library but it was not found", site=None
 )
 
-HEALTHY = altered(RUN, {"processor.registered": Opened(returned="processor", class_name="PageProcessor")})
+HEALTHY = altered(
+    RUN, {"processor.registered": Opened(returned="processor", class_name="PageProcessor", raised=None, site=None)}
+)
 SICK = altered(
     RUN,
     {
-        "processor.registered": Opened(returned="raised", raised=REFUSED),
+        "processor.registered": Opened(returned="raised", raised=REFUSED, class_name="", site=None),
         "processor.unfilled": ("video_processor",),
         "environment.packages.transformers": "4.55.4",
     },

@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import NamedCard, Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-LINE = Site(file="wrapper.py", line=12, code="weights = torch.ones(n).cuda()", kind="Tensor.cuda")
+LINE = Site(file="wrapper.py", line=12, code="weights = torch.ones(n).cuda()", kind="Tensor.cuda", runs=None)
 
 HEALTHY = altered(
     RUN,

@@ -11,7 +11,7 @@ SICK = altered(
         "subject.absent_names": (
             ApiUse(
                 name="batch_encode_plus",
-                site=Site(file="collate.py", line=8, code="tokenizer.batch_encode_plus(texts)"),
+                site=Site(file="collate.py", line=8, code="tokenizer.batch_encode_plus(texts)", kind="", runs=None),
                 replacement="calling the tokenizer",
             ),
         )

@@ -7,5 +7,9 @@ __all__ = ["HEALTHY", "SICK"]
 
 SICK = altered(
     HEALTHY,
-    {"repository.suspicious": (Site(file="modeling.py", line=9, code="os.system(command)", kind="runs a command"),)},
+    {
+        "repository.suspicious": (
+            Site(file="modeling.py", line=9, code="os.system(command)", kind="runs a command", runs=None),
+        )
+    },
 )

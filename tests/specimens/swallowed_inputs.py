@@ -4,11 +4,17 @@ from preflight_ocr.harness.facts import Raised, Wrapper
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-RAISED = Raised(type="TypeError", message="'NoneType' object is not subscriptable")
+RAISED = Raised(type="TypeError", message="'NoneType' object is not subscriptable", site=None)
 
 
 def wrap(*, dropped: tuple[str, ...]) -> Wrapper:
-    return Wrapper(class_name="KeywordFilter", inner_class="DeepseekOCRForCausalLM", dropped=dropped)
+    return Wrapper(
+        class_name="KeywordFilter",
+        inner_class="DeepseekOCRForCausalLM",
+        dropped=dropped,
+        same_outputs=True,
+        shared_names=(),
+    )
 
 
 HEALTHY = altered(RUN, {"forward.wrapper": wrap(dropped=("use_cache", "past_key_values", "output_attentions"))})

@@ -4,9 +4,19 @@ from preflight_ocr.harness.facts import Delta, Leaf, Parameter
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-SIGNATURE = (*RUN.forward.signature.parameters, Parameter(name="loss_kwargs", kind="var_keyword"))  # type: ignore[union-attr]
+SIGNATURE = (*RUN.forward.signature.parameters, Parameter(name="loss_kwargs", kind="var_keyword", has_default=True))  # type: ignore[union-attr]
 KEYS = ("input_ids", "attention_mask", "labels", "image", "images_seq_mask", "images_spatial_crop")
-PIXELS = Leaf(argument="image", path="image", kind="tensor", shape=(1, 3, 128, 128), dtype="float32", device="cpu")
+PIXELS = Leaf(
+    argument="image",
+    path="image",
+    kind="tensor",
+    shape=(1, 3, 128, 128),
+    dtype="float32",
+    device="cpu",
+    minimum=None,
+    maximum=None,
+    mean=None,
+)
 
 HEALTHY = altered(
     RUN,

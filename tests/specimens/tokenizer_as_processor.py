@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import Raised, Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-CALL = Site(file="collate.py", line=14, code="inputs = processor(images=image)", kind="call")
+CALL = Site(file="collate.py", line=14, code="inputs = processor(images=image)", kind="call", runs=None)
 
 HEALTHY = altered(RUN, {"subject.image_calls_on_processor": (CALL,)})
 SICK = altered(

@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import Delta, Raised, Repair
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-REFUSED = Raised(type="TypeError", message="forward() got an unexpected keyword argument 'pixel_values'")
+REFUSED = Raised(type="TypeError", message="forward() got an unexpected keyword argument 'pixel_values'", site=None)
 
 HEALTHY = altered(
     RUN,

@@ -9,8 +9,8 @@ SICK = altered(
     HEALTHY,
     {
         "configuration.unknown_keys": (
-            KeyFact(path="training.learning_rte", nearest="training.learning_rate"),
-            KeyFact(path="wishes.fast"),
+            KeyFact(path="training.learning_rte", nearest="training.learning_rate", detail=""),
+            KeyFact(path="wishes.fast", nearest=None, detail=""),
         )
     },
 )

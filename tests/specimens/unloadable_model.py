@@ -6,7 +6,7 @@ from tests.specimens import HEALTHY, altered
 RAISED = Raised(
     type="OSError",
     message="models/deepseek_ocr does not have a file named model.safetensors",
-    site=Site(file="train.py", line=12, code="model = AutoModel.from_pretrained(path)"),
+    site=Site(file="train.py", line=12, code="model = AutoModel.from_pretrained(path)", kind="", runs=None),
 )
 
 __all__ = ["HEALTHY", "SICK"]

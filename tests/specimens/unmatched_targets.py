@@ -9,7 +9,7 @@ SICK = altered(
     RUN,
     {
         "adapter.targets": (Target(name="query", hits={}), Target(name="value", hits={})),
-        "adapter.raised": Raised(type="ValueError", message="Target modules {'query', 'value'} not found"),
+        "adapter.raised": Raised(type="ValueError", message="Target modules {'query', 'value'} not found", site=None),
         "learning.census": Unknown(reason="there is no adapter"),
         "learning.losses": Unknown(reason="there is no adapter"),
     },

@@ -4,7 +4,9 @@ from preflight_ocr.harness.facts import Mixture, Operand, Origin, Site, Unmoved
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-LINE = Site(file="modeling_deepseekocr.py", line=71, code="features = self.encode_view(images[0].pixels)")
+LINE = Site(
+    file="modeling_deepseekocr.py", line=71, code="features = self.encode_view(images[0].pixels)", kind="", runs=None
+)
 MIXTURE = Mixture(
     operation="convolution",
     stray=Operand(
@@ -12,16 +14,18 @@ MIXTURE = Mixture(
         shape=(1, 3, 64, 64),
         dtype="float32",
         device="cpu",
-        origin=Origin(kind="entry", name="images[0].pixels"),
+        origin=Origin(kind="entry", name="images[0].pixels", site=None, call=""),
     ),
     beside=Operand(
         argument="weight",
         shape=(32, 3, 4, 4),
         dtype="float32",
         device="cuda:0",
-        origin=Origin(kind="parameter", name="model.sam_model.patch_embed.proj.weight"),
+        origin=Origin(kind="parameter", name="model.sam_model.patch_embed.proj.weight", site=None, call=""),
     ),
     site=LINE,
+    inside=None,
+    times=1,
 )
 
 HEALTHY = altered(RUN, {"configuration.use_cpu": False})
@@ -29,8 +33,8 @@ SICK = altered(
     HEALTHY,
     {
         "forward.placement.unmoved": (
-            Unmoved(path="images[0].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32"),
-            Unmoved(path="images[1].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32"),
+            Unmoved(path="images[0].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32", raised=None),
+            Unmoved(path="images[1].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32", raised=None),
         ),
         "forward.placement.mixtures": (MIXTURE,),
     },

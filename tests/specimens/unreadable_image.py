@@ -5,7 +5,7 @@ from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 HEALTHY = altered(
-    RUN, {"dataset.problems": (RowProblem(split="train", row=3, image="pages/0003.png", kind="palette"),)}
+    RUN, {"dataset.problems": (RowProblem(split="train", row=3, image="pages/0003.png", kind="palette", detail=""),)}
 )
 SICK = altered(
     RUN,

@@ -6,7 +6,11 @@ from tests.specimens import altered
 
 
 def _use(name: str) -> ApiUse:
-    return ApiUse(name=name, site=Site(file="load.py", line=5, code=f"model = {name}.from_pretrained(path)"))
+    return ApiUse(
+        name=name,
+        site=Site(file="load.py", line=5, code=f"model = {name}.from_pretrained(path)", kind="", runs=None),
+        replacement=None,
+    )
 
 
 HEALTHY = altered(RUN, {"subject.auto_classes": (_use("AutoModel"), _use("AutoTokenizer"))})

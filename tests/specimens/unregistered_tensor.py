@@ -5,7 +5,7 @@ from tests.specimens import altered
 from tests.specimens.helper_on_cpu import HEALTHY as RUN
 from tests.specimens.helper_on_cpu import MIXTURE
 
-KEPT = Origin(kind="attribute", name="model.projector.scale")
+KEPT = Origin(kind="attribute", name="model.projector.scale", site=None, call="")
 
 HEALTHY = RUN
 SICK = altered(HEALTHY, {"forward.placement.mixtures": (MIXTURE,), "forward.placement.mixtures.0.stray.origin": KEPT})

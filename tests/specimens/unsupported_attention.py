@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import Raised, Unknown
 from tests.specimens import altered
 from tests.specimens.healthy import ON_CARD as RUN
 
-RAISED = Raised(type="RuntimeError", message="No available kernel. Aborting execution.")
+RAISED = Raised(type="RuntimeError", message="No available kernel. Aborting execution.", site=None)
 WHY = Unknown(reason="forward raised RuntimeError: No available kernel. Aborting execution.")
 
 HEALTHY = altered(RUN, {"accelerator.attention.1.ended": RAISED, "accelerator.attention.1.difference": WHY})

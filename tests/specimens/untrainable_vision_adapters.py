@@ -6,8 +6,16 @@ from tests.specimens import altered
 
 
 def adapt_vision(*, with_gradient: int) -> dict[str, object]:
-    vision = Census(part="vision", checkpointing=False, adapters=6, with_gradient=with_gradient, moved=with_gradient)
-    text = Census(part="attention", checkpointing=False, adapters=4, with_gradient=4, moved=4)
+    vision = Census(
+        part="vision",
+        checkpointing=False,
+        adapters=6,
+        with_gradient=with_gradient,
+        moved=with_gradient,
+        unreached=0,
+        idle={},
+    )
+    text = Census(part="attention", checkpointing=False, adapters=4, with_gradient=4, moved=4, unreached=0, idle={})
     return {
         "adapter.targets": (Target(name="q_proj", hits={"attention": 4}), Target(name="qkv", hits={"vision": 6})),
         "learning.census": (text, vision),

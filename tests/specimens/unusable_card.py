@@ -4,7 +4,7 @@ from preflight_ocr.harness.facts import Raised, Unknown
 from tests.specimens import altered
 from tests.specimens.healthy import ON_CARD as HEALTHY
 
-REFUSED = Raised(type="AssertionError", message="Torch not compiled with CUDA enabled")
+REFUSED = Raised(type="AssertionError", message="Torch not compiled with CUDA enabled", site=None)
 
 SICK = altered(
     HEALTHY,

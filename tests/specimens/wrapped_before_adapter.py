@@ -4,7 +4,9 @@ from preflight_ocr.harness.facts import Wrapper
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-WRAPPER = Wrapper(class_name="KeywordFilter", inner_class="DeepseekOCRForCausalLM")
+WRAPPER = Wrapper(
+    class_name="KeywordFilter", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+)
 
 HEALTHY = altered(RUN, {"forward.wrapper": WRAPPER})
 SICK = altered(

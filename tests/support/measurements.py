@@ -8,7 +8,7 @@ from preflight_ocr.harness.commands.bench.figures import Benchmark, Machine, Poi
 from preflight_ocr.harness.facts import Raised, Unknown
 
 GIB = 1 << 30
-MEMORY = Raised(type="OutOfMemoryError", message="CUDA out of memory. Tried to allocate 2.00 GiB.")
+MEMORY = Raised(type="OutOfMemoryError", message="CUDA out of memory. Tried to allocate 2.00 GiB.", site=None)
 
 
 def make_point(batch: int, *, size: int | None = None, gib: float = 4.0, **changes: object) -> Point:

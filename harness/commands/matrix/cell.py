@@ -29,7 +29,7 @@ from preflight_ocr.harness.commands.matrix.subject import digest_subject
 from preflight_ocr.harness.config.config import Config, load_config
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.harness.judging.findings import Broken, Kept, Severity, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.isolation import Sandbox
@@ -154,7 +154,7 @@ def _list_projects(configs: Sequence[Path], folder: Path) -> Iterator[Project | 
         name, shown = miniature.name, miniature.shown
         if (obstacle := find_model_obstacle(name)) is not None:
             needs = load_recipe(name).needs if miniature.is_native else miniature.needs
-            where = Site(file=f"fixtures/native/{name}.py", line=1, code="")
+            where = Site(file=f"fixtures/native/{name}.py", line=1, code="", kind="", runs=None)
             yield Absence(model=name, shown=shown, reason=obstacle, names=needs, site=where)
             continue
         config = load_config(write_project(folder / name, (), model=name))
@@ -201,7 +201,7 @@ def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
 
 
 def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:
-    unjudged = (report.blind or not report.judged) and report.worst is not Severity.BLOCKER
+    unjudged = report.verdict in ("blind", "partial")
     return ModelRecord(
         model=project.model,
         shown=project.shown,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from preflight_ocr.harness.commands.triage.answer import Answer, Pointer, Verdict
-from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept, Outcome, Skipped
+from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept, NotApplicable, Outcome, Skipped
 from preflight_ocr.harness.verdict.contracts import Judgement
 
 NO_CONTRACT = "this diagnosis has no contract yet"
@@ -54,6 +54,8 @@ def _read(outcome: Outcome) -> tuple[Verdict, str]:
             return "contract holds", ""
         case Skipped(reason=reason):
             return _not_run(reason)
+        case NotApplicable(reason=reason):
+            return _not_run(f"the contract does not apply: {reason}")
         case Crashed(error=error):
             return _not_run(f"our own judging failed: {error}")
 

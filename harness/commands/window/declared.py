@@ -40,5 +40,5 @@ def find_line(path: Path, value: str) -> Site:
     """The first line of a text file that has this value in quotation marks."""
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if f'"{value}"' in line:
-            return Site(file=path.name, line=number, code=line.strip()[:200])
-    return Site(file=path.name, line=1, code="")
+            return Site(file=path.name, line=number, code=line.strip()[:200], kind="", runs=None)
+    return Site(file=path.name, line=1, code="", kind="", runs=None)

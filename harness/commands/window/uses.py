@@ -66,7 +66,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, site=_NOWHERE, function=None)
 
 
-_NOWHERE = Site(file="", line=0, code="")
+_NOWHERE = Site(file="", line=0, code="", kind="", runs=None)
 
 
 class OwnClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +120,9 @@ def _find_imports(source: Source) -> Iterator[Use]:
     for site in source.imports:
         if site.level or site.tried or site.guarded or site.branched or not is_library(site.module):
             continue
-        place = Site(file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200])
+        place = Site(
+            file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200], kind="", runs=None
+        )
         package = site.module.partition(".")[0]
         function = "a function" if site.deferred else None
         yield Use(kind="import", package=package, target=site.module, name=site.name, site=place, function=function)
@@ -140,7 +142,9 @@ def _find_slots(source: Source) -> Iterator[Use]:
             package=target.partition(".")[0],
             target=target,
             name=node.name,
-            site=Site(file=source.name, line=node.lineno, code=source.lines[node.lineno - 1].strip()[:200]),
+            site=Site(
+                file=source.name, line=node.lineno, code=source.lines[node.lineno - 1].strip()[:200], kind="", runs=None
+            ),
             function="from_pretrained",
             keywords=tuple(argument.arg for argument in (*init.args.args[1:], *init.args.kwonlyargs)),
         )

@@ -67,7 +67,7 @@ def test_what_is_known_is_taken_over_and_no_child_is_started_for_it(tmp_path):
 
 def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path):
     config = load_config(write_project(tmp_path, ()))
-    site = Site(file="theirs.py", line=1, code="processor(images=page)")
+    site = Site(file="theirs.py", line=1, code="processor(images=page)", kind="", runs=None)
     other = altered(HEALTHY, {"processor.image_calls": (site,)})
     known = Known(facts=other, children=tuple(name for name in CHILDREN if name != "collator"))
     with open_sandbox() as sandbox:

@@ -22,7 +22,7 @@ from preflight_ocr.harness.verdict.report import EXIT_CODES, Report
 from tests.specimens import HEALTHY, altered
 from tests.support.places import ROOT
 
-UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r"),)}
+UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r", detail=""),)}
 MISALIGNED = {
     "configuration.load_best_model_at_end": True,
     "configuration.eval_strategy": "steps",

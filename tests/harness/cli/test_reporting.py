@@ -25,7 +25,7 @@ def healthy(tmp_path):
 
 @pytest.fixture
 def sick(tmp_path):
-    keys = (KeyFact(path="lora.rank", nearest="lora.r"),)
+    keys = (KeyFact(path="lora.rank", nearest="lora.r", detail=""),)
     return _write(tmp_path / "sick.json", altered(HEALTHY, {"configuration.unknown_keys": keys}))
 
 

@@ -92,7 +92,7 @@ def test_hostile_text_stays_a_string():
         ({"collator": Unknown(reason="no trust")}, "no trust"),
         (
             {
-                "collator.batch": Raised(type="ValueError", message="x"),
+                "collator.batch": Raised(type="ValueError", message="x", site=None),
                 "collator.reference": Unknown(reason="not declared"),
             },
             "returned no batch",

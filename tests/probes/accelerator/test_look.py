@@ -30,7 +30,9 @@ ON_A_CARD = tuple(module.DIAGNOSIS.name for module in catalogue() if module.DIAG
 
 def judge(accelerator):
     """The names of what the gpu contracts find in these facts alone."""
-    facts = Facts(device=Device(name="card", capability="9.0", arch_list=("sm_90",)), accelerator=accelerator)
+    facts = Facts(
+        device=Device(name="card", capability="9.0", arch_list=("sm_90",), refused=None), accelerator=accelerator
+    )
     judgements = judge_all(derive(facts, only=ON_A_CARD), facts)
     assert not [j for j in judgements if isinstance(j.outcome, Crashed)]
     return {j.contract.diagnosis.name for j in judgements if isinstance(j.outcome, Broken)}

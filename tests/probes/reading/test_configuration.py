@@ -137,8 +137,8 @@ def test_checkpoints_are_read_in_the_order_of_their_steps(look, tmp_path):
     seen = look({"training": {"output_dir": str(tmp_path / "out")}}, **files)
     folder = tmp_path / "out"
     assert seen.checkpoints == (
-        Checkpoint(path=str(folder / "checkpoint-30")),
-        Checkpoint(path=str(folder / "checkpoint-200")),
+        Checkpoint(path=str(folder / "checkpoint-30"), base_model=None, peft_type=None, r=None, target_modules=()),
+        Checkpoint(path=str(folder / "checkpoint-200"), base_model=None, peft_type=None, r=None, target_modules=()),
         Checkpoint(
             path=str(folder / "checkpoint-1000"), base_model="org/m", peft_type="LORA", r=8, target_modules=("q", "v")
         ),

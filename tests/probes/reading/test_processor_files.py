@@ -16,9 +16,13 @@ def look(plant, exports, **files) -> ProcessorFiles | Unknown:
 
 def test_a_class_that_nobody_has_is_told_from_one_that_is_installed(plant, exports):
     ghost = look(plant, exports, processor_config__json={"processor_class": "GhostProcessor", "image_token": "<i>"})
-    assert ghost == ProcessorFiles(declared_class="GhostProcessor", class_has_code=False, image_token="<i>")
+    assert ghost == ProcessorFiles(
+        declared_class="GhostProcessor", class_has_code=False, image_token="<i>", mean=None, std=None
+    )
     known = look(plant, exports, processor_config__json={"processor_class": "KnownProcessor"})
-    assert known == ProcessorFiles(declared_class="KnownProcessor", class_has_code=True)
+    assert known == ProcessorFiles(
+        declared_class="KnownProcessor", class_has_code=True, image_token=None, mean=None, std=None
+    )
 
 
 def test_an_auto_map_is_code_behind_the_class(plant, exports):
@@ -56,9 +60,13 @@ def test_a_broken_processor_file_is_unknown_and_named(plant, exports, junk):
 
 def test_strange_values_are_passed_over(plant, exports):
     strange = {"image_mean": "half", "image_std": [], "image_token": 3, "processor_class": 5, "auto_map": []}
-    assert look(plant, exports, processor_config__json=strange) == ProcessorFiles()
+    assert look(plant, exports, processor_config__json=strange) == ProcessorFiles(
+        declared_class=None, class_has_code=False, image_token=None, mean=None, std=None
+    )
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
 def test_a_number_that_facts_cannot_carry_is_passed_over(plant, exports, number):
-    assert look(plant, exports, processor_config__json=f'{{"image_mean": [0.5, {number}]}}') == ProcessorFiles()
+    assert look(plant, exports, processor_config__json=f'{{"image_mean": [0.5, {number}]}}') == ProcessorFiles(
+        declared_class=None, class_has_code=False, image_token=None, mean=None, std=None
+    )

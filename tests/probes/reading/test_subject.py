@@ -52,7 +52,17 @@ def absent(subject: Subject | Unknown) -> dict[str, str | None]:
 
 
 def test_without_parts_of_the_users_own_there_is_nothing_to_see(configure, exports):
-    assert look_at_subject(configure(), exports) == Subject()
+    assert look_at_subject(configure(), exports) == Subject(
+        parts={},
+        auto_classes=(),
+        absent_names=(),
+        image_calls_on_processor=(),
+        files_without_utf8=(),
+        swallowed_exceptions=(),
+        generate_calls=(),
+        left_padding=(),
+        training_moves=(),
+    )
 
 
 def test_auto_classes_used_for_loading_are_listed_and_other_auto_classes_are_not(look):

@@ -38,6 +38,7 @@ def test_special_tokens_come_with_their_ids_and_the_length_is_the_highest_id_plu
         image=Token(content="<image>", id=7),
         adds_bos=True,
         padding_side="left",
+        chat_templates=(),
     )
 
 

@@ -42,7 +42,7 @@ def test_a_census_that_nobody_took_says_why_and_calls_no_adapter_trained():
 
 
 def test_an_adapter_step_that_raised_is_told():
-    facts = altered(HEALTHY, {"adapter.raised": Raised(type="ValueError", message="no such module")})
+    facts = altered(HEALTHY, {"adapter.raised": Raised(type="ValueError", message="no such module", site=None)})
     assert "ValueError: no such module" in count_adapters(facts).why
 
 

@@ -89,7 +89,7 @@ def test_a_row_whose_landing_nobody_saw_says_so():
 
 
 def test_a_landing_that_was_seen_on_a_repaired_batch_says_so():
-    repair = Repair(argument="images_seq_mask", raised=Raised(type="RuntimeError", message="x"))
+    repair = Repair(argument="images_seq_mask", raised=Raised(type="RuntimeError", message="x", site=None))
     facts = altered(HEALTHY, {"forward.repairs": (repair,), "collator.batch.rows.0.marked": "1"})
     strip = next(draw_strips(facts))
     assert "after images_seq_mask had been replaced" in strip.notes[0]

@@ -38,7 +38,7 @@ def test_where_even_the_smallest_ran_out_of_memory_none_fits(measured):
 
 
 def test_an_exception_that_is_not_the_memorys_is_no_zero(measured):
-    lost = msgspec.structs.replace(measured.points[3], ended=Raised(type="ValueError", message="no"))
+    lost = msgspec.structs.replace(measured.points[3], ended=Raised(type="ValueError", message="no", site=None))
     highest = msgspec.structs.replace(measured, points=(lost,)).find_highest(None)
     assert highest == Unknown(reason="ValueError: no")
 

@@ -17,7 +17,7 @@ FITS = Prediction(verdict="fits")
 FAILS = Prediction(verdict="fails", reason="transformers has no X", place="modeling.py:3")
 BREACH = Breach(code="LRN007", name="misaligned_loss", severity="BLOCKER", summary="the loss is shifted twice")
 REMARK = Breach(code="SEC002", name="suspicious_code", severity="NOTE", summary="the code evaluates text")
-HERE = Site(file="recipe.py", line=1, code="")
+HERE = Site(file="recipe.py", line=1, code="", kind="", runs=None)
 
 
 def record(ending, prediction, *, breaches=(), reason="", is_without_class=False):

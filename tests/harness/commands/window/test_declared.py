@@ -80,7 +80,7 @@ class TestNamesInFiles:
         assert read_window(tmp_path).declared == ()
 
     def test_names_alone_give_the_same_window(self):
-        site = Site(file="recipe.py", line=1, code="")
+        site = Site(file="recipe.py", line=1, code="", kind="", runs=None)
         assert judge_names(["Qwen2VLProcessor", "NobodysProcessor"], site).fits[0] == "4.45.2"
 
 
