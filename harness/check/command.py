@@ -72,6 +72,20 @@ def check_command(
         config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
         facts, exhibits = gather(config, taken, progress=progress, timings=timings)
     progress("judging")
+    report = judge(config, facts, exhibits, timings=timings, only=only, waivers=waivers)
+    return Watched(report=report, taken=taken)
+
+
+def judge(
+    config: Config,
+    facts: Facts,
+    exhibits: Exhibits | Unknown | None,
+    *,
+    timings: dict[str, float],
+    only: tuple[str, ...],
+    waivers: tuple[Waiver, ...],
+) -> Report:
+    """The report on what was seen; findings point into the command's own file."""
     begun = time.perf_counter()
     judgements = judge_all(derive(facts, only=only), facts)
     timings["judge"] = round(time.perf_counter() - begun, 3)
@@ -85,9 +99,7 @@ def check_command(
         lines=find_lines(config),
         folders=(config.subject.path, Path(config.model.base_model)),
     )
-    if exhibits is not None:
-        report = msgspec.structs.replace(report, exhibits=exhibits)
-    return Watched(report=report, taken=taken)
+    return report if exhibits is None else msgspec.structs.replace(report, exhibits=exhibits)
 
 
 def watch(
@@ -149,15 +161,21 @@ def _watch_once(
     ending = job.result()
     own = round(time.monotonic() - begun, 2)
     if isinstance(ending, Returned):
-        return msgspec.convert(ending.value, Taken)
+        taken = msgspec.convert(ending.value, Taken)
+        return taken if taken.at else msgspec.structs.replace(taken, ended=taken.ended + _quote(ending.output))
     if isinstance(ending, Raised):
         return Taken(ended=f"{ending.type}: {ending.message}", own_seconds=own)
     assert isinstance(ending, Died)
     if own >= seconds and "as asked" in ending.reason:
         said = f"it did not reach its training within {seconds:g} s, and was at: {last}; give --rows N, or --seconds"
         return Taken(ended=said, own_seconds=own)
-    printed = " | ".join(ending.output.strip().splitlines()[-3:])
-    return Taken(ended=f"its process {ending.reason} (last: {last}; printed: {printed[-400:]})", own_seconds=own)
+    return Taken(ended=f"its process {ending.reason}, at: {last}" + _quote(ending.output), own_seconds=own)
+
+
+def _quote(output: str) -> str:
+    """The last lines that the command printed, for one that was not held."""
+    lines = [line.strip()[:200] for line in output.strip().splitlines() if line.strip()]
+    return f"; it printed last: {' | '.join(lines[-3:])}" if lines else ""
 
 
 def _follow(job: Job, told: Path, progress: Progress, begun: float, seconds: float) -> str:
@@ -179,7 +197,7 @@ def _follow(job: Job, told: Path, progress: Progress, begun: float, seconds: flo
 
 def gather(
     config: Config, taken: Taken, *, progress: Progress, timings: dict[str, float]
-) -> tuple[Facts, Exhibits | None]:
+) -> tuple[Facts, Exhibits | Unknown | None]:
     """What is read of the files that the command named, and what the probes saw of its parts."""
     facts = read(config, progress=progress, timings=timings)
     endings: dict[str, tuple[Any, float]] = {}

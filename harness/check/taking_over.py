@@ -72,9 +72,9 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
     tell("starting the command")
     ended = ""
     frames: tuple[tuple[str, int, str], ...] = ()
-    launchers: tuple[str, ...] = ()
+    launchers: list[str] = []
     try:
-        launchers = run_command(words, place)
+        run_command(words, place, launchers.append)
         ended = "it ended by itself"
     except Interruption:
         ended = "held"
@@ -84,22 +84,16 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
         ended = f"it raised {type(error).__name__}: {str(error)[:600]}"
         frames = read_frames(error)
     if answer.at:
-        return msgspec.to_builtins(msgspec.structs.replace(answer, launchers=launchers or _follow(words)))
+        return msgspec.to_builtins(msgspec.structs.replace(answer, launchers=tuple(launchers)))
     return msgspec.to_builtins(
         Taken(
             ended=ended,
             frames=frames,
-            launchers=launchers,
+            launchers=tuple(launchers),
             own_seconds=round(time.monotonic() - started, 2),
             undone=tuple(dict.fromkeys(holder.undone)),
         )
     )
-
-
-def _follow(words: list[str]) -> tuple[str, ...]:
-    from preflight_ocr.harness.holding.command import read_command
-
-    return read_command(words).launchers
 
 
 def read_frames(error: BaseException) -> tuple[tuple[str, int, str], ...]:
@@ -118,7 +112,9 @@ def look(
     from preflight_ocr.probes.workbench.description import describe_run
 
     config, directory = describe_run(held, folder)
-    probes = {name: partial(run_probe, name, held, config, directory, folder) for name in only}
+    probes = {
+        name: partial(run_probe, name, held, config, directory, folder, not forks and len(only) > 1) for name in only
+    }
     if forks:
         answers, failures, spent = _fork_all(probes, folder, seconds, tell)
     else:
@@ -133,8 +129,8 @@ def look(
     )
 
 
-def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path) -> Any:
-    """One probe's value, as builtins, from the parts that are held."""
+def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path, keeps: bool = False) -> Any:
+    """One probe's value, as builtins, from the parts that are held. `keeps` leaves the adapter where it is."""
     import torch
 
     from preflight_ocr.probes.workbench.held import HeldAssembly
@@ -142,7 +138,7 @@ def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path)
     torch.set_grad_enabled(True)
     place = folder / ("learning" if name == "reload" else name)
     place.mkdir(exist_ok=True)
-    parts = HeldAssembly(held, config, directory=directory, adapted=name == "learning")
+    parts = HeldAssembly(held, config, directory=directory, adapted=name == "learning" or keeps)
     if name == "processor":
         from preflight_ocr.probes.batch.processor import look_at_processor
 

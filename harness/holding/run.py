@@ -10,7 +10,7 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +28,25 @@ class Relaunch(BaseException):
         self.words, self.environment = tuple(words), environment
 
 
-def run_command(words: Sequence[str], scratch: Path) -> tuple[str, ...]:
-    """Run it to its end in this process; the launchers that were taken off come back. Raises what it raises.
+def run_command(words: Sequence[str], scratch: Path, note: Callable[[str], None]) -> None:
+    """Run it to its end in this process; `note` is told each launcher that was taken off. Raises what it raises.
 
     `scratch` is a folder for the text of a notebook. A SystemExit of the command goes through.
     """
-    launchers: list[str] = []
     _intercept_launches()
     for _ in range(MOST_RELAUNCHES):
         command = read_command(words)
-        launchers += command.launchers
+        for launcher in command.launchers:
+            note(launcher)
         os.environ.update(command.environment)
         try:
             _run(command, scratch)
         except Relaunch as next_program:
-            launchers.append(shlex.join(words))
+            note(f"{Path(words[0]).name} {' '.join(words[1:2])}".strip())
             words = next_program.words
             os.environ.update(next_program.environment)
             continue
-        return tuple(launchers)
+        return
     raise CommandError(f"the command starts one program after another, {MOST_RELAUNCHES} times; give the last one")
 
 
