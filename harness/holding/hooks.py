@@ -127,9 +127,9 @@ class Holder:
     def _load(self, cls: Any, original: Any, source: str, named: dict[str, Any]) -> Any:
         """The model with its weights where they are few and here, else built from its configuration."""
         self.tell(f"loading {source}")
+        attention = _name_attention(named)
         named = self._drop_what_needs_a_card(named)
         weights = _weigh(source)
-        attention = named.get("attn_implementation")
         dtype = next((named[k] for k in ("dtype", "torch_dtype") if named.get(k) is not None), None)
         about: dict[str, Any] = {
             "source": source,
@@ -138,7 +138,7 @@ class Holder:
             "cache_dir": None if named.get("cache_dir") is None else str(named["cache_dir"]),
             "trust_remote_code": bool(named.get("trust_remote_code")),
             "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
-            "attention": attention if isinstance(attention, str) else None,
+            "attention": attention,
         }
         if 0 < weights <= FULL_LOAD_BYTES or named.get("state_dict") is not None:
             with self.at_work():
@@ -184,7 +184,10 @@ class Holder:
         if left.pop("device_map", None) not in (None, "cpu", {"": "cpu"}):
             self.leave_out("device_map: everything is on the CPU")
         left.pop("max_memory", None)
-        attention = left.get("attn_implementation")
+        attention = _name_attention(left)
+        config = left.get("config")
+        if hasattr(config, "to_dict") and replace_flash(config):  # the keyword was written into it before it came here
+            left["attn_implementation"] = None
         if left.pop("use_flash_attention_2", False) or (isinstance(attention, str) and attention.startswith(_FLASH)):
             self.leave_out(f"attn_implementation {attention or 'flash_attention_2'}: plain attention in its place")
             left["attn_implementation"] = "eager"
@@ -336,6 +339,7 @@ def read_trainer(trainer: Any, at: str, holder: Holder) -> Held:
         compute_metrics=trainer.compute_metrics,
         label_names=tuple(trainer.label_names or ()),
         batch_size=batch_size,
+        workers=int(getattr(arguments, "dataloader_num_workers", 0) or 0),
         trainer=trainer,
         loader_error=error,
     )
@@ -358,6 +362,7 @@ def read_loop(prepared: list[Any]) -> Held | None:
         rows=None if loader is None else loader.dataset,
         optimizers=tuple(part for part in prepared if isinstance(part, Optimizer)),
         batch_size=1 if loader is None else loader.batch_size or 1,
+        workers=0 if loader is None else loader.num_workers,
     )
 
 
@@ -381,8 +386,26 @@ def read_lightning(module: Any, loaders: Any, data: Any, at: str) -> Held:
         rows=getattr(loader, "dataset", None),
         processor=getattr(module, "processor", None) or getattr(module, "tokenizer", None),
         batch_size=getattr(loader, "batch_size", None) or 1,
-        trainer=None,
+        workers=getattr(loader, "num_workers", 0),
     )
+
+
+def _name_attention(named: dict[str, Any]) -> str | None:
+    """The attention that a call of `from_pretrained` asks for, by keyword or in the configuration that it is given."""
+    asked = named.get("attn_implementation") or getattr(named.get("config"), "_attn_implementation", None)
+    return asked if isinstance(asked, str) else None
+
+
+def replace_flash(section: Any) -> bool:
+    """Plain attention wherever a configuration asks for flash attention, in its sections too; whether it did."""
+    found = False
+    for key, value in list(vars(section).items()):
+        if key.endswith("attn_implementation") and isinstance(value, str) and value.startswith("flash"):
+            setattr(section, key, "eager")
+            found = True
+        elif hasattr(value, "to_dict"):
+            found = replace_flash(value) or found
+    return found
 
 
 def _is_called_by_a_library() -> bool:

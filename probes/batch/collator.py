@@ -71,7 +71,8 @@ def look_at_collator(parts: Assembly) -> Collator:
             pickle_error="",
             mixed_swaps=(),
         )
-    pickles, pickle_error = _try_pickling(parts.collate)
+    stays: tuple[bool | Unknown, str] = (Unknown(reason=parts.no_pickling), "")
+    pickles, pickle_error = stays if parts.no_pickling else _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)
     return Collator(
         owner=owner,

@@ -52,6 +52,7 @@ class Assembly:
     """
 
     no_reference = UNDECLARED
+    no_pickling = ""  # why nobody would ever pickle the collator
 
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)

@@ -27,10 +27,12 @@ from preflight_ocr.probes.workbench.assembly import CARRIERS, SAMPLED_ROWS, Asse
 from preflight_ocr.probes.workbench.batches import IGNORED, RowReader, _flags, _strip
 from preflight_ocr.probes.workbench.model import Built
 from preflight_ocr.probes.workbench.rows import (
+    Spot,
     Told,
     find_pictures,
     get_at,
     open_picture,
+    put_at,
     replace_picture,
     tell_texts,
 )
@@ -55,6 +57,11 @@ class HeldAssembly(Assembly):
         self.held, self.config, self.adapted = held, config, adapted
         self.ids_below: int | None = None
         self._directory = directory
+
+    @property
+    def no_pickling(self) -> str:  # type: ignore[override]
+        """A loader without workers hands its collator to nobody."""
+        return "" if self.held.workers else "the run's loader starts no worker that the collator would be sent to"
 
     @property
     def has_own_trainer(self) -> bool:
@@ -182,10 +189,39 @@ class HeldAssembly(Assembly):
 
     def open_page(self, row: Any) -> Image.Image:
         """The first picture of a row."""
+        return open_picture(*self._locate(row))
+
+    def _locate(self, row: Any) -> tuple[Any, Spot]:
+        """The row with the whole path of its first picture, and where that stands. Raises ImageError where there is none."""
         spots = find_pictures(row)
         if not spots:
             raise ImageError("the row holds no picture that can be found: it was prepared before the collator")
-        return open_picture(row, spots[0])
+        spot = spots[0]
+        if spot.form != "file":
+            return row, spot
+        named = str(get_at(row, spot.path))
+        found = next((path for path in self._opened if path.endswith(named)), None)
+        if Path(named).is_file() or found is None:
+            return row, spot
+        return put_at(row, spot.path, found), spot
+
+    @cached_property
+    def _opened(self) -> tuple[str, ...]:
+        """The pictures that the collator opens for the rows: what a row names may lie in a folder that only it knows."""
+        opened: list[str] = []
+        original = Image.open
+
+        def note(file: Any, *given: Any, **named: Any) -> Any:
+            if isinstance(file, str | Path):
+                opened.append(str(Path(file).absolute()))
+            return original(file, *given, **named)
+
+        Image.open = note
+        try:
+            attempt(lambda: self.seeded(self.collate, self.sample))
+        finally:
+            Image.open = original
+        return tuple(dict.fromkeys(opened))
 
     def name_page(self, row: Any) -> str:
         spots = find_pictures(row)
@@ -194,17 +230,13 @@ class HeldAssembly(Assembly):
         return f"row {next((i for i, other in enumerate(self.rows) if other is row), 0)}"
 
     def change_page(self, row: Any, path: Path, apply: Callable[[Image.Image], Image.Image]) -> Any:
-        spots = find_pictures(row)
-        if not spots:
-            raise ImageError("the row holds no picture that can be found: it was prepared before the collator")
-        return replace_picture(row, spots[0], apply(open_picture(row, spots[0])), path)
+        located, spot = self._locate(row)
+        return replace_picture(located, spot, apply(open_picture(located, spot)), path)
 
     def lose_page(self, row: Any) -> Any:
         spots = [spot for spot in find_pictures(row) if spot.form == "file"]
         if not spots:
             return None
-        from preflight_ocr.probes.workbench.rows import put_at
-
         return put_at(row, spots[0].path, str(Path(str(get_at(row, spots[0].path))).with_name("no such page.png")))
 
     def list_texts(self, most: int) -> list[str]:

@@ -68,7 +68,7 @@ def test_every_contract_is_an_item_with_the_finding_as_its_failure(session):
     result = session("-v")
     result.stdout.fnmatch_lines(
         [
-            f"collected {_items()} items",
+            f"*collected {_items()} items",
             "*preflight.yaml::CFG001-unknown_key FAILED*",
             "*preflight.yaml::CFG003-warmup_beyond_run PASSED*",
             "*preflight.yaml::ENV002-legacy_encoding SKIPPED (no rows were given)*",
