@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from pathlib import Path
+from typing import TextIO
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["STANDARD_OUTPUT", "free_output", "reserve_output", "write_bytes", "write_text"]
+
+STANDARD_OUTPUT = Path("-")
+"""What is written to this path goes to standard output."""
+
+_reserved: list[TextIO] = []
+
+
+def reserve_output(stream: TextIO) -> bool:
+    """Keep standard output for one file that is written to `-`. False where it is taken already."""
+    if _reserved:
+        return False
+    _reserved.append(stream)
+    return True
+
+
+def free_output() -> None:
+    """Give it back."""
+    _reserved.clear()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -22,6 +42,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises OSError when the folder cannot be written; the old file is then untouched and no temporary file is left.
     """
+    if path == STANDARD_OUTPUT:
+        _write_out(data)
+        return
     path = path.resolve()
     if path.exists() and not path.is_file():
         # /dev/stdout, a named pipe or a directory (which raises): there is nothing that could be replaced in one step.
@@ -39,3 +62,11 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _write_out(data: bytes) -> None:
+    """To standard output, as bytes: no code page and no line end of a console's has a say."""
+    stream = _reserved[0] if _reserved else sys.stdout
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()

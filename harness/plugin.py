@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
     from preflight_ocr.harness.facts import Facts
     from preflight_ocr.harness.judging.findings import Outcome
     from preflight_ocr.harness.judging.header import Diagnosis
@@ -189,7 +189,8 @@ def _load(config: pytest.Config) -> Config | None:
     """The configuration with the trust that was given; None for a command. Raises pytest.UsageError."""
     import msgspec
 
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     path, command = config.getoption("preflight_config"), config.getoption("preflight_command")
     if path and command:
@@ -216,7 +217,7 @@ def _gather(config: pytest.Config, *, chosen: tuple[Diagnosis, ...]) -> Facts:
     if loaded is None:
         return _gather_command(config)
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
 
     asked = config.getoption("markexpr", "") or ""
     wants_gpu = "gpu" in asked and "not gpu" not in asked

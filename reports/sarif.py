@@ -46,7 +46,7 @@ _NOTICES: Mapping[str, tuple[sarif.Level, str]] = {
     "judging-failed": ("error", "Our own judging failed, so nothing is known."),
     "blind": ("error", "Something that decides could not be looked at, so nothing is cleared."),
     "partial": ("note", "Only a part was asked for, so nothing is cleared."),
-    "not-applicable": ("none", "A contract says nothing about this setup."),
+    "not-applicable": ("note", "A contract says nothing about this setup."),
     "waiver": ("warning", "A waiver needs attention."),
 }
 _LINK = re.compile(r"\[(?=[^\[\]]*\]\()")

@@ -16,6 +16,7 @@ from typing import TextIO
 
 import click
 
+from preflight_ocr.harness.foreign.text import clean_line
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Severity, Skipped
 from preflight_ocr.harness.verdict.decision import Tone
 from preflight_ocr.harness.verdict.report import Report
@@ -41,10 +42,10 @@ class Progress:
         """Show one step."""
         elapsed = f"{time.monotonic() - self._started:5.1f} s"
         if self._live:
-            line = f"{elapsed}  {text}"[: shutil.get_terminal_size().columns - 1]
+            line = f"{elapsed}  {clean_line(text)}"[: shutil.get_terminal_size().columns - 1]
             self._stream.write(f"\r\x1b[K{line}")
         else:
-            self._stream.write(f"{elapsed}  {text}\n")
+            self._stream.write(f"{elapsed}  {clean_line(text)}\n")
         self._stream.flush()
 
     def clear(self) -> None:
@@ -109,7 +110,7 @@ def _headline(report: Report, colour: bool) -> str:
         if not colon:  # a severity, or nothing found: the words up to the first caveat
             word, colon, rest = said.partition(";")
         said = click.style(word, fg=_TONES[report.tone], bold=True) + colon + rest
-    return f"{said}\n{report.config} (level {report.level})"
+    return f"{said}\n{clean_line(report.config)} (level {report.level})"
 
 
 def _waivers(report: Report, width: int) -> str:
@@ -154,7 +155,9 @@ def _inapplicable(report: Report, width: int) -> str:
 def _wrap(text: str, width: int, indent: str, *, first: str | None = None) -> Iterable[str]:
     """Wrap each line of `text`, so that quoted code keeps its lines; long words stay whole to be copied."""
     start = indent if first is None else first
-    for line in text.splitlines() or [""]:
+    for number, line in enumerate(text.splitlines() or [""]):
+        # A newline in what is quoted must not begin a line that looks like one of ours.
+        line = f"| {line}" if number else line
         yield from textwrap.wrap(
             line, width, initial_indent=start, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [start.rstrip()]

@@ -2,8 +2,8 @@
 storage of theirs, holds that against the prediction, and writes both to `docs/measured/memory.json`.
 
 No accelerator is involved: what is measured is every byte that tensors hold in a real step, which is what
-`torch.cuda.max_memory_allocated` counts before it rounds, by the CPU's kernels. README's table is rendered from the file by
-`python -m docs.generate`.
+`torch.cuda.max_memory_allocated` counts before it rounds, by the CPU's kernels. `python -m docs.generate` renders the table
+of `docs/measured/memory.md` from it.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def read_results() -> Run:
 
 
 def render() -> str:
-    """README's block: one row a model, the worst of its cases."""
+    """The table: one row a model, the worst of its cases."""
     found = read_results()
     worst = max(abs(case.error) for case in found.cases)
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())

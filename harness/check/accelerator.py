@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Accelerator, Device, Facts, Unknown
 from preflight_ocr.harness.isolation import Ending, Limits, Returned, Sandbox
 

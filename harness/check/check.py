@@ -14,9 +14,11 @@ import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.packages import RUNNING, tell_absent
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
+    Cause,
     Collator,
     Dataset,
     Fact,
@@ -33,8 +35,8 @@ from preflight_ocr.harness.facts import (
 from preflight_ocr.harness.facts.illustrations import Exhibits
 from preflight_ocr.harness.home import is_ours
 from preflight_ocr.harness.isolation import Died, Ending, Job, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.judging.failures import is_out_of_memory
 from preflight_ocr.harness.judging.findings import Basis
-from preflight_ocr.harness.judging.symptoms import is_out_of_memory
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
@@ -324,7 +326,7 @@ def _read_image_calls(
 
 def _says_why(round_trip: RoundTrip | Unknown) -> bool:
     """Whether the first process already knows why no adapter was saved."""
-    return isinstance(round_trip, Unknown) and "was not loaded again" not in round_trip.reason
+    return isinstance(round_trip, Unknown) and round_trip.cause != "awaits another process"
 
 
 def _collect(job: Job) -> tuple[Any, float]:
@@ -336,13 +338,12 @@ def _collect(job: Job) -> tuple[Any, float]:
 def _tell(ended: Ending) -> Unknown:
     """How a child ended that did not return, as a reason."""
     if isinstance(ended, Raised) and is_out_of_memory(ended.type, ended.message):
-        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", died=True)
+        return Unknown(reason=f"the child ran out of the memory that it may use: {ended.message}", cause="no answer")
     if isinstance(ended, Raised):
-        return Unknown(
-            reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", failed=_is_our_fault(ended), died=True
-        )
+        cause: Cause = "our own failure" if _is_our_fault(ended) else "no answer"
+        return Unknown(reason=f"{ended.type.rpartition('.')[2]}: {ended.message}", cause=cause)
     assert isinstance(ended, Died)
-    return Unknown(reason=f"foreign code died: the process {ended.reason}", died=True)
+    return Unknown(reason=f"foreign code died: the process {ended.reason}", cause="foreign code died")
 
 
 _ON_PURPOSE = ("ValueError", "LookupError", "OSError", "FileNotFoundError")  # what our code raises to say why not
@@ -359,6 +360,8 @@ def _forbid(config: Config, facts: Facts, trust: bool) -> Unknown | None:
     """Why nothing may or can be run; None where it may."""
     if isinstance(facts.repository, Unknown):
         return facts.repository
+    if absent := tell_absent("running a model", RUNNING):
+        return Unknown(reason=absent)
     if is_foreign(config, facts.repository) and not trust:
         return Unknown(reason=NO_TRUST)
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
@@ -377,7 +380,7 @@ def _guard(probe: Callable[[], Fact]) -> Fact:
     try:
         return probe()
     except Exception as error:  # noqa: BLE001
-        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}", failed=True)
+        return Unknown(reason=f"the probe failed: {type(error).__name__}: {error}", cause="our own failure")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import msgspec
 
 from preflight_ocr.harness.check.check import Progress, _gather, count_together, limit, read
 from preflight_ocr.harness.check.taking_over import PROBES, TOLD, Taken
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Dataset, Facts, Unknown
 from preflight_ocr.harness.facts.illustrations import Exhibits
 from preflight_ocr.harness.isolation import Died, Job, Raised, Returned, Sandbox

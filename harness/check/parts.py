@@ -15,7 +15,7 @@ import torch
 
 from preflight_ocr.harness.check.command import SECONDS, Watched, gather, judge
 from preflight_ocr.harness.check.taking_over import PROBES, look
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.holding.held import Held
 
 NO_ISOLATION = "There was no isolation: your code ran in this process, with its memory and its files."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.packages import RUNNING, tell_absent
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Repository, Unknown
 
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
@@ -18,12 +19,12 @@ def is_foreign(config: Config, repository: Repository | Unknown, parts: Sequence
 
 
 def find_refusal(config: Config, *, trust: bool, parts: Sequence[str] = PARTS) -> str:
-    """Why nothing may be run for it, "" where it may. Without trust the model directory is read; nothing is imported."""
+    """Why nothing may or can be run for it, "" where it may. Without trust the model directory is read, nothing imported."""
     from preflight_ocr.probes.reading.exports import open_exports
     from preflight_ocr.probes.reading.repository import find_model_directory, look_at_repository
 
-    if trust:
-        return ""
+    if (absent := tell_absent("running a model", RUNNING)) or trust:
+        return absent
     directory = find_model_directory(config)
     if isinstance(directory, Unknown):
         return directory.reason

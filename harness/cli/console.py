@@ -1,22 +1,63 @@
-"""The console as every command finds it: code pages that cannot show a letter, and what is said where we fail ourselves."""
+"""The console as every command finds it: streams that may be closed, full or of another code page, signals, and what is said
+where we fail ourselves."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import os
+import signal
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 import click
 
+from preflight_ocr.harness.foreign.text import clean, clean_line
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
+ENDING = ("SIGTERM", "SIGHUP")
+
 
 def prepare() -> None:
+    """Make the streams and the signals such that a command ends with the exit code it has earned."""
+    _open_closed_streams()
+    sys.stdout = _survive(sys.stdout)
     from preflight_ocr.reports.terminal import survive_code_pages
 
     survive_code_pages()
     sys.excepthook = log_failure
+    listen()
+
+
+def listen() -> None:
+    """Let SIGTERM and a lost terminal end us as an exception does, so that children and temporary folders go as well."""
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there listens himself
+            if signal.getsignal(number) is signal.SIG_DFL:  # else nohup, or somebody who embeds us
+                signal.signal(number, _end)
+
+
+@contextlib.contextmanager
+def end_by_signal() -> Iterator[None]:
+    """Ctrl-C ends with one line and exit code 130, never with a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def log_failure(
@@ -27,16 +68,75 @@ def log_failure(
     plea: str = "; please report it",
 ) -> None:
     """The interpreter's last resort: a short message, and the traceback in a file. Python then exits with 1."""
+    if issubclass(kind, KeyboardInterrupt):
+        click.echo("\nInterrupted.", err=True)
+        return
     name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
     text = "".join(traceback.format_exception(kind, error, trace))
     for folder in (Path("logs"), Path(tempfile.gettempdir())):
         try:
             folder.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError:
             continue
         where = f"The traceback is in {folder / name}{plea}."
         break
     else:
-        where = f"The traceback could not be written anywhere:\n{text}"
-    click.echo(f"{what}: {kind.__name__}: {error}\n{where}", err=True)
+        where = f"The traceback could not be written anywhere:\n{clean(text)}"
+    click.echo(f"{what}: {kind.__name__}: {clean_line(str(error))}\n{where}", err=True)
+
+
+class _Surviving(io.RawIOBase):
+    """A file descriptor whose loss costs the reader the text, and us nothing: the exit code is still to be given."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._lost = descriptor, False
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data)
+        if not self._lost:
+            try:
+                return os.write(self._descriptor, view)
+            except BlockingIOError:
+                return 0
+            except OSError as error:
+                self._lost = True
+                if error.errno != errno.EPIPE:  # `| head` has read what it wanted
+                    click.echo(f"standard output cannot be written: {error.strerror}", err=True)
+        return len(view)
+
+
+def _survive(stream: io.TextIOBase) -> io.TextIOBase:
+    """The stream on a descriptor that may break; the stream itself where it is not the process's own standard output."""
+    try:
+        is_own = type(stream) is io.TextIOWrapper and type(stream.buffer.raw) is io.FileIO  # type: ignore[attr-defined]
+        if not is_own or stream.fileno() != 1:
+            return stream
+    except (OSError, ValueError, AttributeError):
+        return stream
+    stream.flush()
+    own = io.BufferedWriter(_Surviving(1))
+    return io.TextIOWrapper(own, encoding=stream.encoding, errors="replace", line_buffering=os.isatty(1))
+
+
+def _open_closed_streams() -> None:
+    """Where one of the three was closed, the next file that is opened would get its number, and be written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
+    raise SystemExit(128 + number)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
-from preflight_ocr.harness.cli.steps import save
+from preflight_ocr.harness.cli.steps import require, save
 
 
 @preflight.command()
@@ -71,6 +71,7 @@ def matrix(
         if only_merge:
             found = merge_folder(folder, configs)
         else:
+            require("a cell of the matrix", ("torch", "safetensors", "PIL", "numpy"))  # the rest is the cell's own
             progress = functools.partial(click.echo, err=True)
             found = run_matrix(cells, configs, folder, trust=trust, again=again, keep=keep, progress=progress)
     except UserError as error:

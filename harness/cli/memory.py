@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
-from preflight_ocr.harness.cli.steps import load, open_directory, save
+from preflight_ocr.harness.cli.steps import load, open_directory, require, save
 
 EPILOG = """\b
 Exit codes:
@@ -44,6 +44,8 @@ def memory(context: click.Context, source: Path, trust: bool, json_path: Path | 
 
     if plot_path is not None and plot_path.suffix.lower() not in FORMATS:
         raise Refusal(f"--plot {plot_path}: the suffix is {plot_path.suffix!r}, expected .svg or .png")
+    if plot_path is not None:
+        require("--plot", ("matplotlib",))
     config = open_directory(source) if source.is_dir() else load(source, trust=trust)
     progress = Progress()
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
-from preflight_ocr.harness.cli.console import prepare
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.cli.console import end_by_signal, prepare
+from preflight_ocr.harness.foreign.text import clean
 
 Level = Literal["read", "ran", "gpu"]
 
@@ -19,10 +23,27 @@ Exit codes:
    2  usage or configuration error
    3  nothing could be judged, or nothing that was to be run could be run
    1  Preflight itself failed
+ 130  interrupted by Ctrl-C; 143 ended by SIGTERM
 """
 
 TAIL = "preflight_ocr.command"
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class OutputFile(click.Path):
+    """A file to be written; `-` is standard output, which is then kept free of everything else."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == str(atomic.STANDARD_OUTPUT) and ctx is not None:
+            if not atomic.reserve_output(sys.stdout):
+                self.fail("only one report can go to standard output; name a file for the other", param, ctx)
+            ctx.call_on_close(atomic.free_output)
+            ctx.with_resource(contextlib.redirect_stdout(sys.stderr))
+            return atomic.STANDARD_OUTPUT
+        return super().convert(value, param, ctx)
+
+
+FILE = OutputFile(dir_okay=False, path_type=Path)
+GIVEN_FILE = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 TRUST = click.option("--trust", is_flag=True, help="Allow the model's and your own code to run (in isolated children).")
 LEVEL = click.option(
@@ -43,7 +64,7 @@ ROWS = click.option(
     metavar="N",
     help="Of a command: let `datasets` prepare only the first N rows.",
 )
-WAIVERS = click.option("--waivers", type=FILE, help="YAML list of findings that are accepted for a while.")
+WAIVERS = click.option("--waivers", type=GIVEN_FILE, help="YAML list of findings that are accepted for a while.")
 
 
 class Refusal(click.ClickException):
@@ -51,8 +72,27 @@ class Refusal(click.ClickException):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(clean(message))
 
-class CommandTail(click.Command):
+
+class Command(click.Command):
+    """A command that Ctrl-C ends with exit code 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with end_by_signal():
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """Commands that Ctrl-C ends with exit code 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with end_by_signal():
+            return super().invoke(ctx)
+
+
+class CommandTail(Command):
     """A command of ours that takes a command of the user's behind `--`, untouched: it is left in `tail`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -76,7 +116,7 @@ def get_tail(context: click.Context) -> tuple[str, ...]:
     return words
 
 
-@click.group(epilog=EPILOG)
+@click.group(cls=Group, epilog=EPILOG)
 @click.version_option(package_name="preflight-ocr")
 def preflight() -> None:
     """Find what would make fine-tuning an OCR vision-language model fail or learn nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ from preflight_ocr.harness.cli.console import log_failure
 from preflight_ocr.harness.cli.options import Level, Refusal
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
     from preflight_ocr.harness.facts import Facts
+    from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.verdict.gate import Clearance, Waiver
     from preflight_ocr.harness.verdict.report import Report
 
@@ -25,7 +26,8 @@ def load(path: Path, *, trust: bool = False) -> Config:
     """Read the configuration; `--trust` says the same as `trust_remote_code: true`."""
     import msgspec
 
-    from preflight_ocr.harness.config.config import ConfigError, load_config
+    from preflight_ocr.harness.config.config import load_config
+    from preflight_ocr.harness.config.errors import ConfigError
 
     try:
         config = load_config(path)
@@ -34,6 +36,23 @@ def load(path: Path, *, trust: bool = False) -> Config:
     if not trust:
         return config
     return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=True))
+
+
+def require(doing: str, modules: Iterable[str]) -> None:
+    """Refuse, with the command to type, where a package is absent that `doing` needs."""
+    from preflight_ocr.harness.config.packages import tell_absent
+
+    if said := tell_absent(doing, modules):
+        raise Refusal(said)
+
+
+def require_for_training(config: Config) -> None:
+    from preflight_ocr.harness.config import packages
+
+    try:
+        packages.require_for_training(config)
+    except packages.PackageAbsent as error:
+        raise Refusal(str(error)) from None
 
 
 def open_directory(directory: Path) -> Config:
@@ -80,7 +99,7 @@ def run_check(
 ) -> Report:
     """`illustrated`: with the pictures that a page shows."""
     from preflight_ocr.harness.check.check import check as check_config
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
@@ -105,7 +124,7 @@ def run_check(
 def run_look(config: Config) -> Facts:
     """The facts, as far as the configuration allows foreign code to run."""
     from preflight_ocr.harness.check.check import look
-    from preflight_ocr.harness.config.config import ConfigError
+    from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
@@ -194,6 +213,7 @@ def issue(config: Config, report: Report, path: Path | None = None) -> Clearance
 
 def start_training(config: Config, clearance: Clearance) -> None:
     from preflight_ocr.harness.config.errors import UserError
+    from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.training.train import train
 
     # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
@@ -202,6 +222,26 @@ def start_training(config: Config, clearance: Clearance) -> None:
         result = train(config, clearance=clearance)
     except UserError as error:
         raise Refusal(str(error)) from None
+    except TrainingStopped as stopped:
+        click.echo(_tell_stop(config, stopped), err=True)
+        raise click.exceptions.Exit(128 + stopped.number) from None
+    if result.was_finished:
+        more = "raise training.max_steps or training.num_train_epochs to go on"
+        click.echo(
+            f"Nothing to train: {result.resumed_from} is the end of this run; {more}. Adapter: {result.adapter_dir}"
+        )
+        return
     losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
     held_out = "" if result.eval_loss is None else f", {result.eval_loss:.3f} on held-out rows"
     click.echo(f"Trained {result.steps} steps{losses}{held_out}")
+
+
+def _tell_stop(config: Config, stopped: TrainingStopped) -> str:
+    said = str(stopped)
+    if stopped.checkpoint is None:
+        return f"\nTraining {said}. No checkpoint was saved."
+    key = "`resume_from_checkpoint: true` below `training:`"
+    return (
+        f"\nTraining {said}. Saved: {stopped.checkpoint}\n"
+        f"To go on: write {key} in {config.source}, and give the same command again."
+    )

@@ -11,6 +11,7 @@ from preflight_ocr.harness.cli.console import prepare
 from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
+    GIVEN_FILE,
     ROWS,
     SECONDS,
     TRUST,
@@ -26,6 +27,8 @@ from preflight_ocr.harness.cli.steps import (
     issue,
     load,
     read_accepted,
+    require,
+    require_for_training,
     run_check,
     show,
     start_training,
@@ -48,7 +51,9 @@ from preflight_ocr.harness.cli.steps import (
 def demo(context: click.Context, directory: Path) -> None:
     """Check a miniature DeepSeek-OCR on rendered handwriting, then train a LoRA adapter for a few steps."""
     from preflight_ocr.harness.commands.demo import prepare
+    from preflight_ocr.harness.config.packages import RUNNING
 
+    require("the demonstration", RUNNING)
     try:
         config_path = prepare(directory)
     except OSError as error:
@@ -69,11 +74,11 @@ def demo(context: click.Context, directory: Path) -> None:
 
 
 @click.command(cls=CommandTail, epilog=EPILOG)
-@click.option("--config", "config_path", type=FILE, help="The YAML file that says what to train.")
+@click.option("--config", "config_path", type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",
     "clearance_path",
-    type=FILE,
+    type=GIVEN_FILE,
     help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
 )
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
@@ -116,6 +121,7 @@ def run_training(
             "give --config YAML, or your training command behind `--`: run-training --trust -- python train.py"
         )
     config = load(config_path, trust=trust)
+    require_for_training(config)
     accepted = read_accepted(waivers)
     clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
     if clearance is not None:

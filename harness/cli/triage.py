@@ -68,9 +68,6 @@ def diagnose(
         click.echo(render(answer, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
     if json_path is not None:
         text = msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"
-        if str(json_path) == "-":
-            click.echo(text.decode("utf-8"), nl=False)
-        else:
-            save(lambda: atomic.write_bytes(json_path, text), json_path)
-            click.echo(f"JSON: {json_path}")
+        save(lambda: atomic.write_bytes(json_path, text), json_path)
+        click.echo(f"JSON: {json_path}")
     context.exit(answer.exit_code)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from preflight_ocr.harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
-from preflight_ocr.harness.cli.steps import load, run_look
+from preflight_ocr.harness.cli.steps import load, require, run_look
 
 
 @preflight.command()
@@ -112,6 +112,9 @@ def corpus(
     """
     import difflib
 
+    from preflight_ocr.harness.config.packages import RUNNING
+
+    require("the corpus", RUNNING)
     from preflight_ocr.fixtures.corpus import find_faults
     from preflight_ocr.fixtures.corpus.models import find_miniatures
     from preflight_ocr.harness.commands.corpus.run import run_corpus
@@ -154,8 +157,10 @@ def corpus(
 def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
     """Write the contract of this model as pytest tests that run without Preflight."""
     from preflight_ocr.harness.commands import contract_tests as ghostwriter
+    from preflight_ocr.harness.config.packages import RUNNING
 
     config = load(config_path, trust=trust)
+    require("writing the tests", RUNNING)  # they are written from a batch that was seen
     facts = run_look(config)
     try:
         written = ghostwriter.write_tests(facts, config, directory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Batch,
     Collator,

@@ -31,7 +31,6 @@ training:
   eval_steps: 30
   eval_strategy: steps
   remove_unused_columns: false
-  report_to: tensorboard
   use_cpu: true
   seed: 42
 data:

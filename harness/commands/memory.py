@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.packages import RUNNING, tell_absent
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Repository, Unknown
 from preflight_ocr.harness.memory.answer import Answer, Share, judge
 from preflight_ocr.harness.memory.files import Files, read_weights
@@ -44,10 +45,12 @@ def predict(
 
 
 def _forbid(config: Config, directory: Path, trust: bool) -> str | None:
-    """Why no code may run, None where it may."""
+    """Why no code may or can run, None where it may."""
     from preflight_ocr.probes.reading.exports import open_exports
     from preflight_ocr.probes.reading.repository import look_at_repository
 
+    if absent := tell_absent("following a step", RUNNING):
+        return absent
     repository = look_at_repository(directory, open_exports())
     if isinstance(repository, Repository) and repository.has_remote_code and not any(directory.glob("*.py")):
         return "config.json names code of the model's own (auto_map), and none of it is in the directory"

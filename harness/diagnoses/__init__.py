@@ -1,24 +1,68 @@
 """The catalogue: every diagnosis, in the order of its code.
 
-One defect per file. The file's docstring is its documentation; `CATALOGUE` is built from the files, so nothing has to be
-registered by hand.
+One defect per file. The file's docstring is its documentation; `NAMES` lists the files, and a test compares it with the
+folder. The files are imported when they are first asked for, so that the front stays light.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from functools import cache
-from typing import cast
 
-from preflight_ocr.harness.judging.header import DiagnosisModule
+from preflight_ocr.harness.judging.header import DiagnosisModule, check_module
+
+NAMES = (
+    # ENV
+    "missing_kernels", "legacy_encoding", "mismatched_torchvision", "missing_requirement", "unusable_card",
+    # CFG
+    "unknown_key", "ineffective_key", "warmup_beyond_run", "misaligned_save_steps", "removed_columns",
+    "unavailable_attention", "untrusted_remote_code", "unreadable_file",
+    # DAT
+    "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
+    "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row",
+    # FWD
+    "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
+    "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
+    "swallowed_key", "altering_wrapper", "padding_changes_row", "uninitialised_buffer", "failing_generate",
+    # PRC
+    "tokenizer_as_processor", "token_id_out_of_range", "split_image_token", "pad_is_eos", "right_padded_generation",
+    "missing_video_processor", "unregistered_processor", "conflicting_chat_templates",
+    # COL
+    "broadcast_mask", "missing_placeholders", "placeholder_mismatch", "shifted_mask", "truncated_image_tokens",
+    "foreign_normalisation", "squashed_page", "unplanned_view", "malformed_images", "malformed_tiling",
+    "unpicklable_collator", "dropped_rows", "swapped_images", "mixed_batch", "hidden_tokens", "mismatched_prompt",
+    "failing_collator", "random_collator", "malformed_grid",
+    # LBL
+    "copied_labels", "unmasked_prompt", "unmasked_image_tokens", "unmasked_padding", "nothing_supervised",
+    "unsupervised_eos", "wrong_target",
+    # DTY
+    "fp16_master_weights", "image_dtype_mismatch", "non_boolean_mask", "mixed_model_dtypes", "fixed_vision_dtype",
+    "failing_dtype",
+    # DEV
+    "hard_coded_device", "unmoved_entry", "helper_on_cpu", "unregistered_tensor", "batch_on_card", "named_card",
+    "host_copy", "failing_on_card", "diverging_from_cpu", "synchronising_forward", "unsupported_attention",
+    "failing_loader",
+    # LRA
+    "mismatched_task_type", "unmatched_targets", "untrainable_vision_adapters", "early_checkpointing",
+    "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights",
+    # LRN
+    "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
+    "misaligned_loss",
+    # VER
+    "missing_symbol", "removed_api", "unregistered_auto_class",
+    # MEM
+    "memory_over_budget", "growing_memory",
+    # SAV
+    "lost_adapter", "diverging_merge", "stale_checkpoint",
+    # SEC
+    "unpinned_revision", "suspicious_code", "hostile_code",
+)  # fmt: skip
 
 
 @cache
 def catalogue() -> tuple[DiagnosisModule, ...]:
-    """Every diagnosis module, sorted by code."""
-    names = [m.name for m in pkgutil.iter_modules(__path__)]
-    modules = [cast(DiagnosisModule, importlib.import_module(f"{__name__}.{name}")) for name in names]
+    """Every diagnosis module, sorted by code. Raises TypeError for a misspelt hook, or one with another signature."""
+    modules = [check_module(importlib.import_module(f"{__name__}.{name}")) for name in NAMES]
     return tuple(sorted(modules, key=lambda m: m.DIAGNOSIS.code))
 
 

@@ -31,9 +31,10 @@ import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised
+from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import get_rows, show_raised
+from preflight_ocr.harness.judging.rows import get_rows
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import count_real, get_rows
+from preflight_ocr.harness.judging.rows import count_real, get_rows
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 DIAGNOSIS = Diagnosis(

@@ -24,9 +24,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.failures import find_checkpointing_failure, is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import find_checkpointing_failure, is_same_failure, show_raised
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(

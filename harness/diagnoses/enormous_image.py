@@ -37,7 +37,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.READ,
     contract="every image is of a size that can be decoded safely",
-    needs=("dataset",),
+    needs=("dataset", "dataset.image_headers"),
     keys=("data.train_path", "data.val_path"),
 )
 

@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.READ,
     contract="every image file is upright as it is stored",
-    needs=("configuration", "dataset"),
+    needs=("configuration", "dataset", "dataset.image_headers"),
     where="the collator is your own",
     keys=("data.train_path", "data.val_path"),
 )

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import is_same_failure, show_raised
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -42,13 +42,14 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
-    if adapter.raised is None or _was_met_before(adapter.raised, facts):
+    if adapter.raised is None:
         return
     clash = "is not supported" in adapter.raised.message
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
     yield DIAGNOSIS.finding(
         f"Adding the adapter ended with {show_raised(adapter.raised)}.",
         places=list_places(adapter.raised),
+        owners=("unloadable_model", "failing_forward") if _was_met_before(adapter.raised, facts) else (),
         fix="Name leaf modules in lora.target_modules: an entry also matches a container of that name."
         if clash
         else "Follow the quoted line.",

@@ -24,9 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.deltas import list_unaccepted_keys, show_delta
+from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_unaccepted_keys, show_delta, show_raised
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -39,21 +40,16 @@ DIAGNOSIS = Diagnosis(
     keys=("subject.collator",),
 )
 
+_OWNERS = ("failing_forward", "missing_placeholders")
+
 
 def excuse(facts: Facts) -> str:
     forward = known(facts.forward)
-    if isinstance(forward.given, Unknown):
-        return forward.given.reason
-    if isinstance(forward.reference, Raised) and isinstance(forward.given, Raised):
-        return "forward fails on any batch, so nothing can be said about this one"
-    return ""
+    return forward.given.reason if isinstance(forward.given, Unknown) else ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
     forward, collator = known(facts.forward), known(facts.collator)
-    # Without a reference only a refused key tells that the batch and not the model is at fault; else FWD006 speaks.
-    if isinstance(forward.reference, Unknown) and not list_unaccepted_keys(facts):
-        return
     if not isinstance(forward.given, Raised):
         return
     replaced = [r.argument for r in forward.repairs]
@@ -61,6 +57,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"forward ended with {show_raised(forward.given)} on the collator's batch; expected a loss.",
         places=list_places(forward.given),
+        # Without a reference only a refused key tells that the batch and not the model is at fault.
+        owners=() if forward.reference == "ok" or list_unaccepted_keys(facts) else _OWNERS,
         fix=f"Build {', '.join(f'`{a}`' for a in replaced)} as the evidence says."
         if replaced
         else "Compare the collator's batch with the evidence.",

@@ -31,9 +31,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Precision, Raised
+from preflight_ocr.harness.judging.failures import excuse_card, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import excuse_card, show_raised
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
@@ -64,8 +64,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if _works(asked):
         return
     working = [other for other in others if _works(other)]
-    if isinstance(asked.step, Raised) and not any(other.step == "ok" for other in others):
-        return  # it is not the precision
+    is_alone = not isinstance(asked.step, Raised) or any(other.step == "ok" for other in others)
     seen = (
         f"ended with {show_raised(asked.step)}"
         if isinstance(asked.step, Raised)
@@ -75,6 +74,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"On the card an optimizer step with {asked.name} {seen}; expected a finite loss and finite gradients.",
         evidence=tuple(f"{p.name}: {_tell(p)}" for p in (asked, *others)),
         places=list_places(asked.step),
+        owners=() if is_alone else ("failing_on_card",),  # where every precision raises, it is not the precision
         fix=f"Train with {working[0].name}, which works on this card."
         if working
         else "No usual precision gives finite numbers here: look at the weights and at the batch.",

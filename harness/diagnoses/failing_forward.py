@@ -24,9 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.deltas import list_unaccepted_keys
+from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_bare_rows, list_unaccepted_keys, show_raised
+from preflight_ocr.harness.judging.rows import list_bare_rows
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(

@@ -29,9 +29,9 @@ import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Accelerator, Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import excuse_card, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import excuse_card, show_raised
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 DIAGNOSIS = Diagnosis(

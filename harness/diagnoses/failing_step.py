@@ -23,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
-from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
-from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import (
+from preflight_ocr.harness.judging.failures import (
     find_checkpointing_failure,
     is_same_failure,
     list_rejected,
     show_raised,
 )
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
@@ -43,15 +43,25 @@ DIAGNOSIS = Diagnosis(
     keys=("subject.trainer",),
 )
 
+# Whoever meets the exception first, in the order of a run.
+_OWNERS = (
+    "failing_collator", "unloadable_model", "failing_forward", "failing_batch", "failing_adapter", "mismatched_task_type",
+    "forwarded_loss_keyword", "early_checkpointing", "wrapped_before_adapter", "unmatched_targets",
+)  # fmt: skip
+
 
 def examine(facts: Facts) -> Iterator[Finding]:
     raised = known(facts.learning).training
-    if not isinstance(raised, Raised) or _was_met_before(raised, facts):
+    if not isinstance(raised, Raised):
         return
+    before = _was_met_before(raised, facts)
     yield DIAGNOSIS.finding(
         f"A training step ended with {show_raised(raised)}; expected a loss and gradients.",
         places=list_places(raised),
-        fix="Follow the quoted line; forward alone works, so look at backward and the optimizer.",
+        fix="Follow the quoted line: the same was raised before the first step."
+        if before
+        else "Follow the quoted line; forward alone works, so look at backward and the optimizer.",
+        owners=_OWNERS if before else (),
     )
 
 

@@ -45,13 +45,12 @@ DIAGNOSIS = Diagnosis(
     keys=("model.trust_remote_code",),
 )
 
-_DIED = "foreign code died: "
 _RUN = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 
 def excuse(facts: Facts) -> str:
     sections = [getattr(facts, name) for name in _RUN]
-    if any(not isinstance(section, Unknown) or section.reason.startswith(_DIED) for section in sections):
+    if any(not isinstance(section, Unknown) or _is_death(section) for section in sections):
         return ""
     return f"no foreign code was run: {sections[0].reason}"
 
@@ -59,16 +58,20 @@ def excuse(facts: Facts) -> str:
 def examine(facts: Facts) -> Iterator[Finding]:
     deaths: dict[str, list[str]] = {}
     for path, unknown in _walk(facts, ()):
-        if unknown.reason.startswith(_DIED):
-            deaths.setdefault(unknown.reason.removeprefix(_DIED), []).append(path)
+        if _is_death(unknown):
+            deaths.setdefault(unknown.reason, []).append(path)
     # One child that dies leaves the same reason in every section that it should have filled: that is one cause.
     for reason, paths in deaths.items():
         yield DIAGNOSIS.finding(
-            f"Foreign code ended its process in place of returning: {reason.rstrip('.')}. It should return or raise.",
+            f"{reason[:1].upper()}{reason[1:].rstrip('.')}. Every call into foreign code should return or raise.",
             evidence=(reason, *show_some(f"left unknown: {path}" for path in paths)),
             fix="Run that part alone under faulthandler to see where it ends; do not train with it before it returns.",
             snippet="python -X faulthandler your_script.py",
         )
+
+
+def _is_death(unknown: Unknown) -> bool:
+    return unknown.cause == "foreign code died"
 
 
 def _walk(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, Unknown]]:

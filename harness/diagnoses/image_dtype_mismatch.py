@@ -27,9 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Delta, Facts, Unknown
+from preflight_ocr.harness.judging.deltas import list_deltas, list_repaired, show_delta
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_deltas, list_repaired, show_delta
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

@@ -22,7 +22,7 @@ data:
 ```
 
 ## References
-- The README's YAML section: what each key does
+- docs/reference/configuration.md: what each key does
 - `preflight explain CFG001` for keys that nobody knows
 """
 

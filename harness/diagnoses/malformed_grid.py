@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Grid, Unknown
+from preflight_ocr.harness.judging.deltas import list_malformed_images, list_malformed_tiling, show_delta
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_malformed_images, list_malformed_tiling, show_delta
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

@@ -33,9 +33,9 @@ import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import is_same_failure, show_raised
 from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(

@@ -25,17 +25,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Landing, Raised, Row, Unknown
-from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
-from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import (
-    cuts_image,
-    get_rows,
+from preflight_ocr.harness.judging.deltas import (
     list_arguments,
     list_malformed_images,
     list_malformed_tiling,
     list_repaired,
-    pair_rows,
 )
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.rows import cuts_image, get_rows, list_bare_rows, pair_rows
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -70,7 +68,10 @@ def _name(landings: tuple[Landing, ...]) -> str:
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     if _is_stopped(facts):
-        yield from _report(list(_list_unlike(facts)), len(get_rows(collator.batch)))
+        unlike = list(_list_unlike(facts))
+        yield from _report(unlike, len(get_rows(collator.batch)))
+        if not unlike:
+            yield from _report_owned(facts)
         return
     rows = get_rows(collator.batch)
     references = {number: theirs for number, _, theirs in pair_rows(collator)}
@@ -85,14 +86,30 @@ def examine(facts: Facts) -> Iterator[Finding]:
         if said := _compare(facts, row, landing, reference):
             wrong.append(f"row {landing.row}: {said}")
     yield from _report(wrong, len(rows))
+    if not wrong:
+        yield from _report_owned(facts)
 
 
-def _report(wrong: Sequence[str], rows: int) -> Iterator[Finding]:
+def _report_owned(facts: Facts) -> Iterator[Finding]:
+    """Rows without any placeholder, or cut inside them: the sentence is false, and the cause has its own name."""
+    collator = known(facts.collator)
+    total = len(get_rows(collator.batch))
+    bare = [f"row {number}: no placeholder, expected {expected}" for number, expected in list_bare_rows(facts)]
+    cut = [
+        f"row {number}: {mine.count('i')} of {theirs.count('i')} placeholders are left"
+        for number, mine, theirs in pair_rows(collator)
+        if cuts_image(mine, theirs)
+    ]
+    yield from _report([*bare, *cut], total, owners=("missing_placeholders", "truncated_image_tokens"))
+
+
+def _report(wrong: Sequence[str], rows: int, *, owners: tuple[str, ...] = ()) -> Iterator[Finding]:
     if wrong:
         yield DIAGNOSIS.finding(
             f"{len(wrong)} of {rows} rows do not have one placeholder per image feature.",
             fix="Repeat the image token once per feature of that row's image; newline and separator features count.",
             evidence=show_some(wrong),
+            owners=owners,
         )
 
 

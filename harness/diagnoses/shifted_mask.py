@@ -23,15 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Row, Unknown
+from preflight_ocr.harness.judging.deltas import list_arguments, list_deltas, show_delta
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import (
-    get_rows,
-    list_arguments,
-    list_deltas,
-    mark_placeholders,
-    show_delta,
-)
+from preflight_ocr.harness.judging.rows import get_rows, mark_placeholders
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

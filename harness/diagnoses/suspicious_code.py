@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.failures import excuse_unread_code
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import excuse_unread_code
 from preflight_ocr.harness.judging.wording import known, list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(

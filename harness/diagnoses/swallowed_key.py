@@ -27,9 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.deltas import match_swallowed
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import match_swallowed
 from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, PixelView
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import get_rows, squeeze
+from preflight_ocr.harness.judging.rows import get_rows, squeeze
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -56,8 +56,6 @@ def excuse(facts: Facts) -> str:
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     batch, views = known(collator.batch), known(collator.views)
-    if batch.rows_in != batch.rows_out:
-        return  # lost rows move all others: that is the cause to name
     swapped = [v for v in views if v.source_row not in (None, v.row) and not _moved_together(facts, v)]
     if not swapped:
         return
@@ -65,6 +63,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"{len({v.row for v in swapped})} of {batch.rows_out} rows have the page of another row.",
         fix="Keep image and text of a row together; sort rows, not texts.",
         evidence=show_some(f"row {v.row}: {v.path} shows the page of row {v.source_row}" for v in swapped),
+        owners=() if batch.rows_in == batch.rows_out else ("dropped_rows",),
     )
 
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import cuts_image, pair_rows
+from preflight_ocr.harness.judging.rows import cuts_image, pair_rows
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -48,7 +48,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     rows = known(known(collator.batch).rows)
     losing_images = {number for number, row, reference in pair_rows(collator) if cuts_image(row, reference)}
-    cut = [(n, row) for n, row in enumerate(rows) if row.truncated and n not in losing_images]
+    every = [(n, row) for n, row in enumerate(rows) if row.truncated]
+    cut = [(n, row) for n, row in every if n not in losing_images]
+    owners = () if cut else ("truncated_image_tokens",)
+    cut = cut or every
     if not cut:
         return
     configuration = facts.configuration
@@ -66,4 +69,5 @@ def examine(facts: Facts) -> Iterator[Finding]:
         ),
         fix="Raise max_seq_length, or split long pages into rows with less text.",
         snippet=f"data:\n  max_seq_length: {wanted}",
+        owners=owners,
     )

@@ -25,9 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.deltas import list_arguments, list_unaccepted_keys
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import list_arguments, list_unaccepted_keys
 from preflight_ocr.harness.judging.wording import known
 
 DIAGNOSIS = Diagnosis(

@@ -57,6 +57,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
         keys=tuple(key.path for key in keys),
         fix="Rename the keys as below, and delete those that have no known neighbour."
         if renamed
-        else "Delete the keys, or look up their right name in the README's YAML section.",
+        else "Delete the keys, or look up their right name in docs/reference/configuration.md.",
         snippet="\n".join(renamed),
     )

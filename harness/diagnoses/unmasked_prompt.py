@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import count_trained, get_rows, is_ahead
+from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -41,7 +41,11 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     rows = get_rows(known(facts.collator).batch)
-    unmasked = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    every = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    # Labels that were shifted too early reach into the prompt as well.
+    unmasked = [(n, count) for n, count in every if not is_ahead(rows[n])]
+    owners = () if unmasked else ("wrong_target",)
+    unmasked = unmasked or every
     if not unmasked:
         return
     yield DIAGNOSIS.finding(
@@ -49,9 +53,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         fix="Mask all labels in front of the target with -100.",
         snippet="labels[row, :target_start] = -100",
         evidence=show_some(f"row {n}: {count} prompt tokens trained on" for n, count in unmasked),
+        owners=owners,
     )
 
 
 def _count(row: Row) -> int:
-    """Labels that were shifted too early reach into the prompt as well; they have a diagnosis of their own."""
-    return count_trained(row, "p") if "t" in row.roles and not is_ahead(row) else 0
+    return count_trained(row, "p") if "t" in row.roles else 0

@@ -31,10 +31,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Mixture, Placement, Subject, Unmoved
+from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.placement import get_placement, list_sites, show_mixture, weigh
-from preflight_ocr.harness.judging.symptoms import show_raised
 from preflight_ocr.harness.judging.wording import list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(

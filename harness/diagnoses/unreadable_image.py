@@ -35,7 +35,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.READ,
     contract="every row's image can be decoded",
-    needs=("dataset",),
+    needs=("dataset", "dataset.image_headers"),
     explains=("failing_collator",),
     keys=("data.train_path", "data.val_path"),
 )

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import get_rows, is_placed
+from preflight_ocr.harness.judging.rows import get_rows, is_placed
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -37,6 +37,8 @@ DIAGNOSIS = Diagnosis(
     contract="changing the image changes the row's logits",
     needs=("forward.behaviour",),
 )
+
+_OWNERS = ("missing_placeholders", "shifted_mask", "hidden_tokens", "truncated_image_tokens", "broadcast_mask")
 
 
 def excuse(facts: Facts) -> str:
@@ -55,11 +57,15 @@ def examine(facts: Facts) -> Iterator[Finding]:
         row = rows[number]
         return not is_placed(row) or row.count("i", row.attended) < row.count("i")
 
-    blind = [number for number, seen in enumerate(reaches) if seen is False and not is_owned(number)]
+    every = [number for number, seen in enumerate(reaches) if seen is False]
+    blind = [number for number in every if not is_owned(number)]
+    owners = () if blind else _OWNERS
+    blind = blind or every
     if not blind:
         return
     yield DIAGNOSIS.finding(
         f"In {len(blind)} of {len(reaches)} rows another page gives exactly the same logits; expected different ones.",
         fix="Check that the pixels are not blank and reach the vision tower; print what the inner forward receives.",
         evidence=show_some(f"row {number}: the image does not reach the logits" for number in blind),
+        owners=owners,
     )

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import count_trained, get_rows, is_ahead
+from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

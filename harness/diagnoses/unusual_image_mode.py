@@ -39,7 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.READ,
     contract="every image is plain RGB or grey",
-    needs=("configuration", "dataset"),
+    needs=("configuration", "dataset", "dataset.image_headers"),
     where="the collator is your own",
     keys=("data.train_path", "data.val_path"),
 )

@@ -23,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Row
+from preflight_ocr.harness.judging.deltas import list_moved_rows
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.symptoms import count_trained, get_rows, is_ahead, list_moved_rows, squeeze
+from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead, squeeze
 from preflight_ocr.harness.judging.wording import known, show_some
 
 DIAGNOSIS = Diagnosis(

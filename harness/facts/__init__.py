@@ -20,7 +20,7 @@ from preflight_ocr.harness.facts.accelerator import (
     Stray,
     Wait,
 )
-from preflight_ocr.harness.facts.base import Fact, Parameter, Raised, Signature, Site, Unknown
+from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
 from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
 from preflight_ocr.harness.facts.preparing import (
     Batch,
@@ -129,6 +129,7 @@ __all__ = [
     "Behaviour",
     "Card",
     "Carrier",
+    "Cause",
     "Census",
     "ChatTemplate",
     "Checkpoint",
@@ -183,4 +184,5 @@ __all__ = [
     "Unmoved",
     "Wait",
     "Wrapper",
+    "blank",
 ]

@@ -2,26 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Literal, dataclass_transform
+from collections.abc import Callable
+from functools import cache
+from typing import Literal, ParamSpec, TypeVar, dataclass_transform, get_args
 
 import msgspec
+
+from preflight_ocr.harness.foreign.text import LONGEST, clean, clean_value
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact", forbid_unknown_fields=True):
-    """A tagged struct, so that a section and `Unknown` can share a union and survive JSON."""
+    """A tagged struct, so that a section and `Unknown` can share a union and survive JSON.
+
+    This is the border where foreign text becomes a fact: whatever a field is given, made here or sent by a child, no fact
+    holds text that a terminal would act on. Newlines stay; a writer shows them as its own.
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if type(value) is str:
+                cleaned: object = value if value.isprintable() and len(value) <= LONGEST else clean(value)
+            elif type(value) in (tuple, list, dict):
+                cleaned = clean_value(value)
+            else:
+                continue
+            if cleaned is not value:
+                msgspec.structs.force_setattr(self, name, cleaned)
+
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Fact)
+Cause = Literal[
+    "not looked at", "awaits another process", "foreign code died", "no answer", "unreadable file", "our own failure"
+]
 
 
 class Unknown(Fact, kw_only=True):
-    """What could not be found out, and why. The reason is shown to the user word for word.
+    """What could not be found out, and why. The reason is shown to the user word for word, and never parsed.
 
-    `failed` says that a probe of ours broke over it, which is our fault and must not look like a mere skip. `died` says that
-    a child was started for it and ended without an answer.
+    `cause` is for the program. "awaits another process": a later child is to fill it. "foreign code died": the process
+    that looked was ended. "no answer": it raised, or ran out of memory, before it could say anything. "unreadable file": a
+    file cannot be parsed or decoded, and the reason begins with its place. "our own failure": a probe of ours broke over
+    it, which must not look like a mere skip.
     """
 
     reason: str
-    failed: bool = False
-    died: bool = False
+    cause: Cause = "not looked at"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a probe of ours broke over it."""
+        return self.cause == "our own failure"
+
+    @property
+    def died(self) -> bool:
+        """Whether something was started to find it out and ended without an answer."""
+        return self.cause in ("foreign code died", "no answer", "our own failure")
+
+
+def blank(kind: Callable[P, F], reason: Unknown, *none: P.args, **known: P.kwargs) -> F:
+    """A `kind` of which only `known` could be found out: every other field that may be Unknown is `reason`.
+
+    The keywords are the struct's own, and typed as its constructor's are. Raises TypeError for any other.
+    """
+    fact = kind(*none, **known)
+    return msgspec.structs.replace(fact, **dict.fromkeys(_list_open_fields(type(fact)) - known.keys(), reason))
+
+
+@cache
+def _list_open_fields(kind: type[Fact]) -> frozenset[str]:
+    """The names of the fields that may be Unknown."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if Unknown in get_args(field.type))
 
 
 NOT_LOOKED_AT = Unknown(reason="no probe looked at it")

@@ -8,8 +8,6 @@ torch nor transformers.
 from __future__ import annotations
 
 import datetime
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,15 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.foreign.files import read_bytes
+from preflight_ocr.harness.foreign.json_text import read_json
+from preflight_ocr.harness.foreign.text import clean_line
 
 PLACE = Path("logs") / "history.jsonl"
 MEMORY = {"allocated": "peak allocated on the accelerator", "resident": "resident memory of the process"}
 NO_RUN = Unknown(reason="no training run has been recorded in training.output_dir")
 _MOST = 64 << 20  # bytes; a longer file is no history of ours
+_LARGEST = 2**62  # of a number that can be drawn
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +85,16 @@ def _read_own(output_dir: Path) -> RunHistory | None:
 def _read_checkpoint(output_dir: Path) -> RunHistory | None:
     """What a trainer of the user's left: transformers' own history, in the checkpoint that was written last."""
     states = sorted(output_dir.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
-    if not states or states[-1].stat().st_size > _MOST:
+    states = [path for path in states if path.is_file()]
+    if not states:
         return None
     try:
-        # Not msgspec: transformers writes NaN as it stands.
-        state = json.loads(states[-1].read_text(encoding="utf-8"))
+        state = read_json(states[-1], limit=_MOST)  # transformers writes NaN as it stands
         entries = tuple(
-            Entry(step=int(logged["step"]), values=_choose_numbers({k: v for k, v in logged.items() if k != "step"}))
+            Entry(step=_whole(logged["step"]), values=_choose_numbers({k: v for k, v in logged.items() if k != "step"}))
             for logged in state["log_history"]
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     return _tell(states[-1], entries) if entries else None
 
@@ -100,22 +102,37 @@ def _read_checkpoint(output_dir: Path) -> RunHistory | None:
 def _choose_numbers(logs: Mapping[str, Any]) -> dict[str, float | None]:
     """The numbers among what was logged, None for those that are not finite."""
     return {
-        name: float(value) if math.isfinite(value) else None
+        clean_line(str(name)): float(value) if _is_finite(value) else None
         for name, value in logs.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 
+def _whole(value: Any) -> int:
+    if not isinstance(value, int | float) or not _is_finite(value):
+        raise ValueError(f"{value!r} is no step")
+    return int(value)
+
+
+def _is_finite(value: float) -> bool:
+    """Whether it is a number that a float can hold: JSON may give a whole one of any length."""
+    return abs(value) < _LARGEST  # not NaN, either
+
+
 def _read_lines(path: Path) -> tuple[Entry, ...]:
     """Every whole line; the last one of a run that was killed may be cut."""
-    if not path.is_file() or path.stat().st_size > _MOST:
+    try:
+        data = read_bytes(path, limit=_MOST)
+    except FileNotFoundError:
         return ()
     entries = []
-    for line in path.read_bytes().splitlines():
+    for line in data.splitlines():
         try:
-            entries.append(msgspec.json.decode(line, type=Entry))
-        except msgspec.DecodeError:
+            entry = msgspec.json.decode(line, type=Entry)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
+        if abs(entry.step) < _LARGEST and abs(entry.memory or 0) < _LARGEST:
+            entries.append(entry)
     return tuple(entries)
 
 

@@ -195,7 +195,7 @@ class RowProblem(Fact, kw_only=True):
     image: str
     kind: Literal[
         "missing image", "unreadable image", "truncated image", "enormous image", "exif rotation", "16-bit",
-        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image",
+        "transparency", "cmyk", "palette", "empty text", "image token in text", "no image", "malformed row",
     ]  # fmt: skip
     detail: str
 
@@ -216,3 +216,5 @@ class Dataset(Fact, kw_only=True):
     problems: tuple[RowProblem, ...]
     shared_rows: tuple[str, ...]  # image/text pairs that stand in train and in val or test
     text_is_ascii: bool
+    image_headers: int | Unknown = NOT_LOOKED_AT
+    """How many image files were opened."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from preflight_ocr.harness.config.config import Preprocessing
+    from preflight_ocr.harness.config.schema import Preprocessing
 
 _BASE_SIZE, _TILE_SIZE, _TILES = 1024, 640, (2, 9)
 _ROLES = {"images": "pixels", "images_seq_mask": "placement_mask", "images_spatial_crop": "tiling"}

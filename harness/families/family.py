@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from preflight_ocr.harness.config.config import Preprocessing
+    from preflight_ocr.harness.config.schema import Preprocessing
 
 Role = Literal["pixels", "placement_mask", "tiling", "grid", "sizes"]
 """What a forward argument carries: the picture; a flag for each token that a feature is placed at; tiles across and down;

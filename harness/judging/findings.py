@@ -44,7 +44,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `summary` says what was seen and what was expected; `evidence` are the facts behind it, one per line. `consequences`
     are the codes of findings that this one explains and that are therefore not reported by themselves. `places` are lines
     of somebody's source behind it, the one to look at first in front; `keys` are dotted keys of the YAML file that decide
-    over it, the likeliest first: those that the file does not have are passed over.
+    over it, the likeliest first: those that the file does not have are passed over. `owners` are names of diagnoses whose
+    finding, where there is one, is the cause of this one: the contract is broken all the same, and the cause is reported.
     """
 
     code: str
@@ -58,6 +59,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     consequences: tuple[str, ...] = ()
     places: tuple[Site, ...] = ()
     keys: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="outcome"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+import difflib
+from collections.abc import Callable, Iterator
+from types import FunctionType, ModuleType
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -70,10 +72,12 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         severity: Severity | None = None,
         places: tuple[Site, ...] = (),
         keys: tuple[str, ...] = (),
+        owners: tuple[str, ...] = (),
     ) -> Finding:
         """A finding of this diagnosis; `severity` only where the facts make it better or worse than usual.
 
-        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general.
+        `places` are the lines of source behind it, `keys` the YAML keys where the diagnosis' own are too general,
+        `owners` the diagnoses that own the cause where they find it too.
         """
         return Finding(
             code=self.code,
@@ -86,11 +90,12 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
             docs=f"docs/diagnoses.md#{self.code.lower()}",
             places=places,
             keys=keys or self.keys,
+            owners=owners,
         )
 
 
 class DiagnosisModule(Protocol):
-    """What a file in `harness/diagnoses/` offers."""
+    """What a file in `harness/diagnoses/` offers; `Hooks` names what it may offer besides."""
 
     __name__: str
     __doc__: str | None
@@ -99,7 +104,45 @@ class DiagnosisModule(Protocol):
     def examine(self, facts: Facts) -> Iterator[Finding]:
         """Yield one finding per root cause; called only when every fact in `needs` is known."""
 
-    # A module may also have `applies(facts) -> bool`: False means the contract makes no sense for this model at all
-    # (it has no placement mask, no run was asked for, ...): the outcome is NotApplicable, with the header's `where`.
-    # And `excuse(facts) -> str`: the reason why nothing can be said although every needed fact is known (no page was
-    # recognised, the weights are random, ...); the contract is then Skipped. Empty where there is no such reason.
+
+class Hooks(NamedTuple):
+    """The functions that a diagnosis may define besides `examine`, each called with the facts.
+
+    `applies` is False where the contract makes no sense for this model at all (it has no placement mask, no run was asked
+    for, ...): the outcome is NotApplicable, with the header's `where`. `excuse` is the reason why nothing can be said
+    although every needed fact is known (no page was recognised, the weights are random, ...): the contract is Skipped;
+    empty where there is no such reason.
+    """
+
+    applies: Callable[[Facts], bool] = lambda _: True
+    excuse: Callable[[Facts], str] = lambda _: ""
+
+
+_RETURNS = {"examine": "Iterator[Finding]", "applies": "bool", "excuse": "str"}
+
+
+def read_hooks(module: DiagnosisModule) -> Hooks:
+    """The hooks that a diagnosis defines, and what stands in for the others."""
+    return Hooks(**{name: vars(module)[name] for name in Hooks._fields if name in vars(module)})
+
+
+def check_module(module: ModuleType) -> DiagnosisModule:
+    """The module, which has `DIAGNOSIS` and `examine` and no public function but the hooks, each with its signature.
+
+    Raises TypeError: a misspelt hook would never be called, and its contract would be judged without it.
+    """
+    functions = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType)}
+    own = {name: value for name, value in functions.items() if value.__module__ == module.__name__}
+    for name, value in own.items():
+        if name.startswith("_"):
+            continue
+        near = difflib.get_close_matches(name, _RETURNS, n=1)
+        if name not in _RETURNS:
+            meant = f"; `{near[0]}` may be meant" if near else ""
+            raise TypeError(f"{module.__name__}: `{name}` is no hook of a diagnosis ({', '.join(_RETURNS)}){meant}")
+        expected = {"facts": "Facts", "return": _RETURNS[name]}
+        if value.__annotations__ != expected:
+            raise TypeError(f"{module.__name__}: expected `def {name}(facts: Facts) -> {_RETURNS[name]}`")
+    if not isinstance(getattr(module, "DIAGNOSIS", None), Diagnosis) or "examine" not in own:
+        raise TypeError(f"{module.__name__}: a diagnosis needs `DIAGNOSIS = Diagnosis(...)` and `examine`")
+    return cast(DiagnosisModule, module)

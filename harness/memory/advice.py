@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.memory.answer import Change, Peak
 from preflight_ocr.harness.memory.optimizers import LIBRARY
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from preflight_ocr.reports.notebook import Shown
 
-__all__ = ["check", "hold"]
+__version__ = "0.2.0"
+
+__all__ = ["__version__", "check", "hold"]
 
 
 def check(

@@ -9,8 +9,8 @@ import peft
 import torch
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.training.subject import load_part
 
 

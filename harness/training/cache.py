@@ -11,6 +11,7 @@ import hashlib
 import logging
 import re
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,10 +21,11 @@ import msgspec
 import PIL
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from preflight_ocr.harness import atomic, families
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.foreign.files import read_bytes
 from preflight_ocr.harness.training import images
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("preflight_ocr.harness.training")
 
+_CHECKSUM = "crc32"
+_LARGEST = 2**30  # bytes of one entry
 _OURS = re.compile(r"[0-9a-f]{64}\.pixels\.safetensors")
 
 
@@ -41,7 +45,8 @@ class CacheError(UserError):
 class PixelCache:
     """uint8 tensors by the content of an image file. Picklable; any number of processes may use one directory.
 
-    Files are written whole or not at all, and one that cannot be read is made anew. The directory is held to `limit`
+    Files are written whole or not at all, with a checksum; one that cannot be read, or is not what was written, is made
+    anew. The directory is held to `limit`
     bytes, beyond which it goes for a moment by no more than a page for each process that is writing. For a new page
     those make room that no run has used since this one began, the longest unused first; what this run has used stays,
     so that a cache too small for all rows still serves some of them instead of being rewritten in every epoch.
@@ -65,14 +70,19 @@ class PixelCache:
         try:
             if path.stat().st_mtime < self.begun:
                 path.touch()
-            found: dict[str, torch.Tensor] = load_file(path)
-        except (OSError, SafetensorError):  # never made, made room with, or cut short by a full disk
+            packed = read_bytes(path, limit=max(self.limit, _LARGEST))
+            # Never made, made room with, cut short by a full disk; or whole, and not what was written.
+            if not packed or _find_checksum(packed) != _sum(packed):
+                return None
+            found: dict[str, torch.Tensor] = load(packed)
+        except (OSError, SafetensorError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return found
 
     def save(self, content: bytes, views: Mapping[str, torch.Tensor]) -> None:
         """Keep it where there is room; a directory that cannot be written is said once and costs nothing else."""
-        packed = save({name: view.contiguous() for name, view in views.items()})
+        kept = {name: view.contiguous() for name, view in views.items()}
+        packed = save(kept, metadata={_CHECKSUM: _sum(save(kept))})
         try:
             if self._make_room(len(packed)):
                 atomic.write_bytes(self._place(content), packed)
@@ -107,6 +117,24 @@ class PixelCache:
         if message not in self._has_said:
             self._has_said.add(message)
             LOG.warning("%s", message)
+
+
+def _sum(packed: bytes) -> str:
+    """A checksum of the tensors, their names, types and shapes, with or without metadata beside them."""
+    end = 8 + int.from_bytes(packed[:8], "little")
+    entries = msgspec.json.decode(packed[8:end], type=dict[str, msgspec.Raw])
+    said = b"".join(name.encode() + bytes(entry) for name, entry in sorted(entries.items()) if name != "__metadata__")
+    return f"{zlib.crc32(memoryview(packed)[end:], zlib.crc32(said)):08x}"
+
+
+def _find_checksum(packed: bytes) -> str:
+    end = 8 + int.from_bytes(packed[:8], "little")
+    header = msgspec.json.decode(packed[8:end], type=_Header)
+    return header.metadata.get(_CHECKSUM, "")
+
+
+class _Header(msgspec.Struct):
+    metadata: dict[str, str] = msgspec.field(name="__metadata__", default_factory=dict)
 
 
 def hash_recipe(recipe: msgspec.Struct) -> bytes:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
-from preflight_ocr.harness.config.config import Augmentation, Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Augmentation, Config
 from preflight_ocr.harness.families import Family, FamilyError, Opening, Prepared
 from preflight_ocr.harness.families.preparation import OwnIntake
 from preflight_ocr.harness.training.cache import PixelCache

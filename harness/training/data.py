@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.foreign.json_text import BrokenJson, read_json
 
 
 class DataError(UserError):
@@ -42,11 +42,15 @@ class Rows(Dataset[dict[str, Any]]):
 def _read_rows(directory: Path) -> list[dict[str, Any]]:
     path = directory / "metadata.json"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path}: there is no such file; expected a list of {{image_path, text}} in it") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); expected a list of {{image_path, text}}") from None
+    except BrokenJson as error:
+        raise DataError(
+            f"{error}; this is not JSON that can be used: expected a list of {{image_path, text}}"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; expected a list of {{image_path, text}}") from None
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: expected a list of at least one {{image_path, text}}, seen {str(rows)[:40]}")
     for number, row in enumerate(rows):

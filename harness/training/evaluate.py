@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jiwer
 import msgspec
 import torch
 
@@ -38,6 +37,8 @@ def measure_cer(true: Sequence[str], read: Sequence[str]) -> float:
     pairs = [pair for pair in zip(true, read, strict=True) if pair[0]]
     edits = sum(len(seen) for text, seen in zip(true, read, strict=True) if not text)
     if pairs:
+        import jiwer
+
         output: Any = jiwer.process_characters([text for text, _ in pairs], [seen for _, seen in pairs])
         edits += output.substitutions + output.deletions + output.insertions
     return edits / max(1, sum(map(len, true)))

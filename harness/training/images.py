@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageEnhance, ImageOps
 
-from preflight_ocr.harness.config.config import Augmentation
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Augmentation
+from preflight_ocr.harness.foreign.files import read_bytes
+from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
 
 
 class ImageError(UserError):
@@ -31,7 +33,7 @@ def open_image(path: Path | str, *, content: bytes | None = None, keeps_grey: bo
             ImageOps.exif_transpose(image, in_place=True)
             opened = convert_to_bytes(image)
             opened.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*BROKEN_PICTURE, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be read as an image ({error}); replace the file or drop its row") from error
     return opened if keeps_grey or opened.mode == "RGB" else opened.convert("RGB")
 
@@ -39,7 +41,7 @@ def open_image(path: Path | str, *, content: bytes | None = None, keeps_grey: bo
 def read_content(path: Path | str) -> bytes:
     """The bytes of an image file. Raises ImageError."""
     try:
-        return Path(path).read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image; correct image_path in metadata.json") from None
     except OSError as error:

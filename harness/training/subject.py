@@ -9,8 +9,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 
 Part = Literal["model", "collator", "peft", "trainer"]
 
@@ -30,7 +30,7 @@ def resolve_part(spec: str, directory: Path) -> Callable[..., Any]:
 
     Raises SubjectError when the module or the name does not exist. What the module itself raises goes through.
     """
-    if str(directory) not in sys.path:
+    if sys.path[:1] != [str(directory)]:  # further down, somebody else's module of the same name would be found first
         sys.path.insert(0, str(directory))
     module_name, _, name = spec.partition(":")
     try:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ import torch
 import transformers
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.packages import find_absent
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import unwrap
@@ -29,6 +30,7 @@ from preflight_ocr.harness.training.checkpointing import start_checkpointing
 from preflight_ocr.harness.training.collate import Collator, build_collator
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.evaluate import Score, evaluate
+from preflight_ocr.harness.training.lock import hold
 from preflight_ocr.harness.training.model import (
     LoadedProcessor,
     find_directory,
@@ -37,6 +39,7 @@ from preflight_ocr.harness.training.model import (
     load_processor,
 )
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
+from preflight_ocr.harness.training.stopping import Stopper, TrainingStopped
 from preflight_ocr.harness.training.subject import load_part
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     """Names in the file that the installed TrainingArguments has no place for."""
     redirects: tuple[Redirect, ...]
     """Where the model's code asked for an accelerator that this machine does not have."""
+    was_finished: bool = False
+    """Whether the run had done all its steps before, so that nothing was done now."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,23 +92,36 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResult:
     """Train as configured and save the adapter, what prepares its text, the configuration and the clearance's digest.
 
-    Everything is written below `output_dir`. Raises UserError for a clearance that no longer holds and for a part that
-    cannot be built.
+    Everything is written below `output_dir`. Raises UserError for a clearance that no longer holds, for a folder in which
+    another run trains and for a part that cannot be built; TrainingStopped when a signal ended the run, with a checkpoint.
     """
     if clearance is not None and not clearance.still_holds(config):
         changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
         raise TrainingError(f"the clearance of {clearance.issued} no longer holds ({changed}); run the check again")
     output_dir, started = config.training.output_dir, time.monotonic()
-    with write_log(output_dir / "logs" / "training.log") as log_file, run_anywhere() as redirects:
+    with (
+        hold(output_dir),
+        write_log(output_dir / "logs" / "training.log") as log_file,
+        run_anywhere() as redirects,
+    ):
+        resumed_from = checkpoints.choose(config)
+        if (
+            resumed_from is not None
+            and (output_dir / "adapter").is_dir()
+            and checkpoints.is_finished(resumed_from, config)
+        ):
+            return tell_finished(config, resumed_from, log_file)
         transformers.set_seed(config.training.seed)
         parts = load_parts(config)
         trainer, unused = build_trainer(config, parts)
         record_history(trainer, output_dir)
-        resumed_from = checkpoints.choose(config)
+        stopper = watch_signals(trainer)
         LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
-        with compat.allow_rng_state():
+        with compat.allow_rng_state(), stopper.listen() if stopper else nullcontext():
             # A trainer of the user's need not know how to resume until it is asked to.
             trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
+        if stopper is not None and stopper.number and trainer.state.global_step < trainer.state.max_steps:
+            raise tell_stopped(stopper.number, trainer.state.global_step, output_dir)
         adapter_dir = save(config, parts, output_dir / "adapter", clearance=clearance)
         LOG.info("saved %s", adapter_dir)
         test_score = score_test_rows(config, parts)
@@ -127,6 +145,44 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         unused_arguments=unused,
         redirects=tuple(redirects),
     )
+
+
+def tell_finished(config: Config, checkpoint: Path, log_file: Path) -> TrainingResult:
+    """What a run is that had done all its steps before: nothing is loaded, nothing is written."""
+    step = checkpoints.read_state(checkpoint).step
+    LOG.warning("nothing to train: %s is at step %d, and no more are asked for", checkpoint, step)
+    return TrainingResult(
+        output_dir=config.training.output_dir,
+        adapter_dir=config.training.output_dir / "adapter",
+        log_file=log_file,
+        steps=step,
+        first_loss=None,
+        last_loss=None,
+        eval_loss=None,
+        test_score=None,
+        stopped_early=False,
+        resumed_from=checkpoint,
+        seconds=0.0,
+        unused_arguments=(),
+        redirects=(),
+        was_finished=True,
+    )
+
+
+def watch_signals(trainer: Any) -> Stopper | None:
+    """What ends the run behind a step when Ctrl-C or SIGTERM comes; None for a trainer that takes no callbacks."""
+    add = getattr(trainer, "add_callback", None)
+    if not callable(add):
+        return None
+    stopper = Stopper()
+    add(stopper)
+    return stopper
+
+
+def tell_stopped(number: int, step: int, output_dir: Path) -> TrainingStopped:
+    checkpoint = output_dir / f"checkpoint-{step}"
+    LOG.info("stopped by signal %d after step %d", number, step)
+    return TrainingStopped(number, step, checkpoint if checkpoint.is_dir() else None)
 
 
 def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
@@ -227,7 +283,7 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "output_dir": str(training.output_dir),
         "logging_dir": str(training.output_dir / "logs" / "tensorboard"),
-        "report_to": "tensorboard",
+        "report_to": "none" if find_absent(("tensorboard",)) else "tensorboard",
         "logging_steps": max(1, min(10, training.save_steps if training.save_steps >= 1 else 10)),
         # Rows are opened by the collator: Trainer would drop every column that forward does not name, the image first.
         "remove_unused_columns": False,

@@ -19,7 +19,7 @@ from preflight_ocr.harness.judging.findings import (
     Outcome,
     Skipped,
 )
-from preflight_ocr.harness.judging.header import Diagnosis, DiagnosisModule
+from preflight_ocr.harness.judging.header import Diagnosis, DiagnosisModule, read_hooks
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -61,9 +61,8 @@ def derive(facts: Facts, *, only: Iterable[str] = ()) -> tuple[Contract, ...]:
 
 def _applies(module: DiagnosisModule, facts: Facts) -> bool | Crashed:
     """Whether the contract makes sense for these facts. The same door as judging: what raises here must not be lost."""
-    asks = getattr(module, "applies", None)
     try:
-        return asks is None or bool(asks(facts))
+        return read_hooks(module).applies(facts)
     except Exception as error:  # noqa: BLE001
         return Crashed(f"{type(error).__name__}: {error}")
 
@@ -80,8 +79,7 @@ def judge(contract: Contract, facts: Facts) -> Outcome:
             return Crashed(unknown.reason) if unknown.failed else Skipped(unknown.reason)
     # One of the two doors: whatever our own judging does, it must end as an outcome and never as a pass.
     try:
-        excuse = getattr(contract.module, "excuse", None)
-        if excuse is not None and (reason := excuse(facts)):
+        if reason := read_hooks(contract.module).excuse(facts):
             return Skipped(reason)
         findings = tuple(contract.module.examine(facts))
     except Exception as error:  # noqa: BLE001
@@ -114,11 +112,19 @@ def _explain(judged: list[Judgement]) -> Iterable[Judgement]:
     found = {j.contract.diagnosis.name: j.contract.diagnosis for j in judged if isinstance(j.outcome, Broken)}
     for judgement in judged:
         name = judgement.contract.diagnosis.name
-        causes = tuple(d.code for d in found.values() if name in d.explains)
+        owners = _list_owners(judgement.outcome)
+        causes = tuple(d.code for d in found.values() if name in d.explains or d.name in owners)
         if isinstance(judgement.outcome, Broken) and causes:
             yield msgspec.structs.replace(judgement, outcome=Broken(judgement.outcome.findings, causes))
         else:
             yield judgement
+
+
+def _list_owners(outcome: Outcome) -> frozenset[str]:
+    """The diagnoses that own the cause of all that was found; none where a finding stands by itself."""
+    if not isinstance(outcome, Broken) or not all(finding.owners for finding in outcome.findings):
+        return frozenset()
+    return frozenset(owner for finding in outcome.findings for owner in finding.owners)
 
 
 def worst_basis(facts: Facts) -> Basis:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import yaml
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Finding, Kept
@@ -59,11 +59,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def read_waivers(path: Path) -> tuple[Waiver, ...]:
     """Read a YAML list of `{code, reason, link, until}`. Raises GateError for anything else."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        document, _ = read_yaml(path)
     except OSError as error:
         raise GateError(f"{path}: cannot be read: {error.strerror}; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GateError(f"{path}: this is not readable YAML: {error}") from None
+    except BrokenYaml as error:
+        place = f":{error.line}" if error.line else ""
+        raise GateError(f"{path}{place}: {error.message}") from None
     try:
         waivers = msgspec.convert(document or [], tuple[Waiver, ...])
     except msgspec.ValidationError as error:
@@ -211,8 +212,11 @@ def _subject_files(config: Config) -> list[Path]:
         top, dot, _ = part.partition(":")[0].partition(".")
         # Finding a top-level name executes nothing; finding a dotted one would import its parent.
         spec = importlib.machinery.PathFinder.find_spec(top, [str(subject.path), *sys.path])
-        if spec is None or spec.origin is None:
+        if spec is None:
             continue
-        folder = Path(spec.origin).parent
-        files.update(folder.rglob("*.py") if dot or spec.submodule_search_locations else folder.glob("*.py"))
+        # A package without `__init__.py` has no origin, and may lie in several folders.
+        for folder in map(Path, spec.submodule_search_locations or ()):
+            files.update(folder.rglob("*.py"))
+        if spec.origin and not spec.submodule_search_locations:
+            files.update(Path(spec.origin).parent.rglob("*.py") if dot else Path(spec.origin).parent.glob("*.py"))
     return sorted(files)

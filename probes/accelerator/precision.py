@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import nn
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Precision, Raised, Unknown
 from preflight_ocr.probes.accelerator.card import Card
 from preflight_ocr.probes.accelerator.moving import Placed

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from PIL import Image
 
-from preflight_ocr.harness.facts import Batch, Collator, PixelView, Raised, Unknown
+from preflight_ocr.harness.facts import Batch, Collator, PixelView, Raised, Unknown, blank
 from preflight_ocr.harness.families import Family
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_remaking
@@ -50,24 +50,14 @@ def look_at_collator(parts: Assembly) -> Collator:
     batch: Any = given if isinstance(given, Raised) else attempt(lambda: describe(given, rows=rows, read=reader))
     if isinstance(batch, Raised):
         reason = Unknown(reason=f"the collator raised {batch.type}: {batch.message}")
-        return Collator(
+        return blank(
+            Collator,
+            reason,
             owner=owner,
             placeholder=placeholder,
             batch=batch,
             reference=expected,
             roles=roles,
-            deltas=reason,
-            views=reason,
-            grid=reason,
-            planned_tiles=reason,
-            seen_tiles=reason,
-            deterministic=reason,
-            pickles=reason,
-            expected_prompt=reason,
-            starts_with_bos=reason,
-            mixed_rows=reason,
-            swallowed_rows=reason,
-            safe_length=reason,
             pickle_error="",
             mixed_swaps=(),
         )

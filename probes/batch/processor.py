@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Opened, Processor, Raised, Site, Unknown
 from preflight_ocr.harness.home import is_ours
 from preflight_ocr.probes.reading.json_files import get_text, read_object

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper
+from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper, blank
 from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.probes.batch.collator import look_at_reference
@@ -205,25 +205,14 @@ def _describe_loss(loss: Any) -> float | Unknown:
 
 def _unloaded(raised: Raised) -> Forward:
     reason = Unknown(reason=f"the model could not be loaded: {raised.type}: {raised.message}")
-    return Forward(
+    return blank(
+        Forward,
+        reason,
         signature=reason,
         model_class="",
         weights="random",
         loading=raised,
-        given=reason,
-        reference=reason,
-        landing=reason,
-        behaviour=reason,
-        loss=reason,
-        uniform_loss=reason,
-        embedding_rows=reason,
-        highest_token_id=reason,
-        has_generate=reason,
-        idle_keys=reason,
-        lost_buffers=reason,
-        placement=reason,
         repairs=(),
-        wrapper=reason,
         dtypes={},
         redirected=(),
         padding_side=None,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Target, Unknown
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
 from preflight_ocr.probes.learning.trainer import LOSS_KEYWORD, adds_loss_keyword

@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch import nn
 
-from preflight_ocr.harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown
+from preflight_ocr.harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown, blank
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
@@ -61,17 +61,11 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         step, _ = _find_step(adapted, inner, adapter, batch)
     if step is None:
         reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
-        empty = Learning(
-            training=training,
-            census=reason,
-            losses=reason,
-            mixed_precision=reason,
-            checkpointing=reason,
-            round_trip=reason,
-            merged_equals_unmerged=reason,
-            accumulation_ratio=reason,
-        )
-        return {"adapter": adapter, "learning": empty, "memory": _weigh_alone(parts, reason)}
+        return {
+            "adapter": adapter,
+            "learning": blank(Learning, reason, training=training),
+            "memory": _weigh_alone(parts, reason),
+        }
     memory = measure_need(parts, adapted, step)
     census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
@@ -92,7 +86,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         losses=losses,
         checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
         mixed_precision=mixed,
-        round_trip=Unknown(reason="the saved adapter was not loaded again")
+        round_trip=Unknown(reason="the saved adapter was not loaded again", cause="awaits another process")
         if round_trip_ready is None
         else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
         accumulation_ratio=accumulation,
@@ -120,14 +114,12 @@ def _look_without_adapter(
         return reason
     _, reached = _count_gradients(parts, inner, step, checkpointing=False)
     checkpointed = _try_checkpointing(parts, inner, step, reached)
-    return Learning(
+    return blank(
+        Learning,
+        reason,
         training=adapter.raised,
-        census=reason,
-        losses=reason,
         checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
         mixed_precision=_try_mixed_precision(parts, plain, step),
-        round_trip=reason,
-        merged_equals_unmerged=reason,
         accumulation_ratio=measure_accumulation(parts, plain),
     )
 

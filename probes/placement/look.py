@@ -41,7 +41,9 @@ def look_at_placement(
     finally:
         put_back(later)
     if isinstance(found, Raised):  # what is foreign is run under doors of its own, so this is ours
-        return Unknown(reason=f"the simulation of an accelerator broke: {found.type}: {found.message}", failed=True)
+        return Unknown(
+            reason=f"the simulation of an accelerator broke: {found.type}: {found.message}", cause="our own failure"
+        )
     return found if isinstance(found, Unknown) else msgspec.structs.replace(found, whole=whole)
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import effective_keys, inert_keys
+from preflight_ocr.harness.config.keys import effective_keys, inert_keys
 from preflight_ocr.harness.facts import Checkpoint, Configuration, KeyFact, Unknown
-from preflight_ocr.probes.reading.dataset import read_rows
+from preflight_ocr.probes.reading.dataset import count_rows
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.json_files import get_text, get_whole, read_object
 from preflight_ocr.probes.reading.subject import find_parts, read_part
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 _GIBIBYTE = 2**30
 # Fields that `compat.fit_training_arguments` gives another form, so that they work although the field itself is gone.
@@ -108,14 +108,14 @@ def _count_steps(config: Config) -> int | Unknown:
         return training.max_steps
     if config.data.train_path is None:
         return Unknown(reason=f"{config.source}: no `data.train_path`, so the number of steps is not known")
-    rows = read_rows(config.data.train_path)
+    rows = count_rows(config.data.train_path)
     if isinstance(rows, Unknown):
         return rows
     batch = training.per_device_train_batch_size * _count_ranks()
     if batch < 1 or training.gradient_accumulation_steps < 1:
         return Unknown(reason="the batch size and gradient_accumulation_steps have to be 1 or more")
     drops = training.arguments.get("dataloader_drop_last") is True
-    batches = len(rows) // batch if drops else math.ceil(len(rows) / batch)
+    batches = rows // batch if drops else math.ceil(rows / batch)
     per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
     return math.ceil(training.num_train_epochs * per_epoch)
 

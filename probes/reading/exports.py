@@ -11,7 +11,6 @@ import ast
 import builtins
 import hashlib
 import importlib.machinery
-import importlib.util
 import os
 import re
 import sys
@@ -102,10 +101,17 @@ _FORM = 1
 
 
 class Exports:
-    """Answers what installed modules define. `search_path` replaces `sys.path`; `cache` is a file."""
+    """Answers what installed modules define. `search_path` replaces `sys.path`; `cache` is a file.
 
-    def __init__(self, *, search_path: Sequence[str] | None = None, cache: Path | None = None) -> None:
+    What no folder has may come from a finder, as an editable installation brings one. With a `search_path` these are asked
+    only where `asks_finders` says that they belong to it.
+    """
+
+    def __init__(
+        self, *, search_path: Sequence[str] | None = None, cache: Path | None = None, asks_finders: bool = False
+    ) -> None:
         self._search_path = list(search_path) if search_path is not None else None
+        self._asks_finders = asks_finders or search_path is None
         self._cache = cache
         self._kept = _read_cache(cache)
         self._specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
@@ -132,6 +138,16 @@ class Exports:
     def is_installed(self, package: str) -> bool:
         """Whether a top-level package or module can be found."""
         return package in sys.stdlib_module_names or self._locate(package) is not None
+
+    def is_found_below(self, package: str, root: Path) -> bool:
+        """Whether importing this top-level name takes it from `root`, and not from an environment that lies inside it."""
+        spec = self._locate(package)
+        if spec is None:
+            return False
+        places = [*(spec.submodule_search_locations or ()), *filter(None, (spec.origin,))]
+        return bool(places) and all(
+            Path(place).is_relative_to(root) and "site-packages" not in Path(place).parts for place in places
+        )
 
     def resolve(self, module: str, name: str | None) -> Answer:
         """What `import module` (name None) or `from module import name` would meet, and a reason where undecided."""
@@ -326,13 +342,13 @@ class Exports:
         parent = module.rpartition(".")[0]
         if not parent:
             found = importlib.machinery.PathFinder.find_spec(module, self._search_path)
-            if found is None and self._search_path is None:
-                return _ask_finders(module)
-            return found
+            return _ask_finders(module, None) if found is None and self._asks_finders else found
         above = self._locate(parent)
         if above is None or above.submodule_search_locations is None:
             return None
-        return self._search(module, list(above.submodule_search_locations))
+        folders = list(above.submodule_search_locations)
+        found = self._search(module, folders)
+        return _ask_finders(module, folders) if found is None and self._asks_finders else found
 
     def _search(self, module: str, folders: Sequence[str]) -> importlib.machinery.ModuleSpec | None:
         """PathFinder would do, if it did not look a folder without `__init__.py` up in its parent, imported."""
@@ -555,14 +571,21 @@ def _ask_interpreter(module: str, name: str | None) -> Answer:
     return "missing name", f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _ask_finders(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Editable installs bring finders of their own. A top-level name is found without importing anything."""
+def _ask_finders(module: str, folders: list[str] | None) -> importlib.machinery.ModuleSpec | None:
+    """Editable installs bring finders of their own, which may put a package together from folders that lie apart.
+
+    `folders` are those of the package above, which `importlib.util.find_spec` would import.
+    """
     if module in vars(builtins):
         return None
-    try:
-        return importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(module, folders)
+        except (AttributeError, ImportError, ValueError):  # what others put there need not keep the rules
+            continue
+        if spec is not None:
+            return spec
+    return None
 
 
 def _read_cache(path: Path | None) -> _Kept:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from preflight_ocr.harness.facts import Import, Repository, Signature, Unknown
+from preflight_ocr.harness.foreign.files import expand, is_there, open_file
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.hazards import find_device_sites, find_hazards
-from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, read_bytes, read_object
+from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, is_whole, read_bytes, read_object
 from preflight_ocr.probes.reading.source import (
     ImportSite,
     Source,
@@ -28,7 +29,7 @@ from preflight_ocr.probes.reading.source import (
 )
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 _JSON_WITH_CODE = ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 _TEXT_SECTIONS = ("text_config", "language_config", "llm_config")
@@ -40,6 +41,7 @@ _SUPPORTS = {
 }
 _IMPLEMENTATIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 _MOST_FILES = 200
+_LARGEST_CODE = 2**20  # bytes of all files together; the largest known model has a third of it
 
 
 def find_model_directory(config: Config) -> Path | Unknown:
@@ -50,7 +52,7 @@ def find_model_directory(config: Config) -> Path | Unknown:
     name = config.model.base_model
     if config.model.directory is not None:
         return config.model.directory
-    if Path(name).exists():
+    if is_there(Path(name)):
         return Unknown(reason=f"{name} is a file; `model.base_model` expects the model's folder or a Hub id")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         return Unknown(reason=f"there is no folder {name}; correct `model.base_model` in {config.source}")
@@ -139,7 +141,7 @@ class RemoteCode:
     """The Python files that loading the model would run, found by following relative imports."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._directory, self._read = directory, 0
         self.files: dict[str, Source | Unknown] = {}  # "modeling_x" or "sub.module" -> its source
 
     @property
@@ -160,7 +162,14 @@ class RemoteCode:
                     reason=f"{relative}: the model's code asks for this file and it is not there"
                 )
                 continue
-            source = read_source(path, path.relative_to(self._directory).as_posix())
+            relative = path.relative_to(self._directory).as_posix()
+            size = path.stat().st_size
+            if self._read + size > _LARGEST_CODE:
+                said = f"not read: the model's code has more than {_LARGEST_CODE:,} bytes, more than can be examined"
+                self.files[name] = Unknown(reason=f"{relative}: {said}")
+                continue
+            self._read += size
+            source = read_source(path, relative)
             self.files[name] = source
             if isinstance(source, Source):
                 waiting += self._find_neighbours(name, source)
@@ -426,21 +435,24 @@ def _measure_weights(directory: Path) -> int | Unknown:
 def _sum_shards(shards: list[Path]) -> int | Unknown:
     total = 0
     for path in shards:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             length = int.from_bytes(file.read(8), "little")
-            size = path.stat().st_size
+            size = file.seek(0, 2)
+            file.seek(8)
             if not 2 <= length <= min(100 * 2**20, size - 8):
                 return Unknown(reason=f"{path}: not a safetensors file, or cut short: the header does not fit the file")
             header = file.read(length)
         try:
             entries = msgspec.json.decode(header, type=dict[str, dict[str, Any]])
             ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+            if not all(is_whole(end) and end >= 0 for end in ends):
+                return Unknown(reason=f"{path}: the safetensors header has an end that is no size; fetch it again")
             data = max(ends, default=0)
             if 8 + length + data > size:
                 return Unknown(
                     reason=f"{path}: cut short: {size:,} bytes, expected {8 + length + data:,}; fetch it again"
                 )
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError) as error:
             return Unknown(reason=f"{path}: the safetensors header cannot be read: {error}")
         total += data
     return total
@@ -452,9 +464,8 @@ def _find_hub_caches(chosen: Path | None) -> Iterator[Path]:
         yield chosen
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
         if os.environ.get(variable):
-            yield Path(os.environ[variable]).expanduser()
+            yield expand(os.environ[variable])
     home = os.environ.get("HF_HOME")
     cache = os.environ.get("XDG_CACHE_HOME")
-    yield (
-        Path(home) if home else (Path(cache) if cache else Path.home() / ".cache") / "huggingface"
-    ).expanduser() / "hub"
+    own = Path(home) if home else (Path(cache) if cache else expand("~/.cache")) / "huggingface"
+    yield expand(str(own)) / "hub"

@@ -12,7 +12,7 @@ import msgspec
 from preflight_ocr.harness.facts import Parameter, Signature, Site, Unknown
 from preflight_ocr.probes.reading.json_files import read_bytes
 
-_LARGEST = 8 * 2**20
+_LARGEST = 2**20  # bytes; a syntax tree takes some 500 times as much memory, and no model's file has a third of it
 _TRIES = (ast.Try, ast.TryStar)
 
 

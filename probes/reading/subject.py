@@ -6,7 +6,7 @@ import ast
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from preflight_ocr.probes.reading.source import (
 )
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 PARTS = ("model", "collator", "peft", "trainer")
 
@@ -90,11 +90,17 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
             collating |= {source.path for source in found}
         if part == "trainer":
             training |= {source.path for source in found}
+    root = config.subject.path
+    finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
     own = frozenset(name for source in sources.values() for name in _find_own_names(source))
     return Subject(
         parts=parts,
         auto_classes=_sort(use for source in sources.values() for use in _find_auto_classes(source)),
-        absent_names=_sort(use for source in sources.values() for use in _find_absent_names(source, exports, own)),
+        absent_names=_sort(
+            use
+            for source in sources.values()
+            for use in _find_absent_names(source, exports, own, lambda name: finder.is_found_below(name, root))
+        ),
         image_calls_on_processor=tuple(site for source in sources.values() for site in _find_image_calls(source)),
         files_without_utf8=tuple(site for source in sources.values() for site in _find_text_files(source)),
         swallowed_exceptions=tuple(
@@ -116,7 +122,7 @@ def find_parts(config: Config) -> dict[str, str]:
 def read_part(config: Config, target: str) -> tuple[Source, ...] | Unknown:
     """The module behind "module:function" and what it imports from `subject.path`, itself first."""
     root = config.subject.path
-    finder = Exports(search_path=[str(root), *sys.path])
+    finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
     module, _, function = target.partition(":")
     path = finder.find_source(module)
     if path is None:
@@ -195,15 +201,19 @@ def _find_auto_classes(source: Source) -> Iterator[ApiUse]:
             yield ApiUse(name=name, site=source.site(call), replacement=None)
 
 
-def _find_absent_names(source: Source, exports: Exports, own: frozenset[str]) -> Iterator[ApiUse]:
-    yield from _check_imports(source, exports)
+def _find_absent_names(
+    source: Source, exports: Exports, own: frozenset[str], is_own: Callable[[str], bool]
+) -> Iterator[ApiUse]:
+    yield from _check_imports(source, exports, is_own)
     yield from _check_attributes(source, exports, own)
     yield from _check_keywords(source, exports)
 
 
-def _check_imports(source: Source, exports: Exports) -> Iterator[ApiUse]:
+def _check_imports(source: Source, exports: Exports, is_own: Callable[[str], bool]) -> Iterator[ApiUse]:
+    """`is_own` tells a top-level name that is taken from `subject.path`, whatever else is installed under that name."""
     for site in source.imports:
-        if site.level or site.tried or site.guarded or not exports.is_installed(site.module.partition(".")[0]):
+        package = site.module.partition(".")[0]
+        if site.level or site.tried or site.guarded or not exports.is_installed(package) or is_own(package):
             continue
         if exports.resolve(site.module, site.name)[0] in ("missing module", "missing name"):
             name = f"{site.module}.{site.name}" if site.name else site.module

@@ -105,7 +105,11 @@ def _read_vocabulary(directory: Path) -> _Vocabulary | Unknown | None:
         ids = _read_model(document.model)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         checked = read_object(path)  # says the line, when it is the JSON itself that is broken
-        return checked if isinstance(checked, Unknown) else Unknown(reason=f"{path}: not a tokenizer file: {error}")
+        return (
+            checked
+            if isinstance(checked, Unknown)
+            else Unknown(reason=f"{path}: not a tokenizer file: {error}", cause="unreadable file")
+        )
     added = {token.content: token.id for token in document.added_tokens}
     return _Vocabulary(ids, added, bytes(document.post_processor).decode())
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.families.anatomy import find_embeddings, unwrap
 from preflight_ocr.harness.memory import advice, allocator

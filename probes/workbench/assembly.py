@@ -19,7 +19,8 @@ import msgspec
 import torch
 from torch import nn
 
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
@@ -298,7 +299,7 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
-    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
+    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
     return tuple(
         {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
         for row in rows

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from preflight_ocr.harness.config.config import (
+from preflight_ocr.harness.config.schema import (
     Config,
     DataSection,
     LoraSection,

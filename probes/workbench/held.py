@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Row, Unknown
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.holding.held import Held

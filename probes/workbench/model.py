@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.training.model import find_dtype, load_model
 from preflight_ocr.probes.reading.repository import find_model_directory

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Import, Raised, Unknown
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.repository import look_at_repository

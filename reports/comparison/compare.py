@@ -61,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_loud(self) -> bool:
         """Whether it is worse than before: broken, or no longer known. Not looked at is never a pass."""
-        return self.after != "kept" and (self.after in ("broken", "crashed") or self.before in ("kept", "broken"))
+        return self.after != "kept" and (self.after == "broken" or self.before in ("kept", "broken"))
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.packages import require
 from preflight_ocr.harness.memory.answer import Answer
 from preflight_ocr.reports.memory.terminal import SHOWN, show
 
@@ -31,6 +32,7 @@ def write(answer: Answer, path: Path) -> None:
     """SVG or PNG, by the file's suffix. Raises UserError for another one, or where there is nothing to draw."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"--plot {path}: the suffix is {path.suffix!r}, expected .svg or .png")
+    require("--plot", ("matplotlib",))
     bars = list_bars(answer)
     if not bars:
         raise UserError("--plot: nothing is known that could be drawn")

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import msgspec
 from markupsafe import Markup
 
+from preflight_ocr.harness.config.packages import tell_absent
 from preflight_ocr.harness.facts import Facts, Forward, Learning, Unknown
 from preflight_ocr.harness.facts.history import MEMORY, RunHistory
 
@@ -107,13 +108,15 @@ def _draw(title: str, caption: str, lines: Sequence[Line], *, across: str, from_
     steps = sorted({step for line in measured for step, _ in line.points})
     values = [dict(line.points) for line in measured]
     lost = sum(value is None for line in measured for _, value in line.points)
+    left_out = f"{lost} logged values were not finite and are left out of the curve." if lost else ""
+    absent = tell_absent("drawing this curve", ("matplotlib",))
     return Curve(
         title=title,
         caption=caption,
-        svg=_plot(title, lines, across=across, from_zero=from_zero),
+        svg=Markup() if absent else _plot(title, lines, across=across, from_zero=from_zero),
         heads=(across, *(line.name for line in measured)),
         rows=tuple((str(step), *(_spell(given[step]) if step in given else "" for given in values)) for step in steps),
-        note=f"{lost} logged values were not finite and are left out of the curve." if lost else "",
+        note=f"{absent}. The figures are below." if absent else left_out,
     )
 
 

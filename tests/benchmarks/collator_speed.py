@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.collator_speed --json docs/measured/collator-cpu.json
 
-prints the table and writes the JSON that the README's table is rendered from. The ways are: `plain`, written below as a
-person would; `native`, the image processor that transformers ships for a comparable model; and our whole collator, tokens
-included: `exact`, `fast` (`data.preprocessing.resampling`) and `kept` (exact, from the second epoch on with
-`data.cache_dir`). Each must give the same pictures, or the run fails: bit by bit, but for `fast`, which is held to
-two levels of 255, in at most one value of a hundred.
+prints the table and writes the JSON that `docs/measured/collator-speed.md` is rendered from. The ways are: `plain`,
+written below as a person would; `native`, the image processor that transformers ships for a comparable model; and our
+whole collator, tokens included: `exact`, `fast` (`data.preprocessing.resampling`) and `kept` (exact, from the second
+epoch on with `data.cache_dir`). Each must give the same pictures, or the run fails: bit by bit, but for `fast`, which
+is held to two levels of 255, in at most one value of a hundred.
 """
 
 from __future__ import annotations
@@ -319,7 +319,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _crops(resampling: str) -> Any:
-    from preflight_ocr.harness.config.config import Preprocessing
+    from preflight_ocr.harness.config.schema import Preprocessing
 
     return Preprocessing(base_size=BASE, image_size=TILE, crop_mode=True, resampling=resampling)  # type: ignore[arg-type]
 

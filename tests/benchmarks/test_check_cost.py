@@ -73,6 +73,7 @@ def measure(tmp_path: Path):
     return lambda: run(CHECK, "check", str(project)), lambda: run(DRY_RUN, str(project), str(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_a_full_check_costs_at_most_four_dry_runs(measure):
     """Other work on the machine slows both alike, because they take turns; the first pair fills caches."""
     check, dry_run = measure

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from docs.generate import render_collator_speed
+from docs.render.measurements import render_collator_speed
 from tests.benchmarks.collator_speed import (
     A4,
     COMMAND,
@@ -65,12 +65,14 @@ def find_ratio(ways: dict[str, Way], path: Path, way: str) -> float:
     return min(seconds["plain"]) / min(seconds[way])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["exact", pytest.param("fast", marks=needs_vectors), "kept"])
 def test_a_grey_page_is_prepared_faster_than_plainly(ways, way, pages):
     ratio = find_ratio(ways, pages["grey"], way)
     assert ratio >= LEAST, f"{way}: {ratio:.2f} times as fast as the plain way, expected at least {LEAST}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "least"), [("exact", 0.8), pytest.param("fast", LEAST, marks=needs_vectors), ("kept", LEAST)]
 )
@@ -80,6 +82,7 @@ def test_a_colour_page_is_prepared_faster_than_plainly_unless_exact_resizing_tak
     assert ratio >= least, f"{way}: {ratio:.2f} times as fast as the plain way, expected at least {least}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["deepseek_ocr", "dots_ocr"])
 def test_a_page_is_prepared_faster_than_by_transformers_own_processor(family, pages, tmp_path):
     try:
@@ -90,6 +93,7 @@ def test_a_page_is_prepared_faster_than_by_transformers_own_processor(family, pa
     assert told["exact"] > 1, told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["plain", "exact", "fast", "kept"])
 def test_seconds_of_a_page(benchmark: BenchmarkFixture, ways, way, pages):
     """For `pytest-benchmark compare`; the ratios above are what is promised."""

@@ -13,7 +13,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from preflight_ocr.harness.isolation import Returned, Sandbox
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only")
+pytestmark = [
+    pytest.mark.slow,  # seconds are compared, which asks for a process that has the machine to itself
+    pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux only"),
+]
 MOST_SECONDS = 0.3
 
 

@@ -71,6 +71,7 @@ def measure(tmp_path: Path):
     return run
 
 
+@pytest.mark.slow
 def test_reading_costs_little_beside_importing_torch_and_transformers(measure):
     """Other work on the machine slows both; the best of several interleaved runs is what is compared."""
     first = measure(LOOK)

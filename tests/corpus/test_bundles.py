@@ -54,6 +54,7 @@ def test_a_finding_that_nobody_planted_is_extra_in_every_trial():
     assert healthy.is_exact
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_mixed_up_is_dissolved_and_each_fault_tried_alone(monkeypatch):
     """web-12 leaves no adapter, so that beside it nothing tells whether one would be trained."""
     monkeypatch.setattr("preflight_ocr.harness.commands.corpus.run.bundle", lambda faults, model: iter([tuple(faults)]))

@@ -1,14 +1,14 @@
 """Every fault of the corpus, planted in a project and found: by its root cause, by nothing else, alone and with others.
 
-Three models stand for all where time matters: two with code of their own and one of transformers'. The others are slow.
+Three models stand for all where time matters: two with code of their own and one of transformers'. In them the faults are
+planted in the bundles of `preflight corpus`. The other models, and each fault alone, are slow.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,26 +16,35 @@ import pytest
 from preflight_ocr.fixtures.corpus import Fault, find_faults
 from preflight_ocr.fixtures.corpus.cases import FIRST, Case, find_cases
 from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle
-from preflight_ocr.fixtures.corpus.plant import choose_level, clash, write_project
+from preflight_ocr.fixtures.corpus.plant import clash, write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
-from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.commands.corpus.bundles import bundle
+from preflight_ocr.harness.commands.corpus.run import Trial
 from preflight_ocr.harness.config.config import load_config
-from preflight_ocr.harness.isolation import Sandbox
-from preflight_ocr.harness.judging.findings import Basis, Crashed, Finding
+from preflight_ocr.harness.judging.findings import Crashed
 
 FAST = (FIRST, "dots_ocr", "qwen2_vl")
 FAULTS = {fault.id: fault for fault in find_faults()}
 PLANTABLE = [case for case in find_cases() if case.obstacle is None]
 MODELS = [model.name for model in find_miniatures()]
 FIVE = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
+BUNDLES = [
+    (model, faults)
+    for model in MODELS
+    for faults in bundle([case.fault for case in PLANTABLE if case.model == model], model)
+]
 
 
-def mark_slow(cases: Iterable[Case]) -> list[Any]:
-    """The cases as parameters; those of all but a few models are slow."""
+def mark_slow(bundles: Iterable[tuple[str, tuple[str, ...]]]) -> list[Any]:
+    """(model, faults) as parameters; those of all but a few models are slow."""
     return [
-        pytest.param(case, id=f"{case.model}-{case.fault}", marks=() if case.model in FAST else pytest.mark.slow)
-        for case in cases
+        pytest.param(model, faults, id=f"{model}-{'+'.join(faults)}", marks=() if model in FAST else pytest.mark.slow)
+        for model, faults in bundles
     ]
+
+
+PARAMETERS = mark_slow(BUNDLES)
 
 
 def choose_groups(count: int, seed: int) -> list[tuple[Case, ...]]:
@@ -55,43 +64,41 @@ def join_ids(cases: tuple[Case, ...]) -> str:
     return f"{cases[0].model}-{'+'.join(case.fault for case in cases)}"
 
 
-@pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox() as opened:
-        yield opened
+def hold(trials: Iterable[Trial]) -> None:
+    """Each trial found what was planted and nothing else, and says truly how it is known."""
+    for trial in trials:
+        assert trial.is_exact, f"{trial.faults} in {trial.model}: missed {trial.missed}, extra {trial.extra}"
+        # What reading alone finds must not claim to have run anything, and nothing here ran on an accelerator.
+        is_read = all(FAULTS[fault].level == "read" for fault in trial.faults)
+        assert {named.basis for named in trial.found} <= ({"read"} if is_read else {"read", "ran"})
 
 
-def find_root_causes(
-    directory: Path, model: str, faults: Sequence[str], sandbox: Sandbox, level: str | None = None
-) -> tuple[Finding, ...]:
-    """Plant the faults and check the project, at the cheapest level that can find them unless told."""
-    config = load_config(write_project(directory, faults, model=model))
-    level = level or choose_level([FAULTS[fault] for fault in faults])
-    report = check(config, level=level, trust=True, sandbox=sandbox)
-    assert not [judgement for judgement in report.judgements if isinstance(judgement.outcome, Crashed)]
-    return report.findings
-
-
-def name_planted(model: str, findings: Iterable[Finding], wanted: Iterable[str]) -> set[str]:
-    """What was found, but for what the installed releases do wrong with this model by themselves."""
-    return {finding.name for finding in findings} - (set(find_upstream_faults(model)) - set(wanted))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_healthy_project_has_no_finding_that_the_installed_releases_do_not_deserve(model, tmp_path, sandbox):
+@pytest.mark.parametrize("model", [pytest.param(m, marks=() if m in FAST else pytest.mark.slow) for m in MODELS])
+def test_a_healthy_project_has_no_finding_that_the_installed_releases_do_not_deserve(model, check_healthy):
     if obstacle := find_model_obstacle(model):
         pytest.skip(obstacle)
-    findings = find_root_causes(tmp_path, model, (), sandbox, level="ran")
-    assert [finding.name for finding in findings] == list(find_upstream_faults(model))
+    trial, _ = check_healthy(model)
+    assert (trial.extra, trial.upstream) == ((), find_upstream_faults(model))
 
 
-@pytest.mark.parametrize("case", mark_slow(PLANTABLE))
-def test_a_planted_fault_is_found_as_exactly_its_root_causes(case, tmp_path, sandbox):
-    findings = find_root_causes(tmp_path, case.model, (case.fault,), sandbox)
-    assert name_planted(case.model, findings, case.expects) == set(case.expects)
-    # What reading alone finds must not claim to have run anything, and nothing here ran on an accelerator.
-    known_by = {Basis.READ} if FAULTS[case.fault].level == "read" else {Basis.READ, Basis.RAN}
-    assert {finding.basis for finding in findings} <= known_by
+@pytest.mark.parametrize(("model", "faults"), PARAMETERS)
+def test_planted_faults_are_found_as_exactly_their_root_causes(model, faults, plant):
+    hold(plant(model, *((fault,) for fault in faults)))
+
+
+def test_every_fault_that_can_be_planted_here_is_planted_by_a_test_that_is_not_slow():
+    planted = {fault for parameter in PARAMETERS if not parameter.marks for fault in parameter.values[1]}
+    assert planted == {case.fault for case in PLANTABLE}
+    left_out = set(FAULTS) - planted
+    assert left_out == {case.fault for case in find_cases() if case.obstacle} - planted, "a fault without any case"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [c for c in PLANTABLE if c.model in FAST], ids=lambda case: f"{case.model}-{case.fault}"
+)
+def test_a_fault_planted_alone_is_found_as_exactly_its_root_causes(case, plant):
+    hold(plant(case.model, (case.fault,)))
 
 
 def test_an_auto_class_that_exists_is_as_unregistered_as_one_that_does_not(tmp_path):
@@ -105,24 +112,30 @@ def test_an_auto_class_that_exists_is_as_unregistered_as_one_that_does_not(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", mark_slow(case for case in PLANTABLE if FAULTS[case.fault].level == "read"))
-def test_running_adds_no_second_cause_to_what_reading_found(case, tmp_path, sandbox):
-    findings = find_root_causes(tmp_path, case.model, (case.fault,), sandbox, level="ran")
-    assert name_planted(case.model, findings, case.expects) == set(case.expects)
+@pytest.mark.parametrize(
+    ("model", "faults"), [p for p in PARAMETERS if all(FAULTS[fault].level == "read" for fault in p.values[1])]
+)
+def test_running_adds_no_second_cause_to_what_reading_found(model, faults, tmp_path, sandbox):
+    config = load_config(write_project(tmp_path, faults, model=model))
+    report = check(config, level="ran", trust=True, sandbox=sandbox)
+    assert not [judgement for judgement in report.judgements if isinstance(judgement.outcome, Crashed)]
+    wanted = {name for case in PLANTABLE if case.model == model and case.fault in faults for name in case.expects}
+    found = {finding.name for finding in report.findings}
+    assert found - (set(find_upstream_faults(model)) - wanted) == wanted
 
 
-def test_five_faults_at_once_are_five_root_causes_and_no_exception_text(tmp_path, sandbox):
-    names = [finding.name for finding in find_root_causes(tmp_path, FIRST, FIVE, sandbox)]
+def test_five_faults_at_once_are_five_root_causes_and_no_exception_text(plant):
+    (trial,) = plant(FIRST, FIVE)
+    hold([trial])
+    names = [named.name for named in trial.found]
     assert sorted(names) == sorted(name for fault in FIVE for name in FAULTS[fault].expects)
     assert len(names) == 5 and not any(name.startswith("failing_") for name in names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cases", choose_groups(48, seed=20), ids=join_ids)
-def test_faults_planted_together_are_all_found(cases, tmp_path, sandbox):
-    wanted = {name for case in cases for name in case.expects}
-    findings = find_root_causes(tmp_path, cases[0].model, [case.fault for case in cases], sandbox)
-    assert name_planted(cases[0].model, findings, wanted) == wanted
+def test_faults_planted_together_are_all_found(cases, plant):
+    hold(plant(cases[0].model, tuple(case.fault for case in cases)))
 
 
 @pytest.mark.gpu

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.cases import find_cases
 from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle, place_model
 from preflight_ocr.fixtures.corpus.plant import choose_level, write_project
-from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.commands.corpus.reuse import TRAINING, Inputs, choose_known, list_same, read_inputs
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Facts, Unknown
@@ -22,7 +21,7 @@ from preflight_ocr.harness.isolation import Sandbox
 from tests.specimens import altered
 from tests.specimens.healthy import HEALTHY
 
-FAST = ("deepseek_ocr", "qwen2_vl")
+FAST = ("qwen2_vl",)
 FAULTS = {fault.id: fault for fault in find_faults()}
 MODELS = [
     pytest.param(model.name, marks=() if model.name in FAST else pytest.mark.slow)
@@ -41,12 +40,6 @@ def refuse(*given):
     raise AssertionError("this part was said not to be read")
 '''
 SECTIONS = ("processor", "collator", "forward", "adapter", "learning", "memory")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox(["preflight_ocr.harness.commands.corpus.warm"]) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

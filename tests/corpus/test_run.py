@@ -51,7 +51,7 @@ def test_the_same_seed_draws_the_same_groups_and_another_seed_others():
 def test_a_case_that_cannot_be_had_is_shown_with_its_reason_and_counts_as_nothing():
     absent = Trial(faults=("chain-22",), model="deepseek_ocr", obstacle="needs an accelerator")
     summary = "\n".join(summarise(make_run(absent)))
-    assert "0 of 0 planted faults" in summary and "1 cases could not be had here" in summary
+    assert "0 of 0 planted faults" in summary and "1 cases need packages or releases that are not installed" in summary
     assert describe(absent).endswith("not planted, needs an accelerator")
 
 

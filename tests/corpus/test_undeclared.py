@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import yaml
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.models import MODELS, find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import SOURCE, find_obstacle, write_project
-from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.config.config import build_config, load_config
 from preflight_ocr.harness.isolation import Sandbox
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
@@ -58,6 +58,9 @@ GENERIC = {
 }
 """Fault -> what it is found as where nobody knows the model, and how that is said."""
 
+FAST = ("chain-16", "dots-03", "web-12")
+"""One of the collator, one of its image tokens, one of the adapter: the tests of the others are slow."""
+
 OWN_COLLATOR = f'''
 
 def build_own_collator(config, model, loaded):
@@ -71,12 +74,6 @@ def build_own_collator(config, model, loaded):
         image_dtype=find_image_dtype(model), directory=config.model.directory,
     )
 '''
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox() as opened:
-        yield opened
 
 
 def write_hidden_project(directory: Path, faults: Sequence[str]) -> Path:
@@ -131,7 +128,7 @@ def test_a_healthy_project_has_no_finding_and_what_was_not_judged_is_skipped_wit
     assert {skipped[name] for name in lost - UNASKED} == {NO_REFERENCE}
 
 
-@pytest.mark.parametrize("fault", GENERIC)
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=() if f in FAST else pytest.mark.slow) for f in GENERIC])
 def test_a_fault_is_found_by_its_root_cause_in_words_that_know_no_family(fault, tmp_path, sandbox):
     name, words = GENERIC[fault]
     report = check_hidden(tmp_path, (fault,), sandbox)

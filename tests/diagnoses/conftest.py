@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, NotApplicable, Outcome
 from preflight_ocr.harness.verdict.contracts import derive, judge
@@ -34,3 +38,18 @@ def outcome_of() -> Callable[[str, Facts], Outcome]:
         return judge(contract, facts)
 
     return ask
+
+
+@pytest.fixture
+def write_data(tmp_path: Path) -> Callable[[str], Config]:
+    """(text of metadata.json) -> a configuration whose rows it holds, beside one page."""
+
+    def write(text: str) -> Config:
+        folder = tmp_path / "train"
+        folder.mkdir()
+        (folder / "metadata.json").write_text(text, encoding="utf-8")
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+        document = {"model": {"base_model": "model"}, "data": {"train_path": str(folder)}}
+        return build_config(document, source=tmp_path / "run.yaml")
+
+    return write

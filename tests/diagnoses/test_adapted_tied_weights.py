@@ -1,6 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
-from tests.specimens import altered
 from tests.specimens.adapted_tied_weights import HEALTHY, SICK
 
 
@@ -12,8 +9,3 @@ def test_an_adapter_on_a_tied_head_is_reported_by_name(findings_of):
 
 def test_tied_weights_nobody_adapts_are_silent(findings_of):
     assert findings_of("adapted_tied_weights", HEALTHY) == ()
-
-
-def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
-    assert outcome_of("adapted_tied_weights", blind) == Skipped("could not be looked at")

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.broadcast_mask import SICK
@@ -12,11 +11,6 @@ def test_a_mask_of_one_column_is_reported_with_both_widths(findings_of):
 
 def test_a_mask_that_is_too_short_otherwise_is_silent(findings_of):
     assert findings_of("broadcast_mask", altered(RUN, {"collator.batch.leaves.7.shape": (2, 18)})) == ()
-
-
-def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
-    assert outcome_of("broadcast_mask", blind) == Skipped("could not be looked at")
 
 
 def test_a_model_without_a_placement_mask_has_no_such_contract(outcome_of):

@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.copied_labels import HEALTHY, SICK
@@ -13,11 +11,6 @@ def test_a_copy_of_input_ids_is_reported_with_what_is_trained_on(findings_of):
 
 def test_a_batch_of_pure_text_is_silent(findings_of):
     assert findings_of("copied_labels", HEALTHY) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("copied_labels", blind) == Skipped("could not be looked at")
 
 
 def test_a_copy_whose_padding_is_masked_is_still_a_copy(findings_of):

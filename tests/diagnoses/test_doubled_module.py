@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import altered
 from tests.specimens.doubled_module import HEALTHY, SICK
 
@@ -12,11 +10,6 @@ def test_a_model_registered_twice_is_reported_with_both_names(findings_of):
 
 def test_embeddings_that_the_model_ties_inside_itself_are_silent(findings_of):
     assert findings_of("doubled_module", HEALTHY) == ()
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("doubled_module", blind) == Skipped("could not be looked at")
 
 
 def test_the_outermost_pair_of_names_is_the_one_in_the_summary(findings_of):

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Site, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.dropped_rows import HEALTHY, SICK
@@ -20,8 +19,3 @@ def test_a_row_that_vanishes_with_its_page_is_reported_although_the_sample_came_
 
 def test_rows_packed_into_one_are_silent(findings_of):
     assert findings_of("dropped_rows", HEALTHY) == ()
-
-
-def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
-    assert outcome_of("dropped_rows", blind) == Skipped("could not be looked at")

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Raised
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.early_checkpointing import HEALTHY, SICK
@@ -13,11 +12,6 @@ def test_a_step_that_fails_with_checkpointing_names_the_kind_that_works(findings
 
 def test_checkpointing_nobody_asked_for_is_silent(findings_of):
     assert findings_of("early_checkpointing", HEALTHY) == ()
-
-
-def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"learning": Unknown(reason="could not be looked at")})
-    assert outcome_of("early_checkpointing", blind) == Skipped("could not be looked at")
 
 
 def test_checkpointing_switched_on_by_the_users_own_code_is_found_in_the_step(findings_of):

@@ -1,7 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
-from tests.specimens import altered
 from tests.specimens.failing_adapter import SICK
 
 
@@ -13,8 +10,3 @@ def test_a_container_hit_by_name_is_explained(findings_of):
 
 def test_an_adapter_that_fits_is_silent(findings_of):
     assert findings_of("failing_adapter", RUN) == ()
-
-
-def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_adapter", blind) == Skipped("could not be looked at")

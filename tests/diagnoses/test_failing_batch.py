@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Raised
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.failing_batch import SICK
@@ -16,13 +15,7 @@ def test_a_batch_that_passes_is_silent(findings_of):
     assert findings_of("failing_batch", RUN) == ()
 
 
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_batch", blind) == Skipped("could not be looked at")
-
-
-def test_a_model_that_fails_on_any_batch_says_nothing_about_this_one(outcome_of):
+def test_a_model_that_fails_on_any_batch_is_the_cause_where_this_one_fails_too(findings_of):
     broken = altered(SICK, {"forward.reference": Raised(type="TypeError", message="missing argument", site=None)})
-    assert outcome_of("failing_batch", broken) == Skipped(
-        "forward fails on any batch, so nothing can be said about this one"
-    )
+    [finding] = findings_of("failing_batch", broken)
+    assert "failing_forward" in finding.owners

@@ -1,7 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
-from tests.specimens import altered
 from tests.specimens.failing_collator import SICK
 
 
@@ -13,8 +10,3 @@ def test_a_collator_that_raises_is_quoted_with_its_line(findings_of):
 
 def test_a_collator_that_returns_a_batch_is_silent(findings_of):
     assert findings_of("failing_collator", RUN) == ()
-
-
-def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_collator", blind) == Skipped("could not be looked at")

@@ -20,9 +20,10 @@ def test_an_exception_of_the_precision_asked_for_is_told(findings_of):
     assert "same dtype" in finding.summary
 
 
-def test_an_exception_in_every_precision_is_not_a_dtypes(findings_of):
+def test_an_exception_in_every_precision_is_owned_by_the_step_on_the_card(findings_of):
     changes = {f"accelerator.precisions.{number}.step": RAISED for number in range(3)}
-    assert not findings_of("failing_dtype", altered(ON_CARD, changes))
+    [finding] = findings_of("failing_dtype", altered(ON_CARD, changes))
+    assert finding.owners == ("failing_on_card",)
 
 
 def test_nothing_that_works_is_not_recommended(findings_of):

@@ -16,11 +16,6 @@ def test_a_forward_that_fails_on_the_users_batch_only_is_silent(findings_of):
     assert findings_of("failing_forward", users) == ()
 
 
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_forward", blind) == Skipped("could not be looked at")
-
-
 def test_without_a_reference_batch_a_forward_that_ran_is_skipped_not_passed(outcome_of):
     undeclared = altered(RUN, {"forward.reference": Unknown(reason="no family declares this model")})
     assert outcome_of("failing_forward", undeclared) == Skipped("no family declares this model")

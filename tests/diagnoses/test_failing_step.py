@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
 from tests.specimens import altered
 from tests.specimens.failing_step import SICK
 
@@ -9,11 +8,8 @@ def test_a_step_that_raises_is_quoted_with_its_line(findings_of):
     assert "graph a second time" in finding.summary and "trainer.py:40" in finding.summary
 
 
-def test_an_exception_that_forward_raised_before_is_silent(findings_of):
+def test_an_exception_that_forward_raised_before_is_owned_by_what_met_it_first(findings_of):
     again = altered(SICK, {"forward.given": SICK.learning.training})
-    assert findings_of("failing_step", again) == ()
-
-
-def test_a_step_that_was_not_tried_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"learning": Unknown(reason="could not be looked at")})
-    assert outcome_of("failing_step", blind) == Skipped("could not be looked at")
+    [finding] = findings_of("failing_step", again)
+    assert {"failing_forward", "failing_batch"} <= set(finding.owners)
+    assert "failing_step" not in {root.name for root in root_causes(judge_all(derive(again), again))}

@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.hidden_tokens import HEALTHY, SICK
@@ -12,11 +10,6 @@ def test_hidden_target_tokens_are_counted(findings_of):
 
 def test_attended_padding_behind_the_text_is_silent(findings_of):
     assert findings_of("hidden_tokens", HEALTHY) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("hidden_tokens", blind) == Skipped("could not be looked at")
 
 
 def test_attended_padding_in_front_of_the_text_is_reported(findings_of):

@@ -12,7 +12,7 @@ def test_one_death_that_left_two_sections_unknown_is_one_finding(findings_of):
 
 
 def test_a_death_deep_inside_a_section_is_found_too(findings_of):
-    unknown = Unknown(reason="foreign code died: out of memory at 4 GB")
+    unknown = Unknown(reason="foreign code died: out of memory at 4 GB", cause="foreign code died")
     [finding] = findings_of("hostile_code", altered(HEALTHY, {"learning.round_trip": unknown}))
     assert "left unknown: learning.round_trip" in finding.evidence
 

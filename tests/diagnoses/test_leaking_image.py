@@ -1,7 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
-from tests.specimens import altered
 from tests.specimens.leaking_image import SICK
 
 
@@ -12,8 +9,3 @@ def test_a_page_that_reaches_another_row_is_reported_with_both_rows(findings_of)
 
 def test_pages_that_stay_in_their_row_are_silent(findings_of):
     assert findings_of("leaking_image", RUN) == ()
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward.behaviour": Unknown(reason="could not be looked at")})
-    assert outcome_of("leaking_image", blind) == Skipped("could not be looked at")

@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.malformed_images import HEALTHY, SICK
@@ -12,11 +10,6 @@ def test_a_missing_batch_dimension_is_reported_with_the_form_expected(findings_o
 
 def test_a_page_of_another_size_that_forward_takes_is_silent(findings_of):
     assert findings_of("malformed_images", HEALTHY) == ()
-
-
-def test_a_model_without_a_reference_batch_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.deltas": Unknown(reason="could not be looked at")})
-    assert outcome_of("malformed_images", blind) == Skipped("could not be looked at")
 
 
 def test_a_blank_page_is_reported_and_a_blank_tile_is_not(findings_of):

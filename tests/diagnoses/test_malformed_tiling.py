@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import altered
 from tests.specimens.malformed_tiling import HEALTHY, SICK
 
@@ -11,11 +9,6 @@ def test_a_tiling_shorter_than_the_batch_is_reported_with_both_shapes(findings_o
 
 def test_a_list_that_forward_takes_is_silent(findings_of):
     assert findings_of("malformed_tiling", HEALTHY) == ()
-
-
-def test_a_model_without_a_reference_batch_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.deltas": Unknown(reason="could not be looked at")})
-    assert outcome_of("malformed_tiling", blind) == Skipped("could not be looked at")
 
 
 def test_other_numbers_are_a_fault_only_where_the_views_are_those_planned(findings_of):

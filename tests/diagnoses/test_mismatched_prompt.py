@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.mismatched_prompt import HEALTHY, SICK
@@ -13,11 +11,6 @@ def test_another_prompt_is_reported_with_the_one_prediction_uses(findings_of):
 
 def test_several_prompts_of_which_one_is_predictions_are_silent(findings_of):
     assert findings_of("mismatched_prompt", HEALTHY) == ()
-
-
-def test_an_unknown_prompt_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.expected_prompt": Unknown(reason="could not be looked at")})
-    assert outcome_of("mismatched_prompt", blind) == Skipped("could not be looked at")
 
 
 def test_rows_without_the_bos_token_are_named(findings_of):

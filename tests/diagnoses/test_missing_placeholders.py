@@ -1,5 +1,4 @@
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import altered
 from tests.specimens.missing_placeholders import HEALTHY, SICK
 
@@ -22,11 +21,6 @@ def test_of_a_model_that_nobody_declares_a_row_needs_at_least_one(findings_of):
         "row 0: 0 placeholders, expected at least 1",
         "row 1: 0 placeholders, expected at least 1",
     )
-
-
-def test_a_batch_that_could_not_be_read_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("missing_placeholders", blind) == Skipped("could not be looked at")
 
 
 def test_a_model_whose_pictures_take_no_place_among_the_tokens_is_not_asked(findings_of):

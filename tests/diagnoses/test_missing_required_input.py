@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Delta, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Delta
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.missing_required_input import SICK
@@ -16,11 +15,6 @@ def test_an_absent_argument_without_a_role_is_silent(findings_of):
         argument="position_ids", path="position_ids", kind="missing", seen="absent", expected="int64 tensor"
     )
     assert findings_of("missing_required_input", altered(RUN, {"collator.deltas": (position,)})) == ()
-
-
-def test_a_model_without_a_reference_batch_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.deltas": Unknown(reason="could not be looked at")})
-    assert outcome_of("missing_required_input", blind) == Skipped("could not be looked at")
 
 
 def test_a_misspelt_name_that_forward_swallows_is_named_in_the_evidence(findings_of):

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Severity, Skipped
+from preflight_ocr.harness.judging.findings import Severity
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.nothing_supervised import HEALTHY, SICK
@@ -13,11 +12,6 @@ def test_rows_without_any_label_are_reported(findings_of):
 
 def test_a_row_with_an_empty_text_is_silent(findings_of):
     assert findings_of("nothing_supervised", HEALTHY) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("nothing_supervised", blind) == Skipped("could not be looked at")
 
 
 def test_one_empty_row_of_two_is_no_blocker(findings_of):

@@ -1,7 +1,5 @@
 import pytest
 
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.shifted_mask import SICK
@@ -15,11 +13,6 @@ def test_a_mask_padded_on_the_other_side_is_named_as_that(findings_of):
 
 def test_a_mask_of_one_column_belongs_to_another_diagnosis(findings_of):
     assert findings_of("shifted_mask", altered(RUN, {"collator.batch.rows.0.marked": "1"})) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("shifted_mask", blind) == Skipped("could not be looked at")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import RowProblem, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import RowProblem
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.squashed_page import HEALTHY, SICK
@@ -13,11 +12,6 @@ def test_a_squashed_page_is_reported_with_its_path(findings_of):
 
 def test_a_page_that_augmentation_made_unrecognisable_is_silent(findings_of):
     assert findings_of("squashed_page", HEALTHY) == ()
-
-
-def test_pages_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.views": Unknown(reason="could not be looked at")})
-    assert outcome_of("squashed_page", blind) == Skipped("could not be looked at")
 
 
 def test_a_turned_page_belongs_to_its_exif_orientation_where_there_is_one(findings_of):

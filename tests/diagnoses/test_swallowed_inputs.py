@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
+from preflight_ocr.harness.judging.findings import NotApplicable
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.swallowed_inputs import HEALTHY, SICK
@@ -13,11 +12,6 @@ def test_a_dropped_image_argument_is_reported_with_the_wrapper_that_drops_it(fin
 
 def test_a_wrapper_that_drops_only_what_no_batch_has_is_silent(findings_of):
     assert findings_of("swallowed_inputs", HEALTHY) == ()
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("swallowed_inputs", blind) == Skipped("could not be looked at")
 
 
 def test_without_a_wrapper_there_is_no_contract(outcome_of):

@@ -1,7 +1,7 @@
 import msgspec
 
-from preflight_ocr.harness.facts import Delta, Unknown
-from preflight_ocr.harness.judging.findings import NotApplicable, Skipped
+from preflight_ocr.harness.facts import Delta
+from preflight_ocr.harness.judging.findings import NotApplicable
 from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
@@ -60,8 +60,3 @@ def test_a_key_that_stands_for_nothing_is_silent(findings_of):
 
 def test_a_closed_signature_has_no_such_contract(outcome_of):
     assert isinstance(outcome_of("swallowed_key", RUN), NotApplicable)
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward.idle_keys": Unknown(reason="could not be looked at")})
-    assert outcome_of("swallowed_key", blind) == Skipped("could not be looked at")

@@ -1,6 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
-from tests.specimens import altered
 from tests.specimens.swapped_images import HEALTHY, SICK
 
 
@@ -11,8 +8,3 @@ def test_swapped_pages_are_reported_with_both_rows(findings_of):
 
 def test_rows_that_were_sorted_as_a_whole_are_silent(findings_of):
     assert findings_of("swapped_images", HEALTHY) == ()
-
-
-def test_pages_that_could_not_be_compared_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.views": Unknown(reason="could not be looked at")})
-    assert outcome_of("swapped_images", blind) == Skipped("could not be looked at")

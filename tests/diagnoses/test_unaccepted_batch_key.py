@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Parameter, Unknown, Wrapper
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Parameter, Wrapper
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unaccepted_batch_key import SICK
@@ -18,11 +17,6 @@ def test_a_forward_with_var_keyword_takes_any_key(findings_of):
         Parameter(name="loss_kwargs", kind="var_keyword", has_default=True),
     )
     assert findings_of("unaccepted_batch_key", altered(SICK, {"forward.signature.parameters": open_ended})) == ()
-
-
-def test_an_unreadable_forward_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward.signature": Unknown(reason="could not be looked at")})
-    assert outcome_of("unaccepted_batch_key", blind) == Skipped("could not be looked at")
 
 
 def test_a_wrapper_that_translates_the_names_is_silent(findings_of):

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Raised
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unloadable_model import SICK
@@ -13,11 +12,6 @@ def test_a_loader_that_raises_is_quoted_with_its_line(findings_of):
 
 def test_a_model_that_loads_is_silent(findings_of):
     assert findings_of("unloadable_model", RUN) == ()
-
-
-def test_a_model_that_was_not_tried_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward": Unknown(reason="could not be looked at")})
-    assert outcome_of("unloadable_model", blind) == Skipped("could not be looked at")
 
 
 def test_memory_that_this_machine_lacks_is_no_fault_of_the_loader(outcome_of):

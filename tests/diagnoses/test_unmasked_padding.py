@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unmasked_padding import SICK
@@ -16,8 +14,3 @@ def test_a_pad_that_is_the_eos_of_its_row_is_silent(findings_of):
         "collator.batch.rows.0.trained": "0" * 12 + "1" * 8,
     }
     assert findings_of("unmasked_padding", altered(RUN, changes)) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("unmasked_padding", blind) == Skipped("could not be looked at")

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Target, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Target
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unmatched_targets import HEALTHY, SICK
@@ -12,11 +11,6 @@ def test_names_that_hit_nothing_are_listed(findings_of):
 
 def test_one_name_too_many_is_silent(findings_of):
     assert findings_of("unmatched_targets", HEALTHY) == ()
-
-
-def test_modules_that_could_not_be_counted_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"adapter.targets": Unknown(reason="could not be looked at")})
-    assert outcome_of("unmatched_targets", blind) == Skipped("could not be looked at")
 
 
 def test_adapters_in_a_vision_tower_alone_are_a_fault_only_where_nothing_learns(findings_of):

@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Severity, Skipped
+from preflight_ocr.harness.judging.findings import Severity
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.unpicklable_collator import SICK
@@ -13,11 +12,6 @@ def test_a_local_function_is_reported_with_the_pickling_error(findings_of):
 
 def test_a_collator_that_pickles_is_silent(findings_of):
     assert findings_of("unpicklable_collator", RUN) == ()
-
-
-def test_a_collator_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.pickles": Unknown(reason="could not be looked at")})
-    assert outcome_of("unpicklable_collator", blind) == Skipped("could not be looked at")
 
 
 def test_it_stops_training_where_workers_are_spawned_and_nothing_without_workers(findings_of):

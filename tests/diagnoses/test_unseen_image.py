@@ -1,4 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
@@ -13,11 +12,6 @@ def test_rows_whose_page_changes_nothing_are_named(findings_of):
 
 def test_a_row_without_an_image_is_silent(findings_of):
     assert findings_of("unseen_image", HEALTHY) == ()
-
-
-def test_a_model_that_was_not_run_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"forward.behaviour": Unknown(reason="could not be looked at")})
-    assert outcome_of("unseen_image", blind) == Skipped("could not be looked at")
 
 
 def test_a_row_whose_placement_mask_is_wrong_belongs_to_that_diagnosis(findings_of):

@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import altered
 from tests.specimens.unsupervised_eos import HEALTHY, SICK
 
@@ -12,11 +10,6 @@ def test_an_eos_without_a_label_is_reported_by_its_name(findings_of):
 
 def test_a_model_whose_targets_end_otherwise_is_silent(findings_of):
     assert findings_of("unsupervised_eos", HEALTHY) == ()
-
-
-def test_an_unread_tokenizer_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"tokenizer": Unknown(reason="could not be looked at")})
-    assert outcome_of("unsupervised_eos", blind) == Skipped("could not be looked at")
 
 
 def test_a_target_that_was_cut_has_no_end_to_learn(findings_of):

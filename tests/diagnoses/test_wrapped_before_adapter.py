@@ -1,5 +1,4 @@
-from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.facts import Raised
 from tests.specimens import altered
 from tests.specimens.wrapped_before_adapter import HEALTHY, SICK
 
@@ -12,11 +11,6 @@ def test_an_adapter_around_a_wrapper_is_reported_with_a_key(findings_of):
 
 def test_a_wrapper_around_the_adapter_is_silent(findings_of):
     assert findings_of("wrapped_before_adapter", HEALTHY) == ()
-
-
-def test_an_adapter_that_was_not_built_is_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"adapter": Unknown(reason="could not be looked at")})
-    assert outcome_of("wrapped_before_adapter", blind) == Skipped("could not be looked at")
 
 
 def test_an_adapter_that_was_refused_for_another_reason_lies_nowhere_yet(outcome_of):

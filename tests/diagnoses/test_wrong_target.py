@@ -1,5 +1,3 @@
-from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Skipped
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.wrong_target import HEALTHY, SICK
@@ -12,11 +10,6 @@ def test_a_target_that_lacks_its_beginning_is_reported_with_both_texts(findings_
 
 def test_another_case_and_other_white_space_are_silent(findings_of):
     assert findings_of("wrong_target", HEALTHY) == ()
-
-
-def test_rows_that_could_not_be_read_are_skipped_not_passed(outcome_of):
-    blind = altered(SICK, {"collator.batch.rows": Unknown(reason="could not be looked at")})
-    assert outcome_of("wrong_target", blind) == Skipped("could not be looked at")
 
 
 def test_labels_shifted_twice_are_found_by_their_place(findings_of):

@@ -1,4 +1,4 @@
-"""The committed measurement: what it holds, and that README shows it."""
+"""The committed measurement of memory: what it holds, and that its page shows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_what_a_model_refuses_is_written_down_with_the_reason():
     assert all(re.match(r"\w+, [\w ]+: \w+: .", reason) for reason in table.read_results().refused)
 
 
-def test_the_readme_shows_the_committed_measurement():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert table.render() in readme
-    assert "No accelerator was available" in table.render()
+def test_its_page_shows_the_committed_measurement():
+    page = (ROOT / "docs" / "measured" / "memory.md").read_text(encoding="utf-8")
+    assert table.render() in page
+    assert "No accelerator was available" in page

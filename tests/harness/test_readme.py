@@ -1,17 +1,21 @@
-"""What README shows is typed in here and has to work."""
+"""What README and the tutorials show is typed in here and has to work."""
 
 from __future__ import annotations
 
 import re
 
+import pytest
 import yaml
 
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.cli import preflight, run_training
 from preflight_ocr.harness.config.config import load_config
 from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HOW_TO = (ROOT / "docs" / "how-to" / "trainer-class.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorials" / "your-project.md").read_text(encoding="utf-8")
 
 # A trainer as one finds it: everything in a class, the collator a bound method, PEFT inside.
 THEIR_TRAINER = """
@@ -58,12 +62,36 @@ class DeepSeekTrainer:
 
 
 def read_adapter() -> str:
-    """The few lines of adapter that README shows for a trainer that is a class."""
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    """The few lines of adapter that the how-to shows for a trainer that is a class."""
+    blocks = re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL)
     return next(block for block in blocks if block.startswith("# my_project.py"))
 
 
-def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path):
+def test_the_two_commands_stand_where_ci_looks_for_them():
+    section = README.partition("\n## Two commands\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    assert [block.splitlines()[0] for block in blocks] == [
+        'pip install -c constraints.txt ".[train]" && preflight demo',
+        'pip install -c constraints.txt ".[test]" && pytest',
+    ]
+
+
+@pytest.mark.parametrize("page", [README, TUTORIAL], ids=["README", "tutorial"])
+def test_every_command_that_is_shown_exists_with_its_options(page):
+    for line in re.findall(r"(?:^|`)((?:preflight|run-training) [^`\n]+)", page, re.MULTILINE):
+        words = line.partition("#")[0].split()
+        command = run_training if words[0] == "run-training" else preflight.commands[words[1]]
+        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known, line
+
+
+def test_the_yaml_file_of_the_tutorial_has_no_key_that_nobody_knows(tmp_path):
+    block = re.findall(r"```yaml\n(.*?)```", TUTORIAL, re.DOTALL)[0]
+    (tmp_path / "project.yaml").write_text(block, encoding="utf-8")
+    assert load_config(tmp_path / "project.yaml").unknown_keys == ()
+
+
+def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path, sandbox):
     path = write_project(tmp_path, [])
     (tmp_path / "their_repo").mkdir()
     (tmp_path / "their_repo" / "__init__.py").touch()
@@ -72,7 +100,7 @@ def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path):
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["subject"] = {part: f"my_project:{part}" for part in ("model", "collator", "peft")}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    report = check(load_config(path), trust=True)
+    report = check(load_config(path), trust=True, sandbox=sandbox)
     assert report.facts.collator.owner == "my_project:collator"
     names = {finding.name for finding in report.findings}
     # Its pages are noise, and no token says where they belong: seen through the adapter, in the class's own method.

@@ -12,10 +12,11 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
-from preflight_ocr.harness.diagnoses import catalogue, find
+from preflight_ocr.harness.diagnoses import NAMES, catalogue, find
+from preflight_ocr.harness.diagnoses import __file__ as catalogue_file
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Broken, Crashed, NotApplicable, Skipped
-from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule
+from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule, check_module
 from preflight_ocr.harness.verdict.contracts import derive, judge_all, root_causes
 from tests.specimens import altered
 from tests.specimens.healthy import HEALTHY
@@ -44,9 +45,11 @@ def _fields(annotation: object) -> dict[str, object]:
     return {name: hint for kind in structs for name, hint in get_type_hints(kind).items()}
 
 
-def test_the_catalogue_is_not_empty_and_codes_and_names_are_unique() -> None:
+def test_the_catalogue_lists_every_file_and_codes_and_names_are_unique() -> None:
     headers = [module.DIAGNOSIS for module in catalogue()]
-    assert len(headers) > 30
+    files = {path.stem for path in Path(catalogue_file).parent.glob("*.py")} - {"__init__"}
+    assert sorted(NAMES) == sorted(files)
+    assert len(headers) == len(files)
     assert len({header.code for header in headers}) == len(headers)
     assert len({header.name for header in headers}) == len(headers)
 
@@ -121,12 +124,36 @@ def test_every_finding_says_what_to_type_next(module: DiagnosisModule) -> None:
 
 
 @EVERY
-def test_a_lost_section_of_facts_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
-    for section in dict.fromkeys(path.partition(".")[0] for path in module.DIAGNOSIS.needs):
-        facts = altered(_specimen(module).SICK, {section: Unknown(reason="lost on the way")})
+def test_a_fact_that_is_needed_and_was_lost_is_skipped_with_its_reason_not_passed(module: DiagnosisModule) -> None:
+    """Each fact by itself, and the whole section that it stands in."""
+    needs = module.DIAGNOSIS.needs
+    for path in dict.fromkeys((*(need.partition(".")[0] for need in needs), *needs)):
+        try:
+            facts = altered(_specimen(module).SICK, {path: Unknown(reason="lost on the way")})
+        except msgspec.ValidationError:  # a fact that is never lost by itself
+            assert "." in path
+            continue
         outcomes = [j.outcome for j in judge_all(derive(facts, only=[module.DIAGNOSIS.code]), facts)]
         assert len(outcomes) == 1 and isinstance(outcomes[0], Skipped | NotApplicable)
         assert isinstance(outcomes[0], NotApplicable) or outcomes[0].reason == "lost on the way"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def aplies(facts: Facts) -> bool: ...", "`applies` may be meant"),
+        ("def exuse(facts: Facts) -> str: ...", "`excuse` may be meant"),
+        ("def look_around(facts: Facts) -> str: ...", "is no hook of a diagnosis"),
+        ("def applies(facts: Facts, level: str) -> bool: ...", "expected `def applies"),
+        ("def excuse(facts: Facts) -> bool: ...", "expected `def excuse"),
+        ("", "needs `DIAGNOSIS"),
+    ],
+)
+def test_a_misspelt_hook_of_a_diagnosis_is_refused(source: str, said: str) -> None:
+    module = ModuleType("planted")
+    exec(f"from __future__ import annotations\n{source}", vars(module))
+    with pytest.raises(TypeError, match=re.escape(said)):
+        check_module(module)
 
 
 def test_every_specimen_belongs_to_a_diagnosis() -> None:

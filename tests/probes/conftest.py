@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.config.config import Config, build_config
+from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.workbench.assembly import Assembly
 

@@ -149,7 +149,13 @@ def test_what_takes_a_script_is_hidden_until_it_runs(full):
 
 def test_the_page_says_verdict_findings_and_what_was_not_looked_at(report):
     text = Page(html.render(report)).say()
-    for part in ("Refused", "COL001", "Build one entry per token.", "no accelerator here", "ENV001-missing_kernels"):
+    for part in (
+        "REFUSED: 1 BLOCKER",
+        "COL001",
+        "Build one entry per token.",
+        "no accelerator here",
+        "ENV001-missing_kernels",
+    ):
         assert part in text
     assert report.facts.digest() in text
 
@@ -234,7 +240,8 @@ def spoilt(full, make_report, judge, find_fault):
     return msgspec.structs.replace(
         made,
         config=text(),
-        blind=text(),
+        verdict="blind",
+        reason_why=text(),
         environment={text(): text()},
         timings={text(): 1.0},
         waiver_problems=(text(),),

@@ -18,14 +18,15 @@ def test_the_outward_schema_is_frozen():
 
 def test_what_is_written_fits_the_schema(report):
     document = msgspec.json.decode(json_writer.render(report), type=json_writer.Document)
-    assert document.schema_version == 1
+    assert document.schema_version == 2
     assert document.facts_digest == report.facts.digest()
 
 
 def test_the_document_says_what_the_report_says(report):
     document = json.loads(json_writer.render(report))
     assert list(document) == [
-        "schema_version", "verdict", "findings", "outcomes", "facts_digest", "environment", "timings",
+        "schema_version", "verdict", "headline", "why", "exit_code", "findings", "outcomes", "facts_digest", "environment",
+        "timings",
     ]  # fmt: skip
     assert document["verdict"] == "refused"
     assert document["findings"][0] == {

@@ -17,6 +17,7 @@ def test_everything_a_reader_needs_is_there_in_order(report):
         text.index(part)
         for part in (
             "REFUSED: 1 BLOCKER, 1 MAJOR",
+            "1 CRASHED",
             "2 of 7 contracts were NOT looked at",
             "BLOCKER COL001 broadcast_mask",
             "seen 1, expected 19",
@@ -27,7 +28,7 @@ def test_everything_a_reader_needs_is_there_in_order(report):
             "CRASHED (1)",
             "SKIPPED (2)",
             "no accelerator here",
-            "Kept: 1 of 7",
+            "Kept: 1 of the 7",
         )
     ]
     assert places == sorted(places)
@@ -52,8 +53,8 @@ def test_no_color_wins_over_a_terminal(monkeypatch):
     assert not terminal.wants_colour(Screen())
 
 
-def test_a_clear_run_says_clear(make_report, judge):
-    text = terminal.render(make_report((judge("CFG001", "unknown_key", Kept()),)))
+def test_a_clear_run_says_clear(make_report, judge, essentials):
+    text = terminal.render(make_report((judge("CFG001", "unknown_key", Kept()), *essentials)))
     assert text.startswith("CLEAR: no findings\n")
     assert "SKIPPED" not in text
 

@@ -256,6 +256,7 @@ HEALTHY = Facts(
             Split(name="val", path="data/val", rows=8, columns=("image_path", "text")),
         ),
         text_is_ascii=False,
+        image_headers=72,
         problems=(),
         shared_rows=(),
     ),

@@ -5,5 +5,5 @@ from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 HEALTHY = altered(RUN, {"memory": Unknown(reason="the miniature is too small to tell")})
-DIED = Unknown(reason="foreign code died: forward was ended by signal SIGSEGV")
+DIED = Unknown(reason="foreign code died: forward was ended by signal SIGSEGV", cause="foreign code died")
 SICK = altered(RUN, {"forward": DIED, "learning": DIED})

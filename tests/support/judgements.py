@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import (
     Basis,
@@ -23,6 +24,7 @@ from preflight_ocr.harness.judging.findings import (
 )
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict.contracts import Contract, Judgement
+from preflight_ocr.harness.verdict.decision import ESSENTIAL, Level
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY
 
@@ -94,15 +96,28 @@ def judgements(judge: Judge, find_fault: Callable[..., Finding]) -> tuple[Judgem
 
 
 @pytest.fixture
+def essentials(judge: Judge) -> tuple[Judgement, ...]:
+    """What has to be looked at before anything is clear, all kept."""
+    named = {module.DIAGNOSIS.name: module.DIAGNOSIS.code for module in catalogue()}
+    return tuple(judge(named[name], name, Kept()) for name in ESSENTIAL["ran"])
+
+
+@pytest.fixture
 def make_report() -> Callable[..., Report]:
     """`make_report(judgements, facts=..., waivers=...)` -> Report, as of 2030-01-15."""
 
-    def make(judgements: tuple[Judgement, ...], *, facts: Facts = HEALTHY, waivers: tuple[Any, ...] = ()) -> Report:
+    def make(
+        judgements: tuple[Judgement, ...],
+        *,
+        facts: Facts = HEALTHY,
+        waivers: tuple[Any, ...] = (),
+        level: Level = "ran",
+    ) -> Report:
         return Report.build(
             facts,
             judgements,
             config="preflight.yaml",
-            level="ran",
+            level=level,
             timings={"read": 0.25, "ran": 4.5},
             waivers=waivers,
             today=datetime.date(2030, 1, 15),

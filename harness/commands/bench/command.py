@@ -15,8 +15,8 @@ import msgspec
 from preflight_ocr.harness.check.trust import find_refusal
 from preflight_ocr.harness.commands.bench.figures import Benchmark, Machine, Point
 from preflight_ocr.harness.commands.bench.prediction import predict_peak
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Card, Unknown
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn")
@@ -44,11 +44,12 @@ def bench(
     """
     from preflight_ocr.harness.check.accelerator import open_card_sandbox
     from preflight_ocr.harness.check.check import count_together, limit
-    from preflight_ocr.harness.commands.bench.observe import POINTS
     from preflight_ocr.harness.isolation import Died, Raised
 
     if reason := find_refusal(config, trust=trust):
         raise BenchRefused(reason)
+    from preflight_ocr.harness.commands.bench.observe import POINTS  # brings in torch
+
     cards = find_cards()
     chosen = device or ("cuda" if cards else "cpu")
     if chosen == "cuda" and not cards:

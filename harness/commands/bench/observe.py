@@ -23,7 +23,7 @@ from preflight_ocr.harness.commands.bench.measure import (
     weigh,
 )
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.training.model import find_directory
 from preflight_ocr.harness.training.train import Parts, build_trainer, load_parts

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
 
 BATCH = "per_device_train_batch_size"

@@ -149,7 +149,7 @@ def run_corpus(
     """
     started = time.perf_counter()
     jobs = max(1, os.cpu_count() or 1) if jobs is None else jobs
-    with _calm_libraries():
+    with calm_libraries():
         wanted = list(list_trials(models, faults))
         if groups:
             wanted += draw_groups(groups, seed, models)
@@ -245,7 +245,7 @@ def _put_together(trials: Sequence[Trial], alone: bool) -> Iterator[tuple[Trial,
 
 
 @contextmanager
-def _calm_libraries() -> Iterator[None]:
+def calm_libraries() -> Iterator[None]:
     """In the block, and in the processes started there, the libraries stay offline, single-threaded and quiet.
 
     The allocator keeps what was freed: a child of a few seconds would otherwise ask for the same pages again and again.
@@ -306,11 +306,18 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Baseline | None = None
 
 
-def attempt(trials: tuple[Trial, ...], stepped: tuple[bool, ...], baseline: Baseline | None = None) -> Attempted:
-    """In a worker: plant what these trials of one model hold, check, and let Trainer try those that are `stepped`.
+def attempt(
+    trials: tuple[Trial, ...],
+    stepped: tuple[bool, ...],
+    baseline: Baseline | None = None,
+    *,
+    sandbox: Sandbox | None = None,
+) -> Attempted:
+    """Plant what these trials of one model hold, check, and let Trainer try those that are `stepped`.
 
-    A healthy project is a baseline for the others of its model.
+    A healthy project is a baseline for the others of its model. `sandbox` is the worker's where it is None.
     """
+    sandbox = sandbox or _sandbox()
     model, faults = trials[0].model, tuple(fault for trial in trials for fault in trial.faults)
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         project = write_project(Path(folder) / "project", faults, model=model)
@@ -318,13 +325,13 @@ def attempt(trials: tuple[Trial, ...], stepped: tuple[bool, ...], baseline: Base
         inputs = read_inputs(project, faults, place_model(model))
         known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and level == "ran" else None
         started = time.perf_counter()
-        report = check(load_config(project), level=level, trust=True, sandbox=_sandbox(), together=1, known=known)
+        report = check(load_config(project), level=level, trust=True, sandbox=sandbox, together=1, known=known)
         seconds = time.perf_counter() - started
         upstream = find_upstream_faults(model) if level == "ran" else ()
         tried = share_out(trials, report, upstream, seconds=seconds, reused=known.children if known else ())
         if len(trials) > 1 and not all(trial.is_exact for trial in tried):
             return Attempted(trials=trials, is_mixed_up=True)
-        tried = tuple(_step(t, project, Path(folder)) if s else t for t, s in zip(tried, stepped, strict=True))
+        tried = tuple(_step(t, project, Path(folder), sandbox) if s else t for t, s in zip(tried, stepped, strict=True))
     return Attempted(trials=tried, baseline=None if faults else Baseline(inputs=inputs, facts=report.facts))
 
 
@@ -352,11 +359,11 @@ def share_out(
     )
 
 
-def _step(trial: Trial, project: Path, folder: Path) -> Trial:
+def _step(trial: Trial, project: Path, folder: Path, sandbox: Sandbox) -> Trial:
     """The trial with what Trainer does about its faults, and no others."""
     if trial.beside:
         project = write_project(folder / "-".join(trial.faults), trial.faults, model=trial.model)
-    return msgspec.structs.replace(trial, dry_run=try_one_step(project, project.parent, _sandbox()))
+    return msgspec.structs.replace(trial, dry_run=try_one_step(project, project.parent, sandbox))
 
 
 def try_one_step(project: Path, folder: Path, sandbox: Sandbox) -> DryRun:

@@ -1,4 +1,4 @@
-"""The corpus as tables: what `preflight corpus` prints, and what the README and docs/corpus.md are made of.
+"""The corpus as tables: what `preflight corpus` prints, and what `docs/measured/corpus.md` is made of.
 
 `python -m preflight_ocr.harness.commands.corpus.table` runs everything and writes `results.json` beside this file.
 """
@@ -55,10 +55,10 @@ def summarise(run: Run) -> Iterator[str]:
     if reused := Counter(child for trial in (*planted, *groups) for child in trial.reused):
         counts = ", ".join(f"{child} in {count}" for child, count in sorted(reused.items()))
         of = len(planted) + len(groups)
-        yield f"taken over from the healthy project, whose children had read the same: {counts} of {of}"
+        yield f"reused from the healthy run, because the inputs were identical: {counts} of {of}"
     prevented = sum(trial.obstacle is not None and bool(trial.faults) for trial in run.trials)
     if prevented:
-        yield f"{prevented} cases could not be had here"
+        yield f"{prevented} cases need packages or releases that are not installed"
     tried = max(len(planted) + len(healthy) + len(groups), 1)
     each = run.seconds / tried
     versions = ", ".join(f"{name} {release}" for name, release in run.versions.items())

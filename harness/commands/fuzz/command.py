@@ -13,8 +13,8 @@ import msgspec
 
 from preflight_ocr.harness.check.trust import find_refusal
 from preflight_ocr.harness.commands.fuzz.samples import RUNNING, Expectation, Sample, SampleError, keep, read_kept
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.isolation import Sandbox

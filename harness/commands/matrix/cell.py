@@ -26,8 +26,9 @@ from preflight_ocr.harness.commands.matrix.cells import Cell, make_cell
 from preflight_ocr.harness.commands.matrix.prediction import compare, predict, predict_names
 from preflight_ocr.harness.commands.matrix.records import Breach, CellRecord, ModelRecord
 from preflight_ocr.harness.commands.matrix.subject import digest_subject
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Site
 from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
 

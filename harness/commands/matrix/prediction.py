@@ -9,8 +9,8 @@ import msgspec
 from preflight_ocr.harness.commands.matrix.cells import Cell
 from preflight_ocr.harness.commands.matrix.records import ModelRecord, Prediction
 from preflight_ocr.harness.commands.window.window import PackageWindow, judge_names, read_window
-from preflight_ocr.harness.config.config import Config
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Site
 
 

@@ -24,7 +24,7 @@ from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.home import HOME
 
 Progress = Callable[[str], None]
-PROGRAM = ("-m", "preflight_ocr.harness.commands.matrix.cell")
+PROGRAM = ("-P", "-m", "preflight_ocr.harness.commands.matrix.cell")
 
 
 def run_matrix(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from preflight_ocr.harness.facts import Repository, Unknown
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 
 def read_vocabulary(config: Config) -> int | None:

@@ -28,7 +28,7 @@ from preflight_ocr.probes.reading.source import Source, read_source
 from preflight_ocr.probes.reading.subject import REPLACEMENTS, find_parts, read_part
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 LIMITS = (
     "what a name does: a release that has every name may still behave differently",

@@ -21,7 +21,7 @@ from tests.specimens import HEALTHY, altered
 
 CARDS = (Card(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
 ON_A_CARD = tuple(module.DIAGNOSIS.code for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)
-FIRST = ("deepseek_ocr",)
+FIRST = ("qwen2_vl",)
 EVERY = tuple(miniature.name for miniature in find_miniatures())
 
 
@@ -99,14 +99,14 @@ def test_how_the_child_ended_is_the_reason(tmp_path):
     assert isinstance(seen[0], Raised) and "expected cuda or cpu" in seen[0].message
 
 
-def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch):
+def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch, sandbox):
     """The whole way of `preflight check --level gpu`, with the CPU in the place of the card."""
-    config = write(tmp_path, "deepseek_ocr")
+    config = write(tmp_path, "qwen2_vl")
     monkeypatch.setattr(preflight_ocr.harness.check.check, "find_obstacle", lambda facts: None)
     monkeypatch.setattr(
         preflight_ocr.harness.check.check, "look_at_device", functools.partial(look_at_device, device="cpu")
     )
-    report = check(config, level="gpu", trust=True)
+    report = check(config, level="gpu", trust=True, sandbox=sandbox)
     assert isinstance(report.facts.accelerator, Accelerator) and not report.findings
     assert report.timings["run accelerator"] > 0
 

@@ -65,20 +65,18 @@ def test_what_is_known_is_taken_over_and_no_child_is_started_for_it(tmp_path):
         check(config, trust=True, sandbox=closed, known=Known(facts=HEALTHY, children=CHILDREN[1:]))
 
 
-def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path):
+def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(tmp_path, sandbox):
     config = load_config(write_project(tmp_path, ()))
     site = Site(file="theirs.py", line=1, code="processor(images=page)", kind="", runs=None)
     other = altered(HEALTHY, {"processor.image_calls": (site,)})
     known = Known(facts=other, children=tuple(name for name in CHILDREN if name != "collator"))
-    with open_sandbox() as sandbox:
-        facts = check(config, trust=True, sandbox=sandbox, known=known).facts
+    facts = check(config, trust=True, sandbox=sandbox, known=known).facts
     assert facts.processor == HEALTHY.processor
 
 
-def test_one_child_at_a_time_is_one_at_a_time(tmp_path):
+def test_one_child_at_a_time_is_one_at_a_time(tmp_path, sandbox):
     config, said = load_config(write_project(tmp_path, ())), list[str]()
-    with open_sandbox() as sandbox:
-        report = check(config, trust=True, sandbox=sandbox, together=1, progress=said.append)
+    report = check(config, trust=True, sandbox=sandbox, together=1, progress=said.append)
     ran = [line.partition(": ")[2] for line in said if line.startswith("running")]
     assert ran == ["learning", "reload", *CHILDREN[1:]]  # what loads the adapter again waits for no other
     assert report.findings == ()

@@ -1,4 +1,4 @@
-"""`preflight matrix` from the command line; the cells themselves are in tests/harness/matrix."""
+"""`preflight matrix` from the command line; the cells themselves are in tests/harness/commands/matrix."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from preflight_ocr.harness.commands import demo
-from preflight_ocr.harness.config.config import inert_keys, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.keys import inert_keys
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config, ConfigError, effective_keys, inert_keys, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.errors import ConfigError
+from preflight_ocr.harness.config.keys import effective_keys, inert_keys
+from preflight_ocr.harness.config.schema import Config
 from tests.support.places import ROOT
 
 FULL = """\

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from preflight_ocr.fixtures.corpus.models import MODELS
-from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.config.schema import Preprocessing
 from preflight_ocr.harness.families import FAMILIES, FamilyError, Opening
 from preflight_ocr.harness.families.dots_ocr import DotsIntake, read_geometry
 from preflight_ocr.harness.training.images import open_image

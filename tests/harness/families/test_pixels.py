@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from preflight_ocr.fixtures.corpus.models import MODELS
-from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.config.schema import Preprocessing
 from preflight_ocr.harness.families import Packing, deepseek_ocr, dots_ocr
 from preflight_ocr.harness.families.deepseek_ocr import choose_tiling, read_geometry
 from preflight_ocr.harness.families.patches import choose_size, pack, pack_normalised

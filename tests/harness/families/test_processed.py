@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.config.schema import Preprocessing
 from preflight_ocr.harness.families import FamilyError, Opening, Prepared
 from preflight_ocr.harness.families.processed import ProcessorIntake
 from preflight_ocr.harness.training.images import open_image

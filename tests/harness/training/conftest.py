@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from preflight_ocr.fixtures.pages import render_pages
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.schema import Config
 from tests.support.places import MODELS
 
 MODEL = MODELS / "deepseek_ocr"

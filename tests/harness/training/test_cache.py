@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
 
-from preflight_ocr.harness.config.config import Augmentation
+from preflight_ocr.harness.config.schema import Augmentation
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.training import cache as cache_module
 from preflight_ocr.harness.training import collate

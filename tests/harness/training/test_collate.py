@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoTokenizer
 
-from preflight_ocr.harness.config.config import Preprocessing
+from preflight_ocr.harness.config.schema import Preprocessing
 from preflight_ocr.harness.families import FAMILIES, FamilyError, find_family
 from preflight_ocr.harness.families.deepseek_ocr import choose_tiling, count_tokens, read_geometry
 from preflight_ocr.harness.training.collate import IGNORED, CollateError, build_collator

@@ -16,7 +16,8 @@ from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults, resends_images
 from preflight_ocr.fixtures.pages import render_pages
 from preflight_ocr.harness.config import compat
-from preflight_ocr.harness.config.config import Config, load_config
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.evaluate import evaluate
 from preflight_ocr.harness.training.model import load_model, load_processor

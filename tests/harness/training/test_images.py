@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from preflight_ocr.harness.config.config import Augmentation
+from preflight_ocr.harness.config.schema import Augmentation
 from preflight_ocr.harness.training.images import ImageError, augment, open_image
 
 

@@ -12,6 +12,8 @@ from preflight_ocr.harness.judging.findings import Basis, Broken, Finding, Fix, 
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict import gate
 from preflight_ocr.harness.verdict.contracts import Contract, Judgement
+from preflight_ocr.harness.verdict.decision import ESSENTIAL
+from tests.specimens import HEALTHY
 
 TODAY = datetime.date(2030, 1, 15)
 CONFIG = """\
@@ -49,25 +51,31 @@ def _broken(code, severity=Severity.BLOCKER):
     return _judge(code, Broken((finding,)))
 
 
+ESSENTIALS = tuple(
+    Judgement(contract=Contract(_module(f"ESS{number:03}", name)), outcome=Kept(), seconds=0.0)
+    for number, name in enumerate(ESSENTIAL["ran"])
+)
+
+
 def _waiver(code, until=TODAY):
     return gate.Waiver(code=code, reason="r", link="https://example.org", until=until)
 
 
 def _decide(judgements, *waivers):
-    return gate.decide(judgements, waivers, today=TODAY)
+    return gate.decide(judgements, waivers, facts=HEALTHY, level="ran", today=TODAY)
 
 
 def test_a_blocker_refuses_and_a_major_does_not():
     assert _decide([_broken("COL001")]).verdict == "refused"
-    assert _decide([_broken("LBL002", Severity.MAJOR)]).verdict == "clear"
+    assert _decide([_broken("LBL002", Severity.MAJOR), *ESSENTIALS]).verdict == "clear"
 
 
-def test_nothing_judged_is_refused():
-    assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "refused"
+def test_nothing_judged_is_blind():
+    assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "blind"
 
 
 def test_a_waiver_holds_until_its_last_day():
-    assert _decide([_broken("COL001")], _waiver("COL001")).verdict == "clear"
+    assert _decide([_broken("COL001"), *ESSENTIALS], _waiver("COL001")).verdict == "clear"
     lapsed = _decide([_broken("COL001")], _waiver("COL001", TODAY - datetime.timedelta(days=1)))
     assert lapsed.verdict == "refused"
     assert "lapsed on 2030-01-14" in lapsed.problems[0]
@@ -96,7 +104,7 @@ def test_a_mistyped_waiver_names_the_nearest_diagnosis():
         ("- {code: COL001, reason: r, link: x, until: soon}", "until"),
         ("- {code: COL001, reason: r, link: x, until: 2030-01-01, who: me}", "who"),
         ("code: COL001", "expected a list of waivers"),
-        ("- [", "not readable YAML"),
+        ("- [", "broken YAML"),
     ],
 )
 def test_a_waivers_file_that_cannot_be_used_says_what_was_expected(tmp_path, text, part):

@@ -166,7 +166,14 @@ def test_loading_again_gives_the_same_weights(model):
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(model.parameters(), again.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", [model.name for model in find_miniatures() if model.is_native])
+NATIVE = [
+    pytest.param(model.name, marks=() if model.name in ("donut", "qwen2_vl") else pytest.mark.slow)
+    for model in find_miniatures()
+    if model.is_native
+]
+
+
+@pytest.mark.parametrize("name", NATIVE)
 def test_no_native_miniature_loses_a_buffer_when_it_is_loaded_again(name, tmp_path):
     if obstacle := find_model_obstacle(name):
         pytest.skip(obstacle)
@@ -175,7 +182,7 @@ def test_no_native_miniature_loses_a_buffer_when_it_is_loaded_again(name, tmp_pa
 
 
 @pytest.mark.skipif(find_model_obstacle("dots_ocr") is not None, reason=str(find_model_obstacle("dots_ocr")))
-def test_dots_ocr_without_its_weights_is_told_what_loading_will_do_to_it(tmp_path):
+def test_dots_ocr_without_its_weights_is_told_what_loading_will_do_to_it(tmp_path, sandbox):
     """As the real model is, whose weights are too large to be loaded."""
     path = write_project(tmp_path / "project", [], model="dots_ocr")
     bare = tmp_path / "model"
@@ -183,5 +190,5 @@ def test_dots_ocr_without_its_weights_is_told_what_loading_will_do_to_it(tmp_pat
     text = path.read_text(encoding="utf-8").replace(str(place_model("dots_ocr")), str(bare))
     document = {key: value for key, value in yaml.safe_load(text).items() if key != "subject"}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    found = [finding.name for finding in check(load_config(path), trust=True).findings]
+    found = [finding.name for finding in check(load_config(path), trust=True, sandbox=sandbox).findings]
     assert ("uninitialised_buffer" in found) is LOSES_BUFFERS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from preflight_ocr.harness.config.errors import ConfigError
 from preflight_ocr.harness.facts import Checkpoint, Configuration, Unknown
 from preflight_ocr.probes.reading.configuration import look_at_configuration
 from preflight_ocr.probes.reading.exports import Exports
@@ -45,7 +46,8 @@ def test_steps_are_shared_between_the_ranks(look, monkeypatch):
 def test_steps_are_unknown_when_the_rows_cannot_be_read(look, configure, exports):
     assert isinstance(look(rows="[oops").total_steps, Unknown)
     assert isinstance(look_at_configuration(configure(), exports).total_steps, Unknown)
-    assert isinstance(look({"training": {"per_device_train_batch_size": 0}}).total_steps, Unknown)
+    with pytest.raises(ConfigError, match=r"per_device_train_batch_size` is 0, expected a number from 1"):
+        look({"training": {"per_device_train_batch_size": 0}})
 
 
 @pytest.mark.parametrize(

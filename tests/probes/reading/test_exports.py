@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,29 @@ def test_the_cache_stands_where_the_user_wants_caches(monkeypatch, tmp_path: Pat
     assert find_cache_directory() == tmp_path / "preflight"
 
 
+@pytest.mark.parametrize("inner", ["__init__.py", "deeper/__init__.py"])
+def test_a_part_of_a_package_that_an_editable_install_keeps_elsewhere_is_found(plant, monkeypatch, inner):
+    """What setuptools writes for a mapped `package-dir`: a finder that knows the place of each package by its name."""
+    root = plant({"public/__init__.py": "", f"elsewhere/{inner}": "VALUE = 1\n"})
+    places = {"mapped_package": root / "public", "mapped_package.part": root / "elsewhere"}
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            place = places.get(name)
+            return place and spec_from_file_location(name, place / "__init__.py")
+
+    if inner.startswith("deeper"):
+        (root / "elsewhere" / "__init__.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    module = "mapped_package.part.deeper" if inner.startswith("deeper") else "mapped_package.part"
+    exports = Exports()
+    assert exports.resolve(module, "VALUE")[0] == "found"
+    assert exports.resolve(module, "OTHER")[0] == "missing name"
+    assert exports.resolve("mapped_package.absent", "VALUE")[0] == "missing module"
+    assert "mapped_package" not in sys.modules
+
+
 def test_names_of_the_installed_transformers_are_told_as_importing_it_would(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     exports = open_exports()
@@ -225,3 +249,27 @@ def test_names_of_the_installed_transformers_are_told_as_importing_it_would(tmp_
     assert parameters is not None
     assert parameters.accepts("eval_strategy")
     assert not parameters.accepts("eval_strategie")
+
+
+def test_a_package_that_a_finder_puts_together_from_folders_apart_is_found(monkeypatch, tmp_path) -> None:
+    """As an editable installation does: `apart` and `apart.inner` lie in folders of other names."""
+    places = {"apart": tmp_path / "top", "apart.inner": tmp_path / "elsewhere"}
+    for name, folder in places.items():
+        folder.mkdir()
+        (folder / "__init__.py").write_text(f"NAME = {name!r}\n", encoding="utf-8")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name not in places:
+                return None
+            folder = places[name]
+            return spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    for exports in (Exports(), Exports(search_path=[str(tmp_path)], asks_finders=True)):
+        assert exports.resolve("apart.inner", "NAME")[0] == "found"
+        assert exports.resolve("apart.inner", "OTHER")[0] == "missing name"
+        assert exports.resolve("apart.nowhere", None)[0] == "missing module"
+    assert Exports(search_path=[str(tmp_path)]).resolve("apart.inner", "NAME")[0] == "missing package"
+    assert "apart" not in sys.modules

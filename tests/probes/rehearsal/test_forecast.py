@@ -8,7 +8,6 @@ import yaml
 from PIL import Image
 
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import open_sandbox
 from preflight_ocr.harness.commands.memory import predict
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.memory.answer import CONTEXT
@@ -48,15 +47,8 @@ def full_size(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sandbox():
-    """Children for remote code: a process imports it once, under one name."""
-    with open_sandbox(("preflight_ocr.probes.rehearsal.forecast",)) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def foresee(sandbox):
-    """YAML file -> Answer."""
+    """YAML file -> Answer. In children: a process imports remote code once, under one name."""
     return lambda path: predict(load_config(path), trust=True, sandbox=sandbox)
 
 

@@ -29,7 +29,11 @@ def write_document() -> Callable[..., Document]:
 
     def make(endings, *findings, reasons=None, digest="d", **environment) -> Document:
         return Document(
+            schema_version=2,
             verdict="refused" if findings else "clear",
+            headline="",
+            why="",
+            exit_code=12 if findings else 0,
             findings=findings,
             outcomes=tuple(
                 OutcomeEntry(id=identity, outcome=ending, reason=(reasons or {}).get(identity, ""), seconds=0.0)

@@ -5,7 +5,6 @@ import pytest
 import yaml
 
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import open_sandbox
 from preflight_ocr.harness.check.trust import NO_TRUST
 from preflight_ocr.harness.commands.bench import command
 from preflight_ocr.harness.commands.bench.command import predict_all
@@ -35,9 +34,8 @@ def test_only_the_batch_size_is_another_one(config, tmp_path):
     assert msgspec.structs.replace(changed.training, arguments={}) == same
 
 
-def test_a_larger_batch_is_predicted_to_need_more(config):
-    with open_sandbox(("preflight_ocr.probes.rehearsal.forecast",)) as sandbox:
-        one, four = (predict_peak(config, batch, trust=True, sandbox=sandbox) for batch in (1, 4))
+def test_a_larger_batch_is_predicted_to_need_more(config, sandbox):
+    one, four = (predict_peak(config, batch, trust=True, sandbox=sandbox) for batch in (1, 4))
     assert isinstance(one, int) and isinstance(four, int), (one, four)
     assert 0 < one < four
 

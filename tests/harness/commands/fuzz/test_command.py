@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness import cli
-from preflight_ocr.harness.check.check import open_sandbox
 from preflight_ocr.harness.check.trust import NO_TRUST
 from preflight_ocr.harness.commands.fuzz import command
 from preflight_ocr.harness.commands.fuzz.command import Broken, Fuzzed, FuzzError, fuzz
@@ -37,12 +36,6 @@ NAIVE = """
     def collator(config, processor, model):
         return Naive(build_own_collator(config, model, load_processor(config)))
 """
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with open_sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,204 @@
+"""The known keys: what each does, which change nothing in this file's setting, and the nearest one to a misspelt one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.schema import (
+    Augmentation,
+    Budget,
+    Config,
+    DataSection,
+    EarlyStopping,
+    InertKey,
+    LoraSection,
+    ModelSection,
+    Preprocessing,
+    Subject,
+)
+
+EFFECTS: Mapping[str, str] = {
+    "model.base_model": "names the model directory, or the hub repository, that is checked and trained",
+    "model.revision": "pins the commit of a hub repository",
+    "model.cache_dir": "says where downloaded model files are kept",
+    "model.torch_dtype": "is the dtype the weights are loaded in",
+    "model.attn_implementation": "chooses the attention implementation at load",
+    "model.device_map": "places the weights at load on a machine with an accelerator",
+    "model.trust_remote_code": "allows the model repository's own Python code to run",
+    "lora.r": "is the rank of the adapter",
+    "lora.lora_alpha": "scales the adapter by lora_alpha / r",
+    "lora.lora_dropout": "drops adapter inputs in training",
+    "lora.bias": "says which biases are trained",
+    "lora.task_type": "chooses PEFT's task wrapper",
+    "lora.target_modules": "names the modules that get an adapter",
+    "lora.exclude_modules": "names modules that get no adapter although target_modules matches them",
+    "lora.modules_to_save": "names modules that are trained and saved in full",
+    "lora.layers_to_transform": "limits the adapter to these layers",
+    "lora.layers_pattern": "names the list of layers that layers_to_transform counts in",
+    "lora.rank_pattern": "gives some modules another rank",
+    "lora.alpha_pattern": "gives some modules another alpha",
+    "lora.init_lora_weights": "chooses how the adapter is initialised",
+    "lora.use_rslora": "scales the adapter by lora_alpha / sqrt(r)",
+    "lora.use_dora": "adds a learned magnitude to the adapter",
+    "optimization.optimizer": "is passed to TrainingArguments as optim",
+    "data.train_path": "is the directory of the rows trained on",
+    "data.val_path": "is the directory of the rows evaluated on",
+    "data.test_path": "is the directory of the rows that are only scored at the end",
+    "data.max_seq_length": "is the longest sequence in tokens; the target text is cut, the image never",
+    "data.prompt": "replaces the family's prompt",
+    "data.cache_dir": "keeps prepared pages there, found by their content, for models whose pages we prepare; only training "
+    "reads them, and never for augmented rows",
+    "data.cache_gb": "is how much of the disk data.cache_dir may take, 20 if not given",
+    "data.preprocessing.base_size": "is the side of the global view in pixels",
+    "data.preprocessing.image_size": "is the side of a tile in pixels",
+    "data.preprocessing.crop_mode": "turns tiling on or off",
+    "data.preprocessing.normalize": "false leaves pixels at 0..1 in place of normalising them",
+    "data.preprocessing.image_mean": "replaces the mean of the model's processor_config.json",
+    "data.preprocessing.image_std": "replaces the standard deviation of the model's processor_config.json",
+    "data.preprocessing.min_pixels": "is the fewest pixels of a page, for models that take whole pages as patches",
+    "data.preprocessing.max_pixels": "is the most pixels of a page, for models that take whole pages as patches",
+    "data.preprocessing.resampling": "fast resizes with torch's byte kernel in place of Pillow's, for models whose "
+    "pages we prepare: faster, and one value in a thousand is off by a level of 255, or two; else exact",
+    "data.augmentation.enabled": "turns augmentation of the training images on",
+    "data.augmentation.rotation_range": "rotates a training image by up to so many degrees either way",
+    "data.augmentation.brightness_range": "multiplies the brightness of a training image by a factor in this range",
+    "data.augmentation.contrast_range": "multiplies the contrast of a training image by a factor in this range",
+    "early_stopping.patience": "is the number of evaluations without improvement after which training stops",
+    "early_stopping.threshold": "is the improvement that counts as one",
+    "budget.vram_gb": "is the memory of the card that the predicted peak is held against",
+    "subject.path": "is put on sys.path before the user's parts are imported",
+    "subject.model": "loads the model in place of our loader",
+    "subject.collator": "builds the collator in place of ours",
+    "subject.peft": "adds the adapter in place of our step",
+    "subject.trainer": "builds the trainer in place of ours",
+}
+"""Every dotted key that does something, with what it does. `training.*` adds every TrainingArguments name."""
+
+
+INERT: Mapping[str, str] = {
+    "data.preprocessing.resize": "the model's tiling and padding decide the size; a free resize would squash the page",
+}
+"""Keys that people write and that change nothing, with the reason."""
+
+
+_READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
+    "model": ("model.torch_dtype", "model.attn_implementation", "model.device_map"),
+    "collator": (
+        "data.max_seq_length",
+        "data.prompt",
+        "data.test_path",
+        "data.cache_",
+        "data.preprocessing.",
+        "data.augmentation.",
+    ),
+    "peft": ("lora.",),
+    "trainer": ("training.", "optimization.", "early_stopping."),
+}
+
+
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "model": ModelSection,
+    "lora": LoraSection,
+    "data": DataSection,
+    "data.preprocessing": Preprocessing,
+    "data.augmentation": Augmentation,
+    "early_stopping": EarlyStopping,
+    "budget": Budget,
+    "subject": Subject,
+}
+
+
+OPEN_SECTIONS = ("training", "optimization")
+
+
+ALIASES: Mapping[str, str] = {"model.dtype": "model.torch_dtype"}
+
+
+PATHS = (
+    "model.cache_dir",
+    "data.train_path",
+    "data.val_path",
+    "data.test_path",
+    "data.cache_dir",
+    "training.output_dir",
+    "subject.path",
+)
+
+
+_ENABLING: Mapping[str, str] = {
+    key: "data.augmentation.enabled" for key in EFFECTS if re.match(r"data\.augmentation\.\w+_range", key)
+}
+
+
+def effective_keys(config: Config) -> frozenset[str]:
+    """The known keys that change something here: those that only a part of ours reads fall away with that part."""
+    training = {f"{section}.{name}" for section in OPEN_SECTIONS for name in compat.training_argument_names()}
+    given = {key for key in config.given if key.startswith(("training.", "optimization."))}
+    lost = tuple(
+        prefix for part, prefixes in _READ_ONLY_BY.items() if getattr(config.subject, part) for prefix in prefixes
+    )
+    return frozenset(key for key in {*EFFECTS, *training, *given} if not (lost and key.startswith(lost)))
+
+
+def inert_keys(config: Config) -> tuple[InertKey, ...]:
+    """The known keys given in the file that change nothing, each with the reason."""
+    effective = effective_keys(config)
+    return tuple(
+        InertKey(path=key, reason=reason)
+        for key in config.given
+        if (reason := _explain_inert(key, key in effective, config)) is not None
+    )
+
+
+def _explain_inert(key: str, effective: bool, config: Config) -> str | None:
+    if key in INERT:
+        return INERT[key]
+    if not effective:
+        part = next(
+            part
+            for part, prefixes in _READ_ONLY_BY.items()
+            if getattr(config.subject, part) and key.startswith(prefixes)
+        )
+        return f"`subject.{part}` replaces the part of ours that reads it"
+    if key in _ENABLING and not config.data.augmentation.enabled:
+        return "`data.augmentation.enabled` is not true"
+    if key == "data.cache_gb" and config.data.cache_dir is None:
+        return "`data.cache_dir` is not given"
+    if key.startswith("optimization.") and f"training.{training_name(key)}" in config.given:
+        return f"`training.{training_name(key)}` is given too and wins"
+    return None
+
+
+def training_name(key: str) -> str:
+    name = key.partition(".")[2]
+    return "optim" if name == "optimizer" else name
+
+
+def is_known(path: str) -> bool:
+    section, _, name = path.partition(".")
+    if path in EFFECTS or path in INERT or path in ALIASES:
+        return True
+    return section in OPEN_SECTIONS and compat.is_training_argument(name)
+
+
+def find_nearest(path: str) -> str | None:
+    """Look among the key's own neighbours first, then among the last parts of all keys."""
+    known = [
+        *EFFECTS,
+        *INERT,
+        *SECTIONS,
+        *OPEN_SECTIONS,
+        *(f"training.{name}" for name in compat.training_argument_names()),
+    ]
+    section, _, name = path.rpartition(".")
+    neighbours = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
+    if close := difflib.get_close_matches(name, neighbours, n=1, cutoff=0.6):
+        return f"{section}.{close[0]}".lstrip(".")
+    leaves = {key.rpartition(".")[2]: key for key in reversed(known)}
+    close = difflib.get_close_matches(name, leaves, n=1, cutoff=0.8)
+    return leaves[close[0]] if close else None

@@ -1,0 +1,1 @@
+"""Attacks on the promise, by the thousand: `python -m tests.campaign`."""

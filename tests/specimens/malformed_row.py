@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from tests.specimens import HEALTHY as RUN
+from tests.specimens import altered
+
+HEALTHY = RUN
+SICK = altered(RUN, {"dataset.splits.0.columns": ("file_name", "text")})
