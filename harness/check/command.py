@@ -71,8 +71,10 @@ def check_command(
             return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
         config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
         facts, exhibits = gather(config, taken, progress=progress, timings=timings)
-    progress("judging")
-    report = judge(config, facts, exhibits, timings=timings, only=only, waivers=waivers)
+        progress("judging")
+        report = judge(config, facts, exhibits, timings=timings, only=only, waivers=waivers)
+        if config.source.is_relative_to(folder):  # the text of a notebook: its lines are in no file of the user's
+            report = msgspec.structs.replace(report, config=shlex.join(words), lines={})
     return Watched(report=report, taken=taken)
 
 
@@ -124,7 +126,7 @@ def watch(
                 own_seconds=round(whole.own_seconds + one.own_seconds, 2),
             )
         undone = (*whole.undone, "the command ran once for each probe: this system cannot fork a process")
-        failures = {**whole.failures, "reload": ("the saved adapter was not loaded again", False)}
+        failures = {**whole.failures, "reload": ("the saved adapter was not loaded again", "not looked at")}
         return msgspec.structs.replace(whole, undone=undone, failures=failures)
 
 
@@ -205,16 +207,19 @@ def gather(
         if name in taken.answers:
             endings[name] = (taken.answers[name], taken.seconds.get(name, 0.0))
         elif name != "reload" or "learning" in taken.answers:
-            reason, failed = taken.failures.get(name, ("it did not run", False))
-            endings[name] = (Unknown(reason=reason, failed=failed), taken.seconds.get(name, 0.0))
+            endings[name] = (_say_why(taken, name), taken.seconds.get(name, 0.0))
     facts = _gather(facts, endings)
     rows = taken.answers.get("rows")
-    dataset = (
-        msgspec.convert(rows, Dataset) if rows is not None else Unknown(reason=taken.failures.get("rows", ("", 0))[0])
-    )
+    dataset = _say_why(taken, "rows") if rows is None else msgspec.convert(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)
     shown = taken.answers.get("collator", {}).get("exhibits")
     return facts, None if shown is None else msgspec.convert(shown, Exhibits | Unknown)
+
+
+def _say_why(taken: Taken, name: str) -> Unknown:
+    """Why a probe has no answer."""
+    reason, cause = taken.failures.get(name, ("it did not run", "not looked at"))
+    return msgspec.convert({"fact": "Unknown", "reason": reason, "cause": cause}, Unknown)
 
 
 def _report_unheld(

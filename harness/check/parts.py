@@ -20,7 +20,6 @@ from preflight_ocr.harness.holding.held import Held
 
 NO_ISOLATION = "There was no isolation: your code ran in this process, with its memory and its files."
 
-
 NO_COPY = "a step would train your model: this process cannot be forked, so there is no copy to train"
 
 
@@ -46,18 +45,18 @@ def check_parts(
         rows=rows,
         processor=processor,
         arguments=args,
-        batch_size=batch_size or getattr(args, "per_device_train_batch_size", 1),
+        batch_size=int(batch_size or getattr(args, "per_device_train_batch_size", 1)),
         undone=(NO_ISOLATION,),
     )
     # A process that has talked to a card cannot be forked any more.
-    forks = sys.platform == "linux" and not torch.cuda.is_initialized()
+    forks = sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _one_thread():
         # In place, nothing is trained and no adapter is taken off: the parts stay as they are.
         names = [*PROBES, "reload"] if forks else [name for name in PROBES if name != "learning"]
         taken = look(held, Path(folder), seconds=SECONDS, only=names, forks=forks, tell=lambda what: None)
         if not forks:
-            failures = {**taken.failures, "learning": (NO_COPY, False)}
+            failures = {**taken.failures, "learning": (NO_COPY, "not looked at")}
             taken = msgspec.structs.replace(taken, failures=failures)
         config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
         timings = {f"run {name}": spent for name, spent in taken.seconds.items()}

@@ -27,6 +27,9 @@ from preflight_ocr.harness.holding.run import run_command
 PROBES = ("learning", "forward", "collator", "processor", "rows")
 TOGETHER = 2
 TOLD = "progress.txt"
+DIED = "foreign code died"
+Failure = tuple[str, str]
+"""Why a probe has no answer, and the cause as `Unknown` names it."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +47,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     undone: tuple[str, ...] = ()
     config: dict[str, Any] = {}
     answers: dict[str, Any] = {}
-    failures: dict[str, tuple[str, bool]] = {}
+    failures: dict[str, Failure] = {}
     seconds: dict[str, float] = {}
 
 
@@ -165,12 +168,12 @@ def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path,
 
 def _fork_all(
     probes: Mapping[str, Callable[[], Any]], folder: Path, seconds: float, tell: Callable[[str], None]
-) -> tuple[dict[str, Any], dict[str, tuple[str, bool]], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, Failure], dict[str, float]]:
     """Run each probe in a process forked from this one, a few at a time; "reload" follows on "learning"."""
     waiting = [name for name in probes if name != "reload"]
     running: dict[int, tuple[str, float]] = {}
     answers: dict[str, Any] = {}
-    failures: dict[str, tuple[str, bool]] = {}
+    failures: dict[str, Failure] = {}
     spent: dict[str, float] = {}
     together = max(1, min(TOGETHER, os.cpu_count() or 1))
     while waiting or running:
@@ -189,7 +192,7 @@ def _fork_all(
             if name == "learning" and "reload" in probes:
                 waiting.insert(0, "reload")
     if "reload" in probes and "reload" not in {**answers, **failures}:
-        failures["reload"] = ("the saved adapter was not loaded again", False)
+        failures["reload"] = ("the saved adapter was not loaded again", "not looked at")
     return answers, failures, spent
 
 
@@ -205,22 +208,19 @@ def _fork(work: Callable[[], Any], answer: Path) -> int:
     except BaseException as error:  # noqa: BLE001 (a copy of the command's process must in no case go on as the command)
         with contextlib.suppress(BaseException):
             traceback.print_exc()
-            told = (f"{type(error).__name__}: {str(error)[:600]}", _is_our_fault(error))
+            told = (f"{type(error).__name__}: {str(error)[:600]}", _name_cause(error))
             atomic.write_bytes(answer, msgspec.msgpack.encode({"failure": told}))
     finally:
         os._exit(0)
 
 
-def _is_our_fault(error: BaseException) -> bool:
-    """Whether it comes from a line of ours that did not mean to raise it."""
+def _name_cause(error: BaseException) -> str:
+    """Ours where it comes from a line of ours that did not mean to raise it; else the probe simply has no answer."""
     from preflight_ocr.harness.home import is_ours
 
-    if isinstance(error, ValueError | LookupError | OSError):
-        return False
     frames = traceback.extract_tb(error.__traceback__)
-    return (
-        bool(frames) and is_ours(Path(frames[-1].filename)) and not type(error).__module__.startswith("preflight_ocr")
-    )
+    on_purpose = isinstance(error, ValueError | LookupError | OSError) or "preflight_ocr" in type(error).__module__
+    return "no answer" if on_purpose or not frames or not is_ours(Path(frames[-1].filename)) else "our own failure"
 
 
 def _await_one(running: Mapping[int, tuple[str, float]], seconds: float) -> tuple[int, int]:
@@ -241,26 +241,26 @@ def _await_one(running: Mapping[int, tuple[str, float]], seconds: float) -> tupl
         time.sleep(0.02)
 
 
-def _read_answer(path: Path, status: int, seconds: float) -> tuple[Any, tuple[str, bool] | None]:
+def _read_answer(path: Path, status: int, seconds: float) -> tuple[Any, Failure | None]:
     if path.is_file():
         told = msgspec.msgpack.decode(path.read_bytes())
         if "value" in told:
             return told["value"], None
-        reason, failed = told["failure"]
-        return None, (reason, bool(failed))
+        reason, cause = told["failure"]
+        return None, (reason, cause)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGKILL:
-        return None, (f"foreign code died: the process exceeded {seconds:g} s, or its memory, and was stopped", False)
+        return None, (f"foreign code died: the process exceeded {seconds:g} s, or its memory, and was stopped", DIED)
     said = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code} and no answer"
-    return None, (f"foreign code died: the process {said}", False)
+    return None, (f"foreign code died: the process {said}", DIED)
 
 
 def _call_all(
     probes: Mapping[str, Callable[[], Any]], tell: Callable[[str], None]
-) -> tuple[dict[str, Any], dict[str, tuple[str, bool]], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, Failure], dict[str, float]]:
     """Run the probes one after the other in this very process, where it cannot be forked."""
     answers: dict[str, Any] = {}
-    failures: dict[str, tuple[str, bool]] = {}
+    failures: dict[str, Failure] = {}
     spent: dict[str, float] = {}
     for name, work in probes.items():
         tell(f"running: {name}")
@@ -268,6 +268,6 @@ def _call_all(
         try:
             answers[name] = work()
         except Exception as error:  # noqa: BLE001 (the door at which a probe's failure becomes a reason)
-            failures[name] = (f"{type(error).__name__}: {str(error)[:600]}", _is_our_fault(error))
+            failures[name] = (f"{type(error).__name__}: {str(error)[:600]}", _name_cause(error))
         spent[name] = round(time.monotonic() - begun, 3)
     return answers, failures, spent

@@ -53,6 +53,7 @@ class Assembly:
     """
 
     no_reference = UNDECLARED
+    no_trainer = "no subject.trainer: our own Trainer is Hugging Face's, unchanged"
     no_pickling = ""  # why nobody would ever pickle the collator
 
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:

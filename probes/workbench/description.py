@@ -22,10 +22,10 @@ from preflight_ocr.harness.config.schema import (
     Subject,
     TrainingSection,
 )
-from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Split
+from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Split, Unknown
 from preflight_ocr.harness.holding.held import Held, Load
 from preflight_ocr.probes.workbench.held import LOOKED_AT, HeldAssembly, find_processor, unwrap_model
-from preflight_ocr.probes.workbench.rows import find_pictures, get_at, open_picture, tell_texts
+from preflight_ocr.probes.workbench.rows import find_pictures, get_at, has_silent_answer, open_picture, tell_texts
 from preflight_ocr.probes.workbench.tracing import attempt
 
 
@@ -162,11 +162,16 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
                 columns=tuple(map(str, columns)),
             )
         )
-    problems = []
-    for index, row in enumerate(parts.rows[:LOOKED_AT]):
+    problems: list[RowProblem] = []
+    opened_pictures = 0
+    for index, row in enumerate(parts.rows):
+        if has_silent_answer(row):
+            detail = "the assistant's turns are empty"
+            problems.append(RowProblem(split="train", row=index, image="", kind="empty text", detail=detail))
         for spot in find_pictures(row):
             shown = str(get_at(row, spot.path)) if spot.form == "file" else ""
             opened: Any = attempt(partial(open_picture, row, spot))
+            opened_pictures += not isinstance(opened, Raised)
             if isinstance(opened, Raised):
                 is_missing = opened.type == "FileNotFoundError"
                 if is_missing and not Path(shown).is_absolute():
@@ -190,7 +195,18 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
         problems=tuple(problems),
         shared_rows=tuple(_find_shared(parts)),
         text_is_ascii=all(text.isascii() for text in texts),
+        image_headers=_tell_headers(parts, opened_pictures, bool(problems)),
     )
+
+
+def _tell_headers(parts: HeldAssembly, opened: int, has_problems: bool) -> int | Unknown:
+    """How many pictures were opened; Unknown where more rows are there and none of the first has a problem."""
+    total = len(parts.held.rows) if hasattr(parts.held.rows, "__len__") else None
+    if not opened and not has_problems:
+        return Unknown(reason="the rows hold no picture that can be found: they were prepared before the collator")
+    if not has_problems and total != len(parts.rows):
+        return Unknown(reason=f"only the first {len(parts.rows)} of {total or 'many'} rows were looked at")
+    return opened
 
 
 def _find_shared(parts: HeldAssembly) -> Iterator[str]:

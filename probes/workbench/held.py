@@ -52,6 +52,7 @@ class HeldAssembly(Assembly):
     """The parts of a command that was held. With `adapted` the model keeps its adapter, else it is taken off."""
 
     no_reference = NO_REFERENCE
+    no_trainer = "the trainer that was held makes no step here: its way of accumulating is not measured"
 
     def __init__(self, held: Held, config: Config, *, directory: Path, adapted: bool) -> None:
         self.held, self.config, self.adapted = held, config, adapted
@@ -216,7 +217,7 @@ class HeldAssembly(Assembly):
                 opened.append(str(Path(file).absolute()))
             return original(file, *given, **named)
 
-        Image.open = note
+        Image.open = note  # type: ignore[assignment]
         try:
             attempt(lambda: self.seeded(self.collate, self.sample))
         finally:

@@ -162,6 +162,17 @@ def tell_texts(row: Any) -> Told:
     return Told(tuple(dict.fromkeys(found)), certain=False)
 
 
+def has_silent_answer(row: Any) -> bool:
+    """Whether a row has turns of the assistant, and nothing in any of them."""
+    for name in (*TURNS, "completion"):
+        turns = row.get(name) if isinstance(row, Mapping) else None
+        if isinstance(turns, list | tuple) and turns and all(isinstance(turn, Mapping) for turn in turns):
+            said = [read_turn(turn) for turn in turns if _speaks(turn)]
+            if said:
+                return not any(text.strip() for text in said)
+    return False
+
+
 def _speaks(turn: Mapping[str, Any]) -> bool:
     return str(turn.get("role") or turn.get("from") or "").lower() in ASSISTANT
 

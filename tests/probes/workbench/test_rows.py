@@ -10,7 +10,13 @@ import numpy
 import pytest
 from PIL import Image
 
-from preflight_ocr.probes.workbench.rows import find_pictures, open_picture, replace_picture, tell_texts
+from preflight_ocr.probes.workbench.rows import (
+    find_pictures,
+    has_silent_answer,
+    open_picture,
+    replace_picture,
+    tell_texts,
+)
 
 PAGE = Image.new("RGB", (12, 8), "white")
 
@@ -91,3 +97,11 @@ def test_a_column_is_only_likely(column: str) -> None:
 
 def test_a_row_of_tensors_tells_nothing() -> None:
     assert tell_texts({"input_ids": [1, 2], "prompt": "q"}).texts == ()
+
+
+def test_an_answer_without_a_word_is_silent() -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": " "}]
+    assert has_silent_answer({"messages": turns})
+    assert not has_silent_answer({"messages": [*turns, {"role": "assistant", "content": "a"}]})
+    assert not has_silent_answer({"messages": turns[:1]})
+    assert not has_silent_answer({"text": ""})
