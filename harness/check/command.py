@@ -208,12 +208,23 @@ def gather(
             endings[name] = (taken.answers[name], taken.seconds.get(name, 0.0))
         elif name != "reload" or "learning" in taken.answers:
             endings[name] = (_say_why(taken, name), taken.seconds.get(name, 0.0))
-    facts = _gather(facts, endings)
+    facts = _gather(_explain_steps(facts), endings)
     rows = taken.answers.get("rows")
     dataset = _say_why(taken, "rows") if rows is None else msgspec.convert(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)
     shown = taken.answers.get("collator", {}).get("exhibits")
     return facts, None if shown is None else msgspec.convert(shown, Exhibits | Unknown)
+
+
+def _explain_steps(facts: Facts) -> Facts:
+    """A command has no `data.train_path`: where its steps are not counted, the rows could not be, or only some were made."""
+    configuration = facts.configuration
+    if isinstance(configuration, Unknown) or not isinstance(configuration.total_steps, Unknown):
+        return facts
+    reason = Unknown(
+        reason="the steps of the run are not known: its rows cannot be counted, or only some were prepared"
+    )
+    return msgspec.structs.replace(facts, configuration=msgspec.structs.replace(configuration, total_steps=reason))
 
 
 def _say_why(taken: Taken, name: str) -> Unknown:

@@ -59,8 +59,7 @@ class Collator:
             if FAULT != "unmasked_prompt":
                 labels[index, start : start + alone["input_ids"].shape[1]] = -100
             else:
-                image = tokenizer.convert_tokens_to_ids(self.processor.image_token)
-                labels[index][batch["input_ids"][index] == image] = -100
+                labels[index][batch["input_ids"][index] == self.processor.image_token_id] = -100
         batch["labels"] = labels
         return batch
 
