@@ -45,7 +45,7 @@ def check_parts(
         rows=rows,
         processor=processor,
         arguments=args,
-        batch_size=int(batch_size or getattr(args, "per_device_train_batch_size", 1)),
+        batch_size=batch_size or int(getattr(args, "per_device_train_batch_size", 1)),
         undone=(NO_ISOLATION,),
     )
     # A process that has talked to a card cannot be forked any more.

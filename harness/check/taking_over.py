@@ -27,6 +27,7 @@ from preflight_ocr.harness.holding.run import run_command
 PROBES = ("learning", "forward", "collator", "processor", "rows")
 TOGETHER = 2
 TOLD = "progress.txt"
+NO_ADAPTER = "the command trains without an adapter that PEFT put on the model"
 DIED = "foreign code died"
 Failure = tuple[str, str]
 """Why a probe has no answer, and the cause as `Unknown` names it."""
@@ -113,8 +114,11 @@ def look(
 ) -> Taken:
     """Describe the run and let the probes look at the parts."""
     from preflight_ocr.probes.workbench.description import describe_run
+    from preflight_ocr.probes.workbench.held import has_adapter
 
     config, directory = describe_run(held, folder)
+    without = () if has_adapter(held.model) else ("reload",)
+    only = [name for name in only if name not in without]
     probes = {
         name: partial(run_probe, name, held, config, directory, folder, not forks and len(only) > 1) for name in only
     }
@@ -122,6 +126,10 @@ def look(
         answers, failures, spent = _fork_all(probes, folder, seconds, tell)
     else:
         answers, failures, spent = _call_all(probes, tell)
+    for name in without:
+        failures[name] = (NO_ADAPTER, "not looked at")
+    if without and "learning" in answers:
+        answers["learning"] = _without_adapter(answers["learning"])
     return Taken(
         at=held.at,
         undone=held.undone,
@@ -130,6 +138,15 @@ def look(
         failures=failures,
         seconds=spent,
     )
+
+
+def _without_adapter(answer: dict[str, Any]) -> dict[str, Any]:
+    """What was seen of the learning where all of the model is trained: nothing is said of an adapter."""
+    from preflight_ocr.harness.facts import Unknown
+
+    reason = msgspec.to_builtins(Unknown(reason=NO_ADAPTER))
+    parts = dict.fromkeys(("census", "round_trip", "merged_equals_unmerged"), reason)
+    return {**answer, "adapter": reason, "learning": {**answer["learning"], **parts}}
 
 
 def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path, keeps: bool = False) -> Any:
@@ -150,6 +167,7 @@ def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path,
         from preflight_ocr.probes.workbench.description import describe_rows
 
         return msgspec.to_builtins(describe_rows(parts))
+    parts.require_batch()
     if name == "collator":
         from preflight_ocr.probes.batch import illustrations
 
@@ -218,6 +236,8 @@ def _name_cause(error: BaseException) -> str:
     """Ours where it comes from a line of ours that did not mean to raise it; else the probe simply has no answer."""
     from preflight_ocr.harness.home import is_ours
 
+    if type(error).__name__ == "NotABatch":
+        return "not looked at"
     frames = traceback.extract_tb(error.__traceback__)
     on_purpose = isinstance(error, ValueError | LookupError | OSError) or "preflight_ocr" in type(error).__module__
     return "no answer" if on_purpose or not frames or not is_ours(Path(frames[-1].filename)) else "our own failure"

@@ -48,6 +48,10 @@ class NotABatch(Exception):
     """The collator returned something that forward cannot be called with by name."""
 
 
+class LoaderRefused(Exception):
+    """The trainer raised when it was asked for its training loader: the run would end there."""
+
+
 class HeldAssembly(Assembly):
     """The parts of a command that was held. With `adapted` the model keeps its adapter, else it is taken off."""
 
@@ -163,7 +167,13 @@ class HeldAssembly(Assembly):
         """The collator of the training loader. Its batch is what forward is called with, by name."""
         if self.held.collate is None:
             raise LookupError("the command gave no collator and no loader")
-        return _Collate(self.held.collate)
+        return _Collate(self.held.collate, self.held.loader_error)
+
+    def require_batch(self) -> None:
+        """Raise NotABatch where the command takes its batches apart by itself. What the collator raises is kept."""
+        made: Any = attempt(lambda: self.seeded(self.collate, self.sample))
+        if isinstance(made, Raised) and made.type == NotABatch.__name__:
+            raise NotABatch(made.message)
 
     def seeded(self, collate: Any, rows: Sequence[Any]) -> Mapping[str, Any]:
         """Collate copies of the rows under a fixed seed: a collator may write into the rows that it gets."""
@@ -231,6 +241,10 @@ class HeldAssembly(Assembly):
         return f"row {next((i for i, other in enumerate(self.rows) if other is row), 0)}"
 
     def change_page(self, row: Any, path: Path, apply: Callable[[Image.Image], Image.Image]) -> Any:
+        """The row with its first picture changed; one that is a tensor already is turned into its negative, mirrored."""
+        prepared = _find_prepared(row)
+        if prepared is not None and not find_pictures(row):
+            return {**row, prepared: -torch.as_tensor(row[prepared]).flip(-1)}
         located, spot = self._locate(row)
         return replace_picture(located, spot, apply(open_picture(located, spot)), path)
 
@@ -253,13 +267,32 @@ class HeldAssembly(Assembly):
         )
 
 
+def _find_prepared(row: Any) -> str | None:
+    """The key of pixels that a row holds as a tensor, prepared before the collator."""
+    if not isinstance(row, Mapping):
+        return None
+    for name, value in row.items():
+        if "pixel" in str(name) or name in ("images", "flattened_patches"):
+            dtype, shape = str(getattr(value, "dtype", "")), getattr(value, "shape", ())
+            if "float" in dtype and len(shape) >= 2:
+                return str(name)
+    return None
+
+
+def has_adapter(model: Any) -> bool:
+    """Whether any module of the model carries an adapter."""
+    return any(getattr(module, "lora_A", None) is not None for module in model.modules())
+
+
 class _Collate:
     """The held collator, its batch as a mapping. Pickled as the collator that it is."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    def __init__(self, inner: Any, refusal: str) -> None:
+        self.inner, self.refusal = inner, refusal
 
     def __call__(self, rows: Sequence[Any]) -> Mapping[str, Any]:
+        if self.refusal:
+            raise LoaderRefused(f"the trainer made no loader: {self.refusal}")
         batch = self.inner(list(rows))
         if isinstance(batch, Mapping):
             return dict(batch)
@@ -269,7 +302,7 @@ class _Collate:
         raise NotABatch(f"the collator returns a {type(batch).__name__}, which the command itself takes apart")
 
     def __reduce__(self) -> Any:
-        return _Collate, (self.inner,)
+        return _Collate, (self.inner, self.refusal)
 
 
 def _opener(row: Any, spot: Any) -> Callable[[], Image.Image]:

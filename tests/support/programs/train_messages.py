@@ -59,7 +59,8 @@ class Collator:
             if FAULT != "unmasked_prompt":
                 labels[index, start : start + alone["input_ids"].shape[1]] = -100
             else:
-                labels[index][batch["input_ids"][index] == self.processor.image_token_id] = -100
+                image = tokenizer.convert_tokens_to_ids(getattr(tokenizer, "image_token", self.processor.image_token))
+                labels[index][batch["input_ids"][index] == image] = -100
         batch["labels"] = labels
         return batch
 
