@@ -15,7 +15,7 @@ import msgspec
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Collator, Configuration, Facts, PixelView, Unknown
 from preflight_ocr.harness.facts.history import RunHistory
-from preflight_ocr.harness.facts.illustrations import RowExhibit
+from preflight_ocr.harness.facts.illustrations import RowIllustration
 from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, NotApplicable, Severity, Skipped
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
@@ -43,7 +43,7 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     strip: Strip | None
-    shown: RowExhibit | None
+    shown: RowIllustration | None
     known: dict[str, tuple[str, ...]]
 
 
@@ -77,8 +77,8 @@ def render(report: Report) -> str:
         "gaps": gaps,
         "rows": rows,
         "no_rows": _say_why_no_rows(report.facts),
-        "exhibits": report.exhibits,
-        "is_shown": not isinstance(report.exhibits, Unknown),
+        "illustrations": report.illustrations,
+        "is_shown": not isinstance(report.illustrations, Unknown),
         "explanations": explanations,
         "explained": {explanation.code: explanation.anchor for explanation in explanations},
         "codes": sorted({judgement.contract.diagnosis.code for judgement in report.judgements}),
@@ -107,7 +107,7 @@ def write(report: Report, path: Path) -> None:
 
 def show_rows(report: Report) -> Iterator[RowView]:
     """The rows of the batch; those of a batch that cannot be read token by token have their pictures all the same."""
-    shown = () if isinstance(report.exhibits, Unknown) else report.exhibits.rows
+    shown = () if isinstance(report.illustrations, Unknown) else report.illustrations.rows
     strips = tuple(draw_strips(report.facts, shown))
     remarks = _describe_views(report.facts)
     for number in range(max(len(strips), len(shown))):

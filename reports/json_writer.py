@@ -10,6 +10,7 @@ import msgspec
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.foreign.files import read_bytes
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Outcome, Skipped
 from preflight_ocr.harness.verdict.decision import Verdict
 from preflight_ocr.harness.verdict.report import Report
@@ -102,7 +103,7 @@ def write(report: Report, path: Path) -> None:
 def read(path: Path) -> Document:
     """A document that `write` left. Raises UserError where it is not one, or of another schema version."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Document)
+        return msgspec.json.decode(read_bytes(path), type=Document)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -97,12 +97,12 @@ def _measure_precision(model: str, precision: str, parts: Any) -> list[Case]:
     for size in BATCHES:
         for settings in (None, NOT_REENTRANT):
             peaks = {}
-            for hollow in (False, True):
+            for weightless in (False, True):
                 batch = parts.seeded(parts.reference, parts.sample[:size])
                 step = Rehearsed(
-                    optim="adamw_torch", autocast=autocast, checkpointing=settings, hollow=hollow, card=False
+                    optim="adamw_torch", autocast=autocast, checkpointing=settings, weightless=weightless, card=False
                 )
-                peaks[hollow] = rehearse(adapted, batch, step, vocabulary=vocabulary).peak
+                peaks[weightless] = rehearse(adapted, batch, step, vocabulary=vocabulary).peak
             cases.append(
                 Case(
                     model=model,

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from docs.render.tables import join_cells, quote, tabulate
-from preflight_ocr.harness.config.config import EFFECTS, INERT, Config
+from preflight_ocr.harness.config.keys import EFFECTS, INERT
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
-from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.judging.findings import EXIT_CODES, Severity
 from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule
-from preflight_ocr.harness.verdict.report import EXIT_CODES
 
 __all__ = ["render_diagnoses", "render_exit_codes", "render_keys", "render_models"]
 

@@ -17,13 +17,14 @@ from preflight_ocr.harness.check.check import Progress, _gather, count_together,
 from preflight_ocr.harness.check.taking_over import PROBES, TOLD, Taken
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Dataset, Facts, Unknown
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.isolation import Died, Job, Raised, Returned, Sandbox
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
 
 SECONDS = 600.0  # for the command until it is held, and for each probe after that
+IN_PROCESS = "preflight_ocr.check"
 NO_CARD = Unknown(reason="a held command is looked at on the CPU; --level gpu is for a YAML file so far")
 _SETTINGS = {"LoraConfig": "lora", "TrainingArguments": "training", "Seq2SeqTrainingArguments": "training",
              "SFTConfig": "training", "from_pretrained": "model"}  # fmt: skip
@@ -45,7 +46,9 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         lines = [f"Held at {taken.at} after {taken.own_seconds:.1f} s of your code; the probes took {ours:.1f} s."]
         if taken.launchers:
             lines.append(f"Taken off, so that one process is left: {'; '.join(taken.launchers)}")
-        return (*lines, *(f"Not carried out here: {what}" for what in taken.undone))
+        if taken.at != IN_PROCESS:
+            lines.append("It ran with your own rights: its files and the network were open to it.")
+        return (*lines, *taken.undone)
 
 
 def check_command(
@@ -70,9 +73,9 @@ def check_command(
         if not taken.at:
             return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
         config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
-        facts, exhibits = gather(config, taken, progress=progress, timings=timings)
+        facts, illustrations = gather(config, taken, progress=progress, timings=timings)
         progress("judging")
-        report = judge(config, facts, exhibits, timings=timings, only=only, waivers=waivers)
+        report = judge(config, facts, illustrations, timings=timings, only=only, waivers=waivers)
         if config.source.is_relative_to(folder):  # the text of a notebook: its lines are in no file of the user's
             report = msgspec.structs.replace(report, config=shlex.join(words), lines={})
     return Watched(report=report, taken=taken)
@@ -81,7 +84,7 @@ def check_command(
 def judge(
     config: Config,
     facts: Facts,
-    exhibits: Exhibits | Unknown | None,
+    illustrations: Illustrations | Unknown | None,
     *,
     timings: dict[str, float],
     only: tuple[str, ...],
@@ -101,14 +104,15 @@ def judge(
         lines=find_lines(config),
         folders=(config.subject.path, Path(config.model.base_model)),
     )
-    return report if exhibits is None else msgspec.structs.replace(report, exhibits=exhibits)
+    return report if illustrations is None else msgspec.structs.replace(report, illustrations=illustrations)
 
 
 def watch(
     words: Sequence[str], folder: Path, *, progress: Progress, seconds: float, rows: int | None, forks: bool | None
 ) -> Taken:
     """Run the command in a child of its own, telling what it is at; what came of it."""
-    with Sandbox(preload=(), start_method="spawn", environment=QUIET) as sandbox:
+    # It is the user's own program: it writes its output folder and its caches, and may ask the hub for what it loads.
+    with Sandbox(preload=(), start_method="spawn", environment=QUIET, named=TOKENS, closed=False) as sandbox:
         if (sys.platform == "linux") if forks is None else forks:
             return _watch_once(sandbox, words, folder, [*PROBES, "reload"], True, progress, seconds, rows)
         whole = Taken()
@@ -130,6 +134,7 @@ def watch(
         return msgspec.structs.replace(whole, undone=undone, failures=failures)
 
 
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # what the command needs to read its own model
 QUIET = {
     "CUDA_VISIBLE_DEVICES": "",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -199,7 +204,7 @@ def _follow(job: Job, told: Path, progress: Progress, begun: float, seconds: flo
 
 def gather(
     config: Config, taken: Taken, *, progress: Progress, timings: dict[str, float]
-) -> tuple[Facts, Exhibits | Unknown | None]:
+) -> tuple[Facts, Illustrations | Unknown | None]:
     """What is read of the files that the command named, and what the probes saw of its parts."""
     facts = read(config, progress=progress, timings=timings)
     endings: dict[str, tuple[Any, float]] = {}
@@ -212,8 +217,8 @@ def gather(
     rows = taken.answers.get("rows")
     dataset = _say_why(taken, "rows") if rows is None else msgspec.convert(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)
-    shown = taken.answers.get("collator", {}).get("exhibits")
-    return facts, None if shown is None else msgspec.convert(shown, Exhibits | Unknown)
+    shown = taken.answers.get("collator", {}).get("illustrations")
+    return facts, None if shown is None else msgspec.convert(shown, Illustrations | Unknown)
 
 
 def _explain_steps(facts: Facts) -> Facts:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import torch
 
-from preflight_ocr.harness.check.command import SECONDS, Watched, gather, judge
+from preflight_ocr.harness.check.command import IN_PROCESS, SECONDS, Watched, gather, judge
 from preflight_ocr.harness.check.taking_over import PROBES, look
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.holding.held import Held
@@ -39,7 +39,7 @@ def check_parts(
 ) -> Watched:
     """Look at the parts in forks of this process where it can be forked, else in place; judge what was seen."""
     held = Held(
-        at="preflight_ocr.check",
+        at=IN_PROCESS,
         model=model,
         collate=collator,
         rows=rows,
@@ -60,7 +60,7 @@ def check_parts(
             taken = msgspec.structs.replace(taken, failures=failures)
         config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
         timings = {f"run {name}": spent for name, spent in taken.seconds.items()}
-        facts, exhibits = gather(config, taken, progress=lambda message: None, timings=timings)
-        report = judge(config, facts, exhibits, timings=timings, only=only, waivers=())
+        facts, illustrations = gather(config, taken, progress=lambda message: None, timings=timings)
+        report = judge(config, facts, illustrations, timings=timings, only=only, waivers=())
     timings["whole"] = round(time.monotonic() - begun, 3)
     return Watched(report=report, taken=taken)

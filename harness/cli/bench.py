@@ -24,7 +24,7 @@ def read_numbers(context: click.Context, option: click.Parameter, text: str | No
     return numbers
 
 
-@preflight.command()
+@preflight.command(short_help="Measure the training step and the collator.")
 @CONFIG
 @click.option("--json", "json_path", type=FILE, help="Write the figures as `pytest-benchmark compare` reads them.")
 @click.option("--batch", "batches", callback=read_numbers, default="1,2,4", show_default=True, help="Batch sizes.")

@@ -11,12 +11,12 @@ from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
     LEVEL,
+    NETWORK,
     ROWS,
     SECONDS,
     TRUST,
     WAIVERS,
     CommandTail,
-    Level,
     Refusal,
     get_tail,
     preflight,
@@ -24,6 +24,7 @@ from preflight_ocr.harness.cli.options import (
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
+    issue,
     load,
     open_directory,
     read_accepted,
@@ -33,9 +34,10 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(cls=CommandTail, epilog=EPILOG)
+@preflight.command(cls=CommandTail, epilog=EPILOG, short_help="Check a YAML file or your training command.")
 @click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 @LEVEL
 @TRUST
@@ -47,6 +49,7 @@ from preflight_ocr.harness.cli.steps import (
 @WAIVERS
 @SECONDS
 @ROWS
+@NETWORK
 @click.pass_context
 def check(
     context: click.Context,
@@ -61,6 +64,7 @@ def check(
     waivers: Path | None,
     seconds: float | None,
     rows: int | None,
+    network: bool,
 ) -> None:
     """Check the setup in the YAML file CONFIG, or your own training command, and print the verdict.
 
@@ -89,11 +93,14 @@ def check(
         only=choose(only),
         waivers=read_accepted(waivers),
         seconds=seconds,
+        network=network,
         illustrated=html_path is not None,
     )
     report = attach_run(config, report)
     show(report)
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+    if level != "read" and not only:
+        issue(config, report)
     context.exit(report.exit_code)
 
 
@@ -135,7 +142,7 @@ def explain(code: str) -> None:
     click.echo(inspect.cleandoc(module.__doc__ or "").strip())
 
 
-@preflight.command("list")
+@preflight.command("list", short_help="Print the catalogue of diagnoses.")
 @click.option("--models", "wants_models", is_flag=True, help="Print the declared model families instead.")
 def list_known(wants_models: bool) -> None:
     """Print the catalogue: every diagnosis with its severity and how it is known."""

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -115,17 +115,20 @@ class _Surviving(io.RawIOBase):
         return len(view)
 
 
-def _survive(stream: io.TextIOBase) -> io.TextIOBase:
+def _survive(stream: TextIO) -> TextIO:
     """The stream on a descriptor that may break; the stream itself where it is not the process's own standard output."""
     try:
-        is_own = type(stream) is io.TextIOWrapper and type(stream.buffer.raw) is io.FileIO  # type: ignore[attr-defined]
-        if not is_own or stream.fileno() != 1:
+        unbuffered = isinstance(stream.buffer, io.FileIO)  # `python -u`
+        raw = stream.buffer if unbuffered else getattr(stream.buffer, "raw", None)
+        if type(stream) is not io.TextIOWrapper or type(raw) is not io.FileIO or stream.fileno() != 1:
             return stream
     except (OSError, ValueError, AttributeError):
         return stream
     stream.flush()
-    own = io.BufferedWriter(_Surviving(1))
-    return io.TextIOWrapper(own, encoding=stream.encoding, errors="replace", line_buffering=os.isatty(1))
+    encoding, by_line = stream.encoding, unbuffered or os.isatty(1)
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Surviving(1)), encoding=encoding, errors="replace", line_buffering=by_line
+    )
 
 
 def _open_closed_streams() -> None:

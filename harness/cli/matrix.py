@@ -11,7 +11,7 @@ from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
 from preflight_ocr.harness.cli.steps import require, save
 
 
-@preflight.command()
+@preflight.command(short_help="Check CONFIG with several releases side by side.")
 @click.argument("configs", metavar="[CONFIG]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--cells",

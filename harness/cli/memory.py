@@ -19,7 +19,7 @@ Exit codes:
 """
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Predict the peak memory of a training step.")
 @click.argument("source", metavar="CONFIG|MODEL_DIR", type=click.Path(path_type=Path))
 @TRUST
 @click.option("--json", "json_path", type=FILE, help="Write every figure in bytes as JSON.")

@@ -5,26 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import click
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.cli.console import end_by_signal, prepare
 from preflight_ocr.harness.foreign.text import clean
+from preflight_ocr.harness.judging.findings import EXIT_CODES, Level
 
-Level = Literal["read", "ran", "gpu"]
-
-EPILOG = """\b
-Exit codes:
-   0  clear, or nothing worse than MINOR
-  11  the worst finding is MAJOR
-  12  the worst finding is BLOCKER
-   2  usage or configuration error
-   3  nothing could be judged, or nothing that was to be run could be run
-   1  Preflight itself failed
- 130  interrupted by Ctrl-C; 143 ended by SIGTERM
-"""
+EPILOG = "\b\nExit codes:\n" + "".join(f"{code:>4}  {meaning}\n" for code, meaning in EXIT_CODES.items())
 
 TAIL = "preflight_ocr.command"
 
@@ -48,7 +38,7 @@ CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_ty
 TRUST = click.option("--trust", is_flag=True, help="Allow the model's and your own code to run (in isolated children).")
 LEVEL = click.option(
     "--level",
-    type=click.Choice(["read", "ran", "gpu"]),
+    type=click.Choice(get_args(Level)),
     default="ran",
     show_default=True,
     help="read: no foreign code runs. ran: it runs on the CPU, isolated. gpu: on an accelerator too.",
@@ -63,6 +53,11 @@ ROWS = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Of a command: let `datasets` prepare only the first N rows.",
+)
+NETWORK = click.option(
+    "--network",
+    is_flag=True,
+    help="Leave the network open to foreign code, which is closed where the system can close it.",
 )
 WAIVERS = click.option("--waivers", type=GIVEN_FILE, help="YAML list of findings that are accepted for a while.")
 

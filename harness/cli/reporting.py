@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
+from preflight_ocr.harness.cli.options import FILE, GIVEN_FILE, Refusal, preflight
 from preflight_ocr.harness.cli.steps import save
 
 EPILOG = """\b
@@ -19,13 +19,13 @@ Exit codes:
 """
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Compare two reports: fixed, new, unchanged.")
 @click.option(
     "--compare",
     "paths",
     nargs=2,
     required=True,
-    type=FILE,
+    type=GIVEN_FILE,
     metavar="A.json B.json",
     help="What became of A in B: two files that `preflight check --json` wrote.",
 )

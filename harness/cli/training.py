@@ -12,6 +12,7 @@ from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
     GIVEN_FILE,
+    NETWORK,
     ROWS,
     SECONDS,
     TRUST,
@@ -36,7 +37,7 @@ from preflight_ocr.harness.cli.steps import (
 )
 
 
-@preflight.command()
+@preflight.command(short_help="Check a miniature, then train it for a few steps.")
 @click.option(
     "-o",
     "--output",
@@ -66,7 +67,9 @@ def demo(context: click.Context, directory: Path) -> None:
     write_all(report, json_path=directory / "report.json", html_path=page)
     if report.verdict != "clear":
         context.exit(report.exit_code or 1)
-    clearance = issue(config, report)
+    clearance = issue(config, report, config.training.output_dir / "clearance.json")
+    if clearance is None:
+        raise Refusal("nothing was cleared, so nothing is trained; run `preflight check` to see why")
     click.echo("\nTraining a LoRA adapter for a few steps ...")
     start_training(config, clearance)
     write_all(attach_run(config, report), html_path=page)
@@ -79,13 +82,14 @@ def demo(context: click.Context, directory: Path) -> None:
     "--clearance",
     "clearance_path",
     type=GIVEN_FILE,
-    help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
+    help="Accept this clearance, not the project's own last one, while it holds; otherwise check, and write it here.",
 )
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
 @TRUST
 @WAIVERS
 @SECONDS
 @ROWS
+@NETWORK
 @click.version_option(package_name="preflight-ocr")
 @click.pass_context
 def run_training(
@@ -97,8 +101,11 @@ def run_training(
     waivers: Path | None,
     seconds: float | None,
     rows: int | None,
+    network: bool,
 ) -> None:
     """Check the setup, refuse to train on a BLOCKER, and otherwise train.
+
+    Nothing is checked again while the project's own last clearance holds, which `preflight check` writes too.
 
     `run-training --trust -- COMMAND...` checks your own training command and then runs it in place of this process, with
     its arguments and its environment untouched.
@@ -123,17 +130,17 @@ def run_training(
     config = load(config_path, trust=trust)
     require_for_training(config)
     accepted = read_accepted(waivers)
-    clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
+    clearance = accept(config, clearance_path, waivers=accepted) if html_path is None else None
     if clearance is not None:
         start_training(config, clearance)
     else:
-        report = run_check(config, waivers=accepted, illustrated=html_path is not None)
+        report = run_check(config, waivers=accepted, illustrated=html_path is not None, network=network)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
-        if report.verdict != "clear" or report.waiver_problems:
+        clearance = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")
+        if clearance is None:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
-        clearance = issue(config, report, clearance_path)
         try:
             start_training(config, clearance)
         finally:  # the curves of a run that failed or was stopped are those one wants to see

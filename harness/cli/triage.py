@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Level, Refusal, preflight
+from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, run_check, save
+from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG)
+@preflight.command(epilog=EPILOG, short_help="Name the diagnosis behind a traceback or a log.")
 @click.argument(
     "text_path",
     metavar="[FILE]",

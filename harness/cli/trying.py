@@ -10,7 +10,7 @@ from preflight_ocr.harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refu
 from preflight_ocr.harness.cli.steps import load, require, run_look
 
 
-@preflight.command()
+@preflight.command(short_help="Try generated rows on the collator.")
 @CONFIG
 @TRUST
 @click.option(
@@ -83,7 +83,7 @@ def fuzz(
     context.exit(found.exit_code)
 
 
-@preflight.command()
+@preflight.command(short_help="Plant every known fault; see what the check finds.")
 @click.option("--json", "json_path", type=FILE, help="Write every trial as JSON.")
 @click.option("--model", "models", metavar="NAME", multiple=True, help="Only this model. Can be given several times.")
 @click.option("--fault", "faults", metavar="ID", multiple=True, help="Only this fault. Can be given several times.")
@@ -142,7 +142,7 @@ def corpus(
     context.exit(0 if all(trial.is_exact for trial in run.trials) else 1)
 
 
-@preflight.command("write-tests")
+@preflight.command("write-tests", short_help="Write the contract as tests that need no Preflight.")
 @CONFIG
 @click.option(
     "-o",

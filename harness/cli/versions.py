@@ -10,7 +10,7 @@ from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, save
 
 
-@preflight.command()
+@preflight.command(short_help="Print which releases the code can work with.")
 @click.argument("source", metavar="CONFIG|MODEL_DIR", type=click.Path(path_type=Path))
 @click.option("--json", "json_path", type=FILE, help="Write the window as JSON as well.")
 def window(source: Path, json_path: Path | None) -> None:
@@ -37,7 +37,7 @@ def window(source: Path, json_path: Path | None) -> None:
         click.echo(f"JSON: {json_path}")
 
 
-@preflight.group()
+@preflight.group(short_help="Keep the list of what each release exports.")
 def index() -> None:
     """The index of what each release of transformers, peft and accelerate exports, which `window` reads."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.config.compat import AUTO_CLASSES
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Batch,
@@ -24,7 +25,6 @@ from preflight_ocr.harness.isolation import Returned, Sandbox
 
 TEST_FILE = "test_model_contract.py"
 
-_AUTO_CLASSES = ("AutoModelForImageTextToText", "AutoModelForCausalLM", "AutoModel")
 
 Format = tuple[str, str, tuple[int | str | None, ...]]
 
@@ -158,7 +158,8 @@ def _save_batch(facts: Facts, config: Config, directory: Path) -> list[Path]:
         "directory": str(directory.absolute()),
     }
     with Sandbox(preload=("torch", "transformers")) as sandbox:
-        ending = sandbox.run("preflight_ocr.harness.commands.contract_tests:save_batch", arguments)
+        target = "preflight_ocr.harness.commands.contract_tests:save_batch"
+        ending = sandbox.run(target, arguments, writable=(directory.absolute(),))
     if isinstance(ending, Returned):
         return [directory / name for name in ending.value]
     raise NotEnoughFacts(
@@ -200,7 +201,7 @@ def _find_dtype(facts: Facts) -> str:
 
 def _choose_auto_class(facts: Facts) -> str:
     registered = facts.repository.auto_map if isinstance(facts.repository, Repository) else {}
-    return next((name for name in _AUTO_CLASSES if name in registered), _AUTO_CLASSES[0])
+    return next((name for name in AUTO_CLASSES if name in registered), AUTO_CLASSES[0])
 
 
 def _has_hard_coded_device(facts: Facts) -> bool:

@@ -30,6 +30,9 @@ RENAMED_ARGUMENTS: tuple[tuple[str, str], ...] = (
 RENAMED_KEYWORDS: tuple[tuple[str, str], ...] = (("tokenizer", "processing_class"),)
 """(old, new) names of the same Trainer keyword. Can go with transformers 4.45."""
 
+AUTO_CLASSES = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM", "AutoModel")
+"""The Auto classes that load a model, the likeliest first. The second can go with the last release that has it."""
+
 _FIELDS = """
 accelerator_config activation_checkpointing activation_checkpointing_kwargs adafactor adam_beta1 adam_beta2
 adam_epsilon auto_find_batch_size average_tokens_across_devices batch_eval_metrics bf16 bf16_full_eval data_seed

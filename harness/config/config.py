@@ -31,6 +31,7 @@ from preflight_ocr.harness.config.schema import Config, TrainingSection, Unknown
 from preflight_ocr.harness.foreign.files import expand, find_working_folder, is_there
 from preflight_ocr.harness.foreign.text import clean_line
 
+_TEXTS = ("data.prompt",)
 _MOST_SLIPS = 100
 _LONGEST_SLIP = 100  # characters
 _SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
@@ -39,10 +40,11 @@ _SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 _PART = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, trust: bool | None = None) -> Config:
     """Read and validate one YAML file.
 
     Relative paths are taken from the YAML file's directory when they exist there, else from the working directory.
+    `trust`, where given, stands in place of the file's `model.trust_remote_code`.
     Raises ConfigError for a file that cannot be read or parsed, or whose values have the wrong type.
     """
     path = _find_source(Path(path))
@@ -59,7 +61,10 @@ def load_config(path: Path) -> Config:
     if not isinstance(document, dict):
         seen = "an empty file" if document is None else f"a {type(document).__name__}"
         raise ConfigError(path, f"seen {seen}, expected a mapping of sections; begin with `model: {{base_model: DIR}}`")
-    return build_config(document, source=path, lines=lines)
+    config = build_config(document, source=path, lines=lines)
+    if trust is None:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
 
 
 def build_config(document: Mapping[str, Any], *, source: Path, lines: Mapping[str, int] | None = None) -> Config:
@@ -146,6 +151,9 @@ def _walk(
 
 def _clean(path: str, value: Any, source: Path) -> Any:
     """Undo what YAML 1.1 and Python habits do to scalars: `3e-4` is text there, `None` is a word."""
+    if path not in _TEXTS and _has_line_break(value):
+        message = f"`{path}` is {value!r:.200}, expected one line; take the line break out of `{path}`"
+        raise ConfigError(source, message)
     if value == "None":
         return "none" if path in ("lora.bias", "training.report_to") else None
     if (
@@ -163,6 +171,15 @@ def _clean(path: str, value: Any, source: Path) -> Any:
         _refuse_name(found, path, source)
         return str(found) if is_there(found) else value
     return value
+
+
+def _has_line_break(value: Any) -> bool:
+    """Whether a name, a path or a pattern goes over several lines: it would be none, and could forge lines of a report."""
+    if isinstance(value, str):
+        return "\n" in value or "\r" in value
+    if isinstance(value, dict):
+        return any(_has_line_break(item) for pair in value.items() for item in pair)
+    return isinstance(value, list | set | tuple) and any(map(_has_line_break, value))
 
 
 def _locate(text: str, directory: Path, source: Path) -> Path:

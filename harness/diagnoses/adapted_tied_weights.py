@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -47,7 +47,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
     others = [t.name for t in targets if t.name.rpartition(".")[2] not in tied]
     yield DIAGNOSIS.finding(
-        f"{len(adapter.on_tied_weights)} adapted modules share their weight with another module; expected none.",
+        f"{count(len(adapter.on_tied_weights), 'adapted module shares its', 'adapted modules share their')} weight "
+        "with another "
+        "module; expected none.",
         fix=f"Take {', '.join(sorted(tied))} out of lora.target_modules.",
         snippet=f"lora: {{target_modules: [{', '.join(others)}]}}" if others else "",
         evidence=show_some(adapter.on_tied_weights),

@@ -58,7 +58,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if wrapper is None or wrapper.dropped or wrapper.same_outputs is not False:
         return
     yield DIAGNOSIS.finding(
-        f"{wrapper.class_name} hands the whole batch on to {wrapper.inner_class} and returns other logits; expected the "
+        f"{wrapper.class_name} hands the whole batch on to {wrapper.inner_class} and returns other logits; expected "
+        "the "
         "same.",
         evidence=("one batch, evaluation mode, the wrapper and the model inside it",),
         fix=f"Train {wrapper.inner_class} itself, and put what the wrapper does into the loss.",

@@ -53,7 +53,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     more = f" and {len(returned) - 1} more" if len(returned) > 1 else ""
     at = f", brought there at {show_site(first.site)}" if first.site else ""
     yield DIAGNOSIS.finding(
-        f"The collator returns {first.path}, {first.dtype} {list(first.shape)},{more} on the accelerator{at}; expected a "
+        f"The collator returns {first.path}, {first.dtype} {list(first.shape)},{more} on the accelerator{at}; "
+        "expected a "
         "batch on the CPU, which Trainer moves.",
         severity=weigh(facts, _choose_severity(facts)),
         evidence=show_some(map(_show, returned)),

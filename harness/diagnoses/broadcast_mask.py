@@ -52,7 +52,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     for mask in batch.leaves:
         if mask.argument in list_arguments(collator, "placement_mask") and _is_one_column(mask) and length > 1:
             yield DIAGNOSIS.finding(
-                f"`{mask.path}` has shape {list(mask.shape)}, expected [{batch.rows_out}, {length}]: one column broadcasts "
+                f"`{mask.path}` has shape {list(mask.shape)}, expected [{batch.rows_out}, {length}]: one column "
+                "broadcasts "
                 "over the sequence, and image features overwrite the text.",
                 fix="Derive the mask from the final input_ids.",
                 snippet=f'batch["{mask.argument}"] = batch["input_ids"] == image_token_id',

@@ -66,7 +66,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not seen or not unable or not able:
         return
     yield DIAGNOSIS.finding(
-        f"{known(facts.collator).owner} renders messages with a list of parts, and the chat template it uses takes text "
+        f"{known(facts.collator).owner} renders messages with a list of parts, and the chat template it uses takes "
+        "text "
         f"only. The repository has another one that takes such lists, in {able[0]}.",
         evidence=(
             *show_some(seen),

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,7 +43,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "empty text")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} row(s) have no text: the model would learn to answer these pages with silence.",
+            f"{count(len(rows), 'row has', 'rows have')} no text: the model would learn to answer these pages with "
+            "an empty text.",
             evidence=show_some(rows),
             fix="Transcribe these pages, or delete their rows.",
         )

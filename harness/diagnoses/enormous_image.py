@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -46,7 +46,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "enormous image")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) are larger than Pillow decodes without complaint: they cost memory, or raise.",
+            f"{count(len(rows), 'image is', 'images are')} larger than Pillow decodes without a warning: decoding "
+            "takes much memory, or "
+            "raises an exception.",
             evidence=show_some(rows),
             fix="Scale these files down once, before training.",
             snippet="image.thumbnail((5000, 5000))\nimage.save(path)",

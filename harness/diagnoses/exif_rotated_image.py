@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -50,7 +50,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "exif rotation")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) have an EXIF rotation, and the collator is your own: Image.open does not follow it, "
+            f"{count(len(rows), 'image has', 'images have')} an EXIF rotation, and the collator is your own: "
+            "Image.open does not follow it, "
             "so these pages reach the model turned.",
             evidence=show_some(rows),
             fix="Turn the image when it is opened, or save the files upright once; that ends this finding.",

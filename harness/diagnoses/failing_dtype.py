@@ -51,7 +51,8 @@ _YAML = {
     "float32 weights": "model:\n  torch_dtype: float32\ntraining:\n  fp16: false\n  bf16: false",
     "bfloat16 weights": "model:\n  torch_dtype: bfloat16\ntraining:\n  fp16: false\n  bf16: false",
     "float32 weights, bfloat16 autocast": "model:\n  torch_dtype: float32\ntraining:\n  fp16: false\n  bf16: true",
-    "float32 weights, float16 autocast, scaler": "model:\n  torch_dtype: float32\ntraining:\n  fp16: true\n  bf16: false",
+    "float32 weights, float16 autocast, scaler": "model:\n  torch_dtype: float32\ntraining:\n  fp16: true\n  bf16: "
+    "false",
 }
 
 
@@ -68,7 +69,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     seen = (
         f"ended with {show_raised(asked.step)}"
         if isinstance(asked.step, Raised)
-        else f"gave what is not finite: {', '.join(asked.not_finite)}"
+        else f"produced non-finite values in {', '.join(asked.not_finite)}"
     )
     yield DIAGNOSIS.finding(
         f"On the card an optimizer step with {asked.name} {seen}; expected a finite loss and finite gradients.",

@@ -44,7 +44,7 @@ DIAGNOSIS = Diagnosis(
 
 def excuse(facts: Facts) -> str:
     if not is_supervised(facts):
-        return "no label is trained on, so there is nothing to fall"
+        return "no label is trained on, so the loss cannot fall"
     return "" if len(known(known(facts.learning).losses)) > 1 else "fewer than two steps were taken"
 
 
@@ -55,7 +55,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if finite and (0 < first < LEARNED or min(rest) < first - FALL * abs(first)):
         return
     yield DIAGNOSIS.finding(
-        f"One batch repeated {len(losses)} times: the loss goes from {first:.4g} to {losses[-1]:.4g}; expected it to fall.",
+        f"One batch repeated {len(losses)} times: the loss goes from {first:.4g} to {losses[-1]:.4g}; expected it "
+        "to fall.",
         fix="Check the labels, the adapter's gradients, the optimizer's parameters and the learning rate, in this order.",
         evidence=("losses: " + ", ".join(f"{loss:.4g}" for loss in losses),),
     )

@@ -65,7 +65,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not scaled and "float16" not in trainable:
         return
     yield DIAGNOSIS.finding(
-        "fp16 training is on and the weights that are trained are float16: their gradients cannot be unscaled. Trainable "
+        "fp16 training is on and the weights that are trained are float16: their gradients cannot be unscaled. "
+        "Trainable "
         "weights should be float32.",
         evidence=(
             f"fp16: {configuration.fp16}, torch_dtype: {configuration.torch_dtype}",

@@ -56,8 +56,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not still:
         return
     yield DIAGNOSIS.finding(
-        f"Adapters in {', '.join(c.part for c, _ in still)} do not learn: after two steps they are what they were.",
-        fix="Add the adapter before the optimizer is built, and keep no_grad and detach off the way to the loss.",
+        f"Adapters in {', '.join(c.part for c, _ in still)} do not learn: two steps did not change them.",
+        fix="Add the adapter before the optimizer is built, and use neither no_grad nor detach between the adapter and "
+        "the loss.",
         evidence=show_some(f"{c.part}: {said}" for c, said in still),
     )
 

@@ -30,7 +30,7 @@ from itertools import pairwise
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import count, known
 
 SETTLING = 5  # steps
 MOST = 1 << 20  # bytes; an allocator's own rounding is far below
@@ -48,7 +48,7 @@ DIAGNOSIS = Diagnosis(
 
 def excuse(facts: Facts) -> str:
     steps = len(known(known(facts.accelerator).held))
-    return f"only {steps} steps were taken" if steps <= 2 * SETTLING else ""
+    return f"only {count(steps, 'step was', 'steps were')} taken" if steps <= 2 * SETTLING else ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -59,7 +59,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if total <= MOST or sum(g > 0 for g in grown) <= len(grown) / 2 or held[-1] <= held[len(held) // 2]:
         return
     yield DIAGNOSIS.finding(
-        f"{len(grown)} steps on one batch left {_show(total)} more in use, {_show(total // len(grown))} a step; "
+        f"{count(len(grown), 'step')} on one batch left {_show(total)} more in use, {_show(total // len(grown))} a "
+        "step; "
         "expected none.",
         evidence=(
             f"in use after step {SETTLING + 1}: {_show(held[0])}",

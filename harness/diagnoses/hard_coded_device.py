@@ -31,14 +31,14 @@ from preflight_ocr.harness.facts import Configuration, Environment, Facts
 from preflight_ocr.harness.judging.failures import excuse_unread_code
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, list_places, show_site, show_some
+from preflight_ocr.harness.judging.wording import count, known, list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
     code="DEV001",
     severity=Severity.MAJOR,
     basis=Basis.READ,
-    contract="the run is on the device that the model's code takes for granted",
+    contract="the run uses the device that the model's code expects",
     needs=("configuration", "repository", "environment.cards"),
     keys=("model.device_map", "training.use_cpu"),
 )
@@ -57,8 +57,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not sites or elsewhere is None:
         return
     yield DIAGNOSIS.finding(
-        f"The model's own code sends tensors to card 0 in {len(sites)} place(s), and {elsewhere}: tensors on different "
-        "devices will meet.",
+        f"The model's own code sends tensors to card 0 in {count(len(sites), 'place')}, and {elsewhere}: one operation "
+        "will get tensors on different devices.",
         evidence=show_some(show_site(site) for site in sites),
         places=list_places(*sites),
         fix="Keep the model on card 0 alone; to use several cards, start one process for each (torchrun, accelerate).",

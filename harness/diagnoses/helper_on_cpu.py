@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Mixture, Origin
+from preflight_ocr.harness.facts import Clash, Facts, Origin
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.placement import (
@@ -37,7 +37,7 @@ from preflight_ocr.harness.judging.placement import (
     get_placement,
     group_by_origin,
     list_sites,
-    show_mixture,
+    show_clash,
     weigh,
 )
 from preflight_ocr.harness.judging.wording import list_places, show_some
@@ -47,7 +47,7 @@ DIAGNOSIS = Diagnosis(
     code="DEV003",
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
-    contract="what forward makes for itself is on the device of what it meets",
+    contract="a tensor that forward creates is on the device of the tensors it is used with",
     needs=("forward.placement",),
     explains=("failing_on_card",),
     keys=("subject.model",),
@@ -60,22 +60,23 @@ def excuse(facts: Facts) -> str:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    mixtures = [m for m in get_placement(facts).mixtures if m.stray.device == "cpu"]
-    made = [m for m in mixtures if m.stray.origin is None or m.stray.origin.kind not in _OWNED_BY_OTHERS]
+    clashes = [m for m in get_placement(facts).clashes if m.stray.device == "cpu"]
+    made = [m for m in clashes if m.stray.origin is None or m.stray.origin.kind not in _OWNED_BY_OTHERS]
     for origin, met in group_by_origin(made):
         first = met[0]
         site = origin.site if origin else None
         yield DIAGNOSIS.finding(
-            f"{_describe(origin, first)} meets {_show_beside(first)} in {first.operation}; expected both on one device.",
+            f"{_describe(origin, first)} meets {_show_beside(first)} in {first.operation}; expected both on one "
+            "device.",
             severity=weigh(facts, DIAGNOSIS.severity),
-            evidence=show_some(map(show_mixture, met)),
+            evidence=show_some(map(show_clash, met)),
             places=list_places(site, *list_sites(met)),
             fix="Make the tensor where the tensors it meets are, or move it there before it is used.",
             snippet=_write_fix(origin, first),
         )
 
 
-def _describe(origin: Origin | None, first: Mixture) -> str:
+def _describe(origin: Origin | None, first: Clash) -> str:
     stray = first.stray
     what = f"{stray.dtype} {list(stray.shape)} on the CPU ({stray.argument} of {first.operation})"
     if origin is None or origin.site is None:
@@ -84,13 +85,13 @@ def _describe(origin: Origin | None, first: Mixture) -> str:
     return f"A tensor, {what}, {verb} at {origin.site.file}:{origin.site.line} (`{origin.site.code}`),"
 
 
-def _show_beside(first: Mixture) -> str:
+def _show_beside(first: Clash) -> str:
     beside = first.beside
     name = beside.origin.name if beside.origin and beside.origin.name else "a tensor"
     return f"{name} {list(beside.shape)} on the accelerator"
 
 
-def _write_fix(origin: Origin | None, first: Mixture) -> str:
+def _write_fix(origin: Origin | None, first: Clash) -> str:
     """The line with a device in it, where it can be written; else the general form."""
     code = origin.site.code if origin and origin.site else ""
     call = origin.call if origin else ""

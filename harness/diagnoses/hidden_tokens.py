@@ -27,7 +27,7 @@ from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 NAMES = {"b": "BOS", "i": "image", "p": "prompt", "t": "target", "e": "EOS"}
 
@@ -49,7 +49,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not wrong:
         return
     yield DIAGNOSIS.finding(
-        f"The attention mask does not fit the tokens in {len(wrong)} of {len(rows)} rows.",
+        f"The attention mask does not fit the tokens in {len(wrong)} of {count(len(rows), 'row')}.",
         fix="Build the attention mask from the rows' lengths while padding, not by comparing ids with the pad id.",
         snippet="mask[row, -length:] = 1  # left padding",
         evidence=show_some(wrong),
@@ -64,8 +64,8 @@ def _describe(row: Row, pads_with_eos: bool) -> str:
         hidden["e"] = 0  # pad and EOS share an id, and labels lose the EOS as well: that is one cause, and PRC004
     front = len(row.roles) - len(row.roles.lstrip("."))
     shown = row.attended[:front].count("1") if front < len(row.roles) else 0
-    parts = [f"{count} {NAMES[role]} token(s) hidden" for role, count in hidden.items() if count > 0]
-    return ", ".join([*parts, *([f"{shown} padding token(s) in front attended"] if shown else [])])
+    parts = [f"{count(number, f'{NAMES[role]} token')} hidden" for role, number in hidden.items() if number > 0]
+    return ", ".join([*parts, *([f"{count(shown, 'padding token')} in front attended"] if shown else [])])
 
 
 def _pads_with_eos(facts: Facts) -> bool:

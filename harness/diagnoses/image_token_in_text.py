@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -52,7 +52,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "image token in text")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} text(s) contain the model's image token, which your collator's tokenizer turns into a "
+            f"{count(len(rows), 'text contains', 'texts contain')} the model's image token, which your collator's "
+            "tokenizer turns into a "
             "placeholder without an image.",
             evidence=show_some(rows),
             fix="Delete the token from these texts, or tokenise targets with special tokens split.",

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Configuration, Facts, KeyFact
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -51,7 +51,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not keys:
         return
     yield DIAGNOSIS.finding(
-        f"{len(keys)} key(s) of {configuration.source} change nothing here: "
+        f"{count(len(keys), 'key')} of {configuration.source} {'changes' if len(keys) == 1 else 'change'} nothing "
+        "here: "
         f"{', '.join(f'`{key.path}`' for key in keys[:5])}. Every key that is given should have an effect.",
         evidence=show_some(f"`{key.path}`: {key.detail or 'nothing reads it'}" for key in keys),
         keys=tuple(key.path for key in keys),

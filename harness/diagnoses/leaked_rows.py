@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,7 +43,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     shared = known(facts.dataset).shared_rows
     if shared:
         yield DIAGNOSIS.finding(
-            f"{len(shared)} row(s) stand both in train and in val or test: the score would measure memory.",
+            f"{count(len(shared), 'row is', 'rows are')} both in train and in val or test: the score would reward "
+            "what was memorised.",
             evidence=show_some(shared),
             fix="Delete them from one side; split by page or by writer.",
         )

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,7 +43,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not leaks:
         return
     yield DIAGNOSIS.finding(
-        f"Changing one row's image changes the logits of {len({other for _, other in leaks})} other row(s); expected none.",
+        f"Changing one row's image changes the logits of {count(len({other for _, other in leaks}), 'other row')}; "
+        "expected none.",
         fix="Keep images in the order of the rows and give each row as many placeholders as its image has features.",
         evidence=show_some(f"the image of row {row} reaches row {other}" for row, other in leaks),
     )

@@ -61,7 +61,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     places += [f"the standard output ({environment.stdout_encoding})"] if console else []
     yield DIAGNOSIS.finding(
         f"The rows hold letters beyond ASCII, and not every text is written as UTF-8: {' and '.join(places)}. The "
-        " first such letter raises UnicodeEncodeError or is lost.",
+        "first such letter raises UnicodeEncodeError or is lost.",
         evidence=(
             f"open() without encoding= uses {environment.text_encoding}",
             f"standard output is {environment.stdout_encoding}",

@@ -66,7 +66,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     else:
         return
     yield DIAGNOSIS.finding(
-        f"The adapter was saved and loaded onto the bare model in a fresh process, and {seen}. It should give the logits "
+        f"The adapter was saved and loaded onto the bare model in a fresh process, and {seen}. It should give the "
+        "logits "
         "it gave when it was saved.",
         evidence=(
             f"same logits: {_show(trip.same_logits)}; differs from the base model: {_show(trip.differs_from_base)}",
@@ -76,7 +77,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         ),
         fix="Load the file's tensors yourself, or use another release of peft: this one renames them on the way in."
         if trip.lost_keys and not keys
-        else "Add the adapter to the model itself, before any wrapper, and save with save_pretrained of the PEFT model.",
+        else "Add the adapter to the model itself, before any wrapper, and save with save_pretrained of the PEFT "
+        "model.",
         snippet="model.load_state_dict(renamed, strict=False)  # key -> key with `.default` before `.weight`"
         if trip.lost_keys and not keys
         else "model = get_peft_model(model, lora_config)  # the bare model\n...\nmodel.save_pretrained(output_dir)",

@@ -77,7 +77,7 @@ def _compare(grid: Grid) -> list[str]:
     if counted != grid.patches:
         wrong.insert(0, f"its rows {_show(grid.seen)} make {counted} patches, and the batch has {grid.patches}")
     if not wrong and grid.same_patches and grid.seen != grid.expected:
-        wrong.append(f"its rows are {_show(grid.seen)}, and these patches lie as {_show(grid.expected)}")
+        wrong.append(f"its rows are {_show(grid.seen)}, and the patches have the order of {_show(grid.expected)}")
     return wrong
 
 

@@ -34,7 +34,7 @@ DIAGNOSIS = Diagnosis(
     code="LRN007",
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
-    contract="the loss holds each position to its label",
+    contract="the loss compares each position with the label it should predict",
     needs=("forward.loss_reads", "forward.signature"),
     keys=("subject.collator",),
 )
@@ -42,7 +42,11 @@ DIAGNOSIS = Diagnosis(
 
 def excuse(facts: Facts) -> str:
     reads = known(known(facts.forward).loss_reads)
-    return "the model's loss is neither reading of its labels alone" if reads == "neither" else ""
+    return (
+        "the model's loss is the plain cross-entropy with neither its own labels nor the next ones"
+        if reads == "neither"
+        else ""
+    )
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -51,10 +55,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
     reads, wanted = known(forward.loss_reads), "same" if apart else "next"
     if isinstance(reads, Unknown) or reads in (wanted, "neither"):
         return
-    shown = {"same": "its own label", "next": "the label after it"}
-    kind = "an encoder-decoder, whose inputs are shifted already" if apart else "a decoder-only model"
+    shown = {"same": "its own label", "next": "the next label"}
+    kind = "an encoder-decoder model, whose inputs are shifted already" if apart else "a decoder-only model"
     yield DIAGNOSIS.finding(
-        f"The loss of {forward.model_class} holds each position to {shown[reads]}; {kind}, must be held to {shown[wanted]}.",
+        f"The loss of {forward.model_class} compares each position with {shown[reads]}; in {kind}, it must be "
+        f"compared with {shown[wanted]}.",
         evidence=(f"the loss that forward returned is the cross-entropy of the logits with {shown[reads]}",),
         fix="Use a release of transformers without this fault, or compute the loss from the logits yourself.",
         snippet="loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)"

@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,7 +43,7 @@ def excuse(facts: Facts) -> str:
     rows = get_rows(known(facts.collator).batch)
     if not rows or any(map(_shows_prompt, rows)) or not any(row.target_text for row in rows):
         return ""
-    return "no row shows where its prompt ends: each is cut, or the text to be learnt was not found in it"
+    return "no row shows where its prompt ends: each is cut, or the text to be learned was not found in it"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -70,7 +70,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     seen = f"the prompt is {other[0][1].prompt_text!r}, expected {expected!r}" if other else ""
     missing = (
-        f"{len(headless)} of {len(rows)} rows lack the BOS token that the model expects in front" if headless else ""
+        f"{count_part(len(headless), len(rows), 'lacks', 'lack')} the BOS token that the model expects in front"
+        if headless
+        else ""
     )
     said = "; ".join(filter(None, (seen, missing)))
     yield DIAGNOSIS.finding(

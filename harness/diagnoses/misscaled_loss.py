@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import count, known
 
 TOLERANCE = 0.1  # rows of unequal length weigh differently in a mean of means
 
@@ -45,7 +45,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
     ratio = known(known(facts.learning).accumulation_ratio)
     if abs(ratio - 1) <= TOLERANCE:
         return
-    steps = "" if isinstance(facts.configuration, Unknown) else f" over {facts.configuration.accumulation_steps} steps"
+    steps = (
+        ""
+        if isinstance(facts.configuration, Unknown)
+        else f" over {count(facts.configuration.accumulation_steps, 'step')}"
+    )
     yield DIAGNOSIS.finding(
         f"With gradient accumulation{steps} the loss is {ratio:.3g} times what it is without; expected the same.",
         fix="Divide by num_items_in_batch where the Trainer gives it, and by the accumulation steps where it does not.",

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -46,7 +46,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "missing image")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} row(s) name an image file that does not exist. Training stops when it meets the first.",
+            f"{count(len(rows), 'row names', 'rows name')} an image file that does not exist. Training stops when "
+            "it meets the first.",
             evidence=show_some(rows),
             fix="Correct these paths (relative to the directory of metadata.json; case matters), or delete the rows.",
         )

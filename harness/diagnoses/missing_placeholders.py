@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, list_bare_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -52,7 +52,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     token = collator.placeholder
     yield DIAGNOSIS.finding(
-        f"{len(bare)} of {len(get_rows(collator.batch))} rows have an image and no `{token}` in their input_ids.",
+        f"{count_part(len(bare), len(get_rows(collator.batch)), 'has', 'have')} an image and no `{token}` in "
+        "input_ids.",
         fix=f"Put `{token}` into the prompt and expand it to one token per image feature.",
         snippet=f'prompt_ids = [image_token_id] * features + encode("{_show(collator.expected_prompt)}")',
         evidence=show_some(f"row {number}: 0 placeholders, expected {count}" for number, count in bare),

@@ -33,7 +33,7 @@ from preflight_ocr.harness.facts import Facts, Import, Site, Unknown
 from preflight_ocr.harness.judging.failures import excuse_unread_code
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -60,7 +60,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     versions = ", ".join(f"{package} {installed.get(package, '(version unknown)')}" for package in packages)
     symbols = tuple(dict.fromkeys(i.name or i.module for i in missing))
     yield DIAGNOSIS.finding(
-        f"The model's own code imports {len(symbols)} name(s) that the installed {versions} "
+        f"The model's own code imports {count(len(symbols), 'name')} that the installed {versions} "
         f"{'does' if len(packages) == 1 else 'do'} not have: {', '.join(symbols[:5])}. The model cannot be loaded.",
         evidence=show_some(map(_show, missing)),
         places=tuple(Site(file=i.file, line=i.line, code=_quote(i), kind="", runs=None) for i in missing),

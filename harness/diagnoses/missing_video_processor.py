@@ -60,7 +60,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     release = "" if isinstance(facts.environment, Unknown) else facts.environment.packages.get("transformers", "")
     stopped = _stops_user(facts, raised)
     yield DIAGNOSIS.finding(
-        f"AutoProcessor refuses this model's processor under transformers {release or 'as installed'}: its class wants a "
+        f"AutoProcessor refuses this model's processor under transformers {release or 'as installed'}: its class "
+        "wants a "
         f"video processor, and the repository gives it none. {'Your code stops there.' if stopped else ''}".rstrip(),
         evidence=(
             f"AutoProcessor: {' '.join(show_raised(raised).split())}",

@@ -60,7 +60,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     target = "bfloat16" if "float16" not in present else "float16"
     yield DIAGNOSIS.finding(
-        f"{'The training step under mixed precision' if raised is not forward.reference else 'forward'} stopped because "
+        f"{'The training step under mixed precision' if raised is not forward.reference else 'forward'} stopped "
+        "because "
         f"two dtypes met inside the model: {raised.message.rstrip('.')}.",
         evidence=(
             show_raised(raised),

@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from preflight_ocr.harness.facts import Facts, NamedCard, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.placement import excuse_simulation, get_placement, show_mixture, weigh
+from preflight_ocr.harness.judging.placement import excuse_simulation, get_placement, show_clash, weigh
 from preflight_ocr.harness.judging.wording import list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -57,14 +57,14 @@ def examine(facts: Facts) -> Iterator[Finding]:
     ]
     if not named:
         return
-    elsewhere = [m for m in placement.mixtures if m.stray.device != "cpu"]
+    elsewhere = [m for m in placement.clashes if m.stray.device != "cpu"]
     first = named[0]
     where = "the collator" if first.during == "collator" else "forward"
     yield DIAGNOSIS.finding(
         f"{first.site.file}:{first.site.line} names a card in {where}: `{first.site.code}`; expected the device of a "
         "tensor that is there already.",
         severity=weigh(facts, _choose_severity(facts, named, is_elsewhere=bool(elsewhere))),
-        evidence=show_some((*(show_site(card.site) for card in named), *map(show_mixture, elsewhere))),
+        evidence=show_some((*(show_site(card.site) for card in named), *map(show_clash, elsewhere))),
         places=list_places(*(card.site for card in named)),
         fix="Take the device from a tensor that the new one will meet.",
         snippet=first.site.code.replace(".cuda()", ".to(input_ids.device)").replace('"cuda"', "input_ids.device"),

@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import cuts_image, get_rows, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -52,7 +52,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         "The batch has no `labels`."
         if absent
-        else f"{len(empty)} of {len(rows)} rows have no label but -100; expected their target text to be trained on.",
+        else f"{count_part(len(empty), len(rows), 'has', 'have')} no label but -100; expected the target text to be "
+        "trained on.",
         fix="Return labels: -100 in front of the target, the target's ids, its EOS.",
         snippet="labels = [-100] * len(prompt_ids) + target_ids + [eos_id]",
         evidence=show_some(f"row {n}: 0 of {len(rows[n].roles)} labels trained on" for n in empty),

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -57,7 +57,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"Pad and end of text are the same token, {tokenizer.eos.content!r} (id {tokenizer.eos.id}), and "
-        f"{len(endless)} of {len(rows)} rows learn their text but not its end: masking by id masked both.",
+        f"{count_part(len(endless), len(rows), 'learns its text', 'learn their text')} without the end: masking by "
+        "id masked both.",
         evidence=show_some(line for n in endless for line in _show(n, rows[n])),
         fix="Mask the padding by the attention mask in place of the token id.",
         snippet="labels[attention_mask == 0] = -100",

@@ -48,7 +48,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not known(known(forward.behaviour).padding_changes):
         return
     yield DIAGNOSIS.finding(
-        f"{forward.model_class} gives the shortest row of a batch other logits than the same row alone; expected the same.",
+        f"{forward.model_class} gives the shortest row of a batch other logits than the same row alone; expected "
+        "the same.",
         evidence=("the same row, once padded in a batch and once alone, in float32",),
         fix="Follow the attention mask from the batch to the attention of each layer, and the positions with it.",
         snippet="position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)",

@@ -34,7 +34,7 @@ from preflight_ocr.harness.judging.deltas import (
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import cuts_image, get_rows, list_bare_rows, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -53,11 +53,14 @@ def excuse(facts: Facts) -> str:
     if isinstance(landings, Unknown):
         return "" if _is_stopped(facts) else landings.reason
     if not landings:
-        return "no row was seen on its way into the decoder"
+        return "no row reached the decoder, so its image features were not counted"
     pairs = list(pair_rows(known(facts.collator))) if not isinstance(facts.collator, Unknown) else []
     told = _is_stopped(facts) or _has_wrong_pictures(facts)
     if pairs and not told and all(_shows_our_picture(facts, mine, theirs) for _, mine, theirs in pairs):
-        return "forward refused the pictures, and the rows were made for others than ours"
+        return (
+            "not judged: forward rejected the collator's pixels, and our substitute pixels need another number of "
+            "placeholders"
+        )
     return "" if any(not isinstance(x.features, Unknown) or "1" in x.landed for x in landings) else _name(landings)
 
 
@@ -106,7 +109,7 @@ def _report_owned(facts: Facts) -> Iterator[Finding]:
 def _report(wrong: Sequence[str], rows: int, *, owners: tuple[str, ...] = ()) -> Iterator[Finding]:
     if wrong:
         yield DIAGNOSIS.finding(
-            f"{len(wrong)} of {rows} rows do not have one placeholder per image feature.",
+            f"{count_part(len(wrong), rows, 'does', 'do')} not have one placeholder per image feature.",
             fix="Repeat the image token once per feature of that row's image; newline and separator features count.",
             evidence=show_some(wrong),
             owners=owners,

@@ -56,7 +56,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     replaced = {use.name: use.replacement for use in uses if use.replacement}
     yield DIAGNOSIS.finding(
         f"Your own code uses {', '.join(f'`{name}`' for name in names[:5])}, which the installed releases no longer "
-        "have. It fails when it gets there.",
+        "have. The code fails at that line.",
         evidence=show_some(f"{show_site(use.site)} [{use.name} -> {use.replacement or 'nothing'}]" for use in uses),
         places=list_places(*(use.site for use in uses)),
         fix="Replace them as below." if replaced else "Remove these uses: nothing took their place.",

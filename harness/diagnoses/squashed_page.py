@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, PixelView, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 REMEDIES = {
     "squashed": (
@@ -64,7 +64,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         changed = [v for v in views if v.geometry == geometry and not _is_owned(facts, v)]
         if changed:
             yield DIAGNOSIS.finding(
-                f"{len(changed)} of {len(views)} views are {geometry}, expected the page as it is, padded.",
+                f"{len(changed)} of {count(len(views), 'view')} {'is' if len(changed) == 1 else 'are'} {geometry}; "
+                "expected the page as it is, padded.",
                 fix=fix,
                 snippet=snippet,
                 evidence=show_some(f"{v.path}: {geometry}{': ' if v.detail else ''}{v.detail}" for v in changed),

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Checkpoint, Configuration, Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -53,8 +53,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not lines:
         return
     yield DIAGNOSIS.finding(
-        f"{configuration.output_dir} holds {len(lines)} checkpoint(s) that do not belong to this run: resuming from them "
-        "stops, or starts from zero without saying so.",
+        f"{configuration.output_dir} holds {count(len(lines), 'checkpoint that does', 'checkpoints that do')} not "
+        "belong to this "
+        "run: resuming from one stops, or starts from zero without a message.",
         evidence=show_some(lines),
         fix="Train into another directory, or move the old checkpoints away.",
         snippet=f"training:\n  output_dir: {configuration.output_dir.rstrip('/')}-2",

@@ -29,7 +29,7 @@ from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.failures import excuse_unread_code
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, list_places, show_site, show_some
+from preflight_ocr.harness.judging.wording import count, known, list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -51,9 +51,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     deeds = ", ".join(dict.fromkeys(site.kind or "does something unusual" for site in sites))
     runs = any(site.runs is not False for site in sites)
-    when = "" if runs else " Neither loading nor forward gets there; the model's helper methods do."
+    when = "" if runs else " Neither loading nor forward runs it; only the model's helper methods do."
     yield DIAGNOSIS.finding(
-        f"The model's own code has {len(sites)} place(s) that a model should not need: it {deeds}.{when}",
+        f"The model's own code has {count(len(sites), 'place')} that a model should not need: it {deeds}.{when}",
         severity=None if runs else Severity.NOTE,
         evidence=show_some(f"{site.kind}: {show_site(site)}" for site in sites),
         places=list_places(*sites),

@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Facts, PixelView
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, squeeze
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -60,7 +60,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not swapped:
         return
     yield DIAGNOSIS.finding(
-        f"{len({v.row for v in swapped})} of {batch.rows_out} rows have the page of another row.",
+        f"{count_part(len({v.row for v in swapped}), batch.rows_out, 'has', 'have')} the page of another row.",
         fix="Keep image and text of a row together; sort rows, not texts.",
         evidence=show_some(f"row {v.row}: {v.path} shows the page of row {v.source_row}" for v in swapped),
         owners=() if batch.rows_in == batch.rows_out else ("dropped_rows",),

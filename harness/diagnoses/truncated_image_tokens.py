@@ -25,7 +25,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_real, cuts_image, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -47,7 +47,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     safe = collator.safe_length
     known_length = not isinstance(safe, Unknown) and safe > 0
     yield DIAGNOSIS.finding(
-        f"{len(cut)} rows are cut inside their image tokens"
+        f"{count(len(cut), 'row is cut inside its', 'rows are cut inside their')} image tokens"
         + (f"; the smallest safe length for this data is {safe} tokens." if known_length else "."),
         fix=f"Set data.max_seq_length to {safe} or more, or cut the text only."
         if known_length

@@ -31,7 +31,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import cuts_image, pair_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -59,7 +59,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     longest = 0 if isinstance(facts.memory, Unknown) else facts.memory.longest_row
     wanted = longest if longest > (limit or 0) else 2 * (limit or max(len(row.roles) for _, row in cut))
     yield DIAGNOSIS.finding(
-        f"{len(cut)} of {len(rows)} rows looked at are cut before their text ends"
+        f"{count_part(len(cut), len(rows), 'is cut before its', 'are cut before their')} text ends"
         + (f" (max_seq_length is {limit})" if limit else "")
         + ": the rest is never learned, nor is the end token.",
         evidence=show_some(

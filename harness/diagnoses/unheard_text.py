@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -43,7 +43,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not deaf:
         return
     yield DIAGNOSIS.finding(
-        f"In {len(deaf)} of {len(reaches)} rows another text gives exactly the same logits; expected different ones.",
+        f"In {len(deaf)} of {count(len(reaches), 'row')} another text gives exactly the same logits; expected "
+        "different ones.",
         fix="Print both masks beside input_ids: text must be attended to and not marked as an image.",
         evidence=show_some(f"row {row}: the text does not reach the logits" for row in deaf),
     )

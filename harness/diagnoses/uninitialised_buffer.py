@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -66,8 +66,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     names = ", ".join(f'"{buffer.name}"' for buffer in lost)
     yield DIAGNOSIS.finding(
-        f"{len(lost)} buffer{'s' if len(lost) > 1 else ''} of {forward.model_class} did not survive loading: "
-        f"`{lost[0].name}` holds {lost[0].seen}, and the class computes {lost[0].expected}.",
+        f"Loading left {count(len(lost), 'buffer')} of {forward.model_class} without the right values: "
+        f"`{lost[0].name}` holds "
+        f"({lost[0].seen}), and the class computes ({lost[0].expected}).",
         evidence=show_some(f"{b.name}, {b.dtype} {list(b.shape)}: seen {b.seen}; expected {b.expected}" for b in lost),
         fix="Compute these buffers again after loading, in a loader of your own under subject.model, or install the "
         "transformers release that the model's code was written for.",

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -48,7 +48,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     renamed = [f"{key.nearest}:  # in place of {key.path}" for key in keys if key.nearest]
     yield DIAGNOSIS.finding(
-        f"{configuration.source} has {len(keys)} key(s) that nobody reads, so they change nothing: "
+        f"{configuration.source} has "
+        f"{count(len(keys), 'key that nothing reads; it changes', 'keys that nothing reads; they change')} nothing: "
         f"{', '.join(f'`{key.path}`' for key in keys[:5])}. Every key should be a known one.",
         evidence=show_some(
             f"`{key.path}`" + (f": did you mean `{key.nearest}`?" if key.nearest else ": no known key is close to it")

@@ -25,7 +25,7 @@ from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -41,12 +41,12 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     rows = get_rows(known(facts.collator).batch)
-    unmasked = [(n, count) for n, row in enumerate(rows) if (count := count_trained(row, "i"))]
+    unmasked = [(n, number) for n, row in enumerate(rows) if (number := count_trained(row, "i"))]
     if not unmasked:
         return
     yield DIAGNOSIS.finding(
-        f"{len(unmasked)} of {len(rows)} rows are trained on image tokens; expected -100 there.",
+        f"{count_part(len(unmasked), len(rows), 'is', 'are')} trained on image tokens; expected -100 there.",
         fix="Mask the image token in the labels, after it was expanded.",
         snippet="labels[input_ids == image_token_id] = -100",
-        evidence=show_some(f"row {n}: {count} image tokens trained on" for n, count in unmasked),
+        evidence=show_some(f"row {n}: {count(number, 'image token')} trained on" for n, number in unmasked),
     )

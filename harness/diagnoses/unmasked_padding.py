@@ -25,7 +25,7 @@ from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -40,14 +40,14 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     rows = get_rows(known(facts.collator).batch)
-    unmasked = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    unmasked = [(n, number) for n, row in enumerate(rows) if (number := _count(row))]
     if not unmasked:
         return
     yield DIAGNOSIS.finding(
-        f"{len(unmasked)} of {len(rows)} rows are trained on padding tokens; expected -100 there.",
+        f"{count_part(len(unmasked), len(rows), 'is', 'are')} trained on padding tokens; expected -100 there.",
         fix="Pad labels with -100.",
         snippet="labels[attention_mask == 0] = -100",
-        evidence=show_some(f"row {n}: {count} padding tokens trained on" for n, count in unmasked),
+        evidence=show_some(f"row {n}: {count(number, 'padding token')} trained on" for n, number in unmasked),
     )
 
 

@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -41,18 +41,18 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     rows = get_rows(known(facts.collator).batch)
-    every = [(n, count) for n, row in enumerate(rows) if (count := _count(row))]
+    every = [(n, number) for n, row in enumerate(rows) if (number := _count(row))]
     # Labels that were shifted too early reach into the prompt as well.
-    unmasked = [(n, count) for n, count in every if not is_ahead(rows[n])]
+    unmasked = [(n, number) for n, number in every if not is_ahead(rows[n])]
     owners = () if unmasked else ("wrong_target",)
     unmasked = unmasked or every
     if not unmasked:
         return
     yield DIAGNOSIS.finding(
-        f"{len(unmasked)} of {len(rows)} rows are trained on prompt tokens; expected -100 there.",
+        f"{count_part(len(unmasked), len(rows), 'is', 'are')} trained on prompt tokens; expected -100 there.",
         fix="Mask all labels in front of the target with -100.",
         snippet="labels[row, :target_start] = -100",
-        evidence=show_some(f"row {n}: {count} prompt tokens trained on" for n, count in unmasked),
+        evidence=show_some(f"row {n}: {count(number, 'prompt token')} trained on" for n, number in unmasked),
         owners=owners,
     )
 

@@ -30,11 +30,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Mixture, Placement, Subject, Unmoved
+from preflight_ocr.harness.facts import Clash, Facts, Placement, Subject, Unmoved
 from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.placement import get_placement, list_sites, show_mixture, weigh
+from preflight_ocr.harness.judging.placement import get_placement, list_sites, show_clash, weigh
 from preflight_ocr.harness.judging.wording import list_places, show_site, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -53,7 +53,7 @@ def excuse(facts: Facts) -> str:
     moves = facts.subject.training_moves if isinstance(facts.subject, Subject) else ()
     if not moves or not get_placement(facts).unmoved:
         return ""
-    return f"Trainer leaves tensors of the batch behind, but your own may move them ({show_site(moves[0])})"
+    return f"Trainer does not move some tensors of the batch, but your own code may move them ({show_site(moves[0])})"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             _describe(first, len(entries)),
             # One that forward takes to numbers by itself does no harm as yet.
             severity=weigh(facts, Severity.BLOCKER if met or first.raised else Severity.MINOR),
-            evidence=show_some((*map(_show, entries), *map(show_mixture, met))),
+            evidence=show_some((*map(_show, entries), *map(show_clash, met))),
             places=list_places(*list_sites(met)),
             fix=f"Put the tensors of {argument} into plain lists, tuples or dicts, or give {first.holder} a method `to`.",
             snippet="def to(self, device, **options):\n"
@@ -80,7 +80,8 @@ def _describe(entry: Unmoved, count: int) -> str:
         return f"Trainer cannot move {entry.path}, a {entry.holder}: {show_raised(entry.raised)}."
     more = f" and {count - 1} more" if count > 1 else ""
     return (
-        f"{entry.path}, {entry.dtype} {list(entry.shape)},{more} stays on the CPU: it is held by a {entry.holder}, which "
+        f"{entry.path}, {entry.dtype} {list(entry.shape)},{more} stays on the CPU: it is held by a {entry.holder}, "
+        "which "
         "Trainer does not look into; expected tensors in lists, tuples and mappings only."
     )
 
@@ -91,11 +92,11 @@ def _show(entry: Unmoved) -> str:
     return f"{entry.path}: {entry.dtype} {list(entry.shape)} in a {entry.holder}"
 
 
-def _list_met(placement: Placement, argument: str) -> tuple[Mixture, ...]:
+def _list_met(placement: Placement, argument: str) -> tuple[Clash, ...]:
     """Where the tensors of this argument are mixed with others."""
     return tuple(
         m
-        for m in placement.mixtures
+        for m in placement.clashes
         if m.stray.origin and m.stray.origin.kind == "entry" and _get_argument(m.stray.origin.name) == argument
     )
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import count, known
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -44,7 +44,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     workers = 0 if isinstance(facts.configuration, Unknown) else facts.configuration.dataloader_workers
     yield DIAGNOSIS.finding(
-        f"{collator.owner} returns a collator that cannot be pickled; {workers} worker(s) are asked for.",
+        f"{collator.owner} returns a collator that cannot be pickled; {count(workers, 'worker is', 'workers are')} "
+        "asked for.",
         fix="Make the collator a top-level function or an instance of a top-level class.",
         snippet="class Collate:\n    def __init__(self, processor): self.processor = processor\n"
         "    def __call__(self, rows): ...",

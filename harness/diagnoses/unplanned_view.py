@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -44,8 +44,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not extra:
         return
     yield DIAGNOSIS.finding(
-        f"{len(extra)} of {len(seen)} rows have local views although their page fits the global one.",
+        f"{count_part(len(extra), len(seen), 'has', 'have')} local views although the page fits the global one.",
         fix="Use an all-zero tile for a page without tiles.",
         snippet="tiles = torch.zeros_like(page)",
-        evidence=show_some(f"row {row}: {views} local view(s), expected none" for row, views in extra),
+        evidence=show_some(f"row {row}: {count(views, 'local view')}, expected none" for row, views in extra),
     )

@@ -1,7 +1,8 @@
 """A file of the model or of the rows that cannot be parsed or decoded.
 
 ## What it does
-Reads the JSON files of the model and of the rows, and parses the Python files that loading the model would run.
+Reads the JSON files of the model and of the rows, parses the Python files that loading the model would run, and
+holds the headers of safetensors files to their sizes.
 
 ## Why it matters
 Whatever such a file says is unknown, to this check and to the run: loading stops at it, or falls back to a default without a
@@ -62,5 +63,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
 def _list_unreadable(facts: Facts) -> tuple[str, ...]:
     sections = (getattr(facts, name) for name in _SECTIONS)
     reasons = [s.reason for s in sections if isinstance(s, Unknown) and s.cause == "unreadable file"]
-    code = () if isinstance(facts.repository, Unknown) else facts.repository.unread_code
-    return tuple(dict.fromkeys([*reasons, *code]))
+    if not isinstance(facts.repository, Unknown):
+        reasons += facts.repository.unread_code
+        weights = facts.repository.weights_bytes
+        reasons += [weights.reason] if isinstance(weights, Unknown) and weights.cause == "unreadable file" else []
+    return tuple(dict.fromkeys(reasons))

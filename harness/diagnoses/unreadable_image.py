@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -45,7 +45,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = show_rows(known(facts.dataset), "unreadable image", "truncated image")
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) cannot be decoded to the end. Training stops when it meets the first of them.",
+            f"{count(len(rows), 'image')} cannot be decoded to the end. Training stops when it meets the first of "
+            "them.",
             evidence=show_some(rows),
             fix="Fetch or export these files again, or delete their rows.",
         )

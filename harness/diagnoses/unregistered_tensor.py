@@ -35,7 +35,7 @@ from preflight_ocr.harness.judging.placement import (
     get_placement,
     group_by_origin,
     list_sites,
-    show_mixture,
+    show_clash,
     weigh,
 )
 from preflight_ocr.harness.judging.wording import list_places, show_some
@@ -57,15 +57,16 @@ def excuse(facts: Facts) -> str:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    kept = [m for m in get_placement(facts).mixtures if m.stray.origin and m.stray.origin.kind in STANDING]
+    kept = [m for m in get_placement(facts).clashes if m.stray.origin and m.stray.origin.kind in STANDING]
     for origin, met in group_by_origin(kept):
         assert origin is not None
         stray = met[0].stray
         yield DIAGNOSIS.finding(
-            f"{origin.name}, {stray.dtype} {list(stray.shape)}, {_say_why(origin)} and meets tensors on the accelerator "
+            f"{origin.name}, {stray.dtype} {list(stray.shape)}, {_say_why(origin)} and meets tensors on the "
+            "accelerator "
             f"as {stray.argument} of {met[0].operation}; expected it to move with the model.",
             severity=weigh(facts, DIAGNOSIS.severity),
-            evidence=show_some(map(show_mixture, met)),
+            evidence=show_some(map(show_clash, met)),
             places=list_places(*list_sites(met)),
             fix=_say_fix(origin),
             snippet=_write_fix(origin),

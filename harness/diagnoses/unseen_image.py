@@ -27,7 +27,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, is_placed
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -64,7 +64,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not blind:
         return
     yield DIAGNOSIS.finding(
-        f"In {len(blind)} of {len(reaches)} rows another page gives exactly the same logits; expected different ones.",
+        f"In {len(blind)} of {count(len(reaches), 'row')} another page gives exactly the same logits; expected "
+        "different ones.",
         fix="Check that the pixels are not blank and reach the vision tower; print what the inner forward receives.",
         evidence=show_some(f"row {number}: the image does not reach the logits" for number in blind),
         owners=owners,

@@ -27,7 +27,7 @@ from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -52,7 +52,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     eos = known(facts.tokenizer).eos
     token = eos.content if eos is not None else "EOS"
     yield DIAGNOSIS.finding(
-        f"{len(endless)} of {len(rows)} rows do not train on `{token}` behind the target.",
+        f"{count_part(len(endless), len(rows), 'does', 'do')} not train on `{token}` behind the target.",
         fix="Append the EOS id to the target and leave its label in.",
         snippet="target_ids = tokenizer.encode(text, add_special_tokens=False) + [tokenizer.eos_token_id]",
         evidence=show_some(

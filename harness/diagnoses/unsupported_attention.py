@@ -49,7 +49,7 @@ def excuse(facts: Facts) -> str:
     tried = known(known(facts.accelerator).attention)
     used = next((a for a in tried if a.is_used), None)
     if used is None:
-        return "nobody says which attention this model uses"
+        return "neither the configuration nor the model says which attention is used"
     return excuse_card(facts) or (used.ended.reason if isinstance(used.ended, Unknown) else "")
 
 
@@ -62,7 +62,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     seen = (
         f"ended with {show_raised(used.ended)}"
         if isinstance(used.ended, Raised)
-        else f"gives logits that differ from the CPU's by {used.difference:.2g} of their size, {used.tolerance:g} is allowed"
+        else f"gives logits that differ from the CPU's by {used.difference:.2g} of their size, {used.tolerance:g} "
+        "is allowed"
     )
     yield DIAGNOSIS.finding(
         f"On the card {used.name} attention {seen}; {', '.join(working)} works.",

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_rows, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_rows, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -58,7 +58,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     rows = (*losing, *show_rows(dataset, *_CHANGING))
     if rows:
         yield DIAGNOSIS.finding(
-            f"{len(rows)} image(s) are neither plain RGB nor grey, and the collator is your own: "
+            f"{count(len(rows), 'image is', 'images are')} neither plain RGB nor grey, and the collator is your own: "
             + ('convert("RGB") loses what is written on such pages.' if losing else "their colours may change."),
             evidence=show_some(rows),
             fix="Bring these files to 8-bit RGB on white once, or do it in the collator.",

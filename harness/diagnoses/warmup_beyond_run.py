@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import count, known
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -48,9 +48,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     shorter = total // 10
     yield DIAGNOSIS.finding(
-        f"The warm-up lasts {warmup} steps and the whole run has {total}: the learning rate reaches at most "
+        f"The warm-up lasts {count(warmup, 'step')} and the whole run has {total}: the learning rate reaches at most "
         f"{total / warmup:.0%} of its value. Warm-up should end well before the run does.",
         evidence=(f"warm-up: {warmup} optimizer steps", f"run: {total} optimizer steps"),
-        fix=f"Shorten the warm-up to about {shorter} steps, or train longer.",
+        fix=f"Shorten the warm-up to about {count(shorter, 'step')}, or train longer.",
         snippet=f"training:\n  warmup_steps: {shorter}",
     )

@@ -51,7 +51,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if loss <= MARGIN * uniform or uniform <= 0:
         return
     yield DIAGNOSIS.finding(
-        f"The loss before training is {loss:.2f}; a uniform guess has {uniform:.2f}.",
+        f"The loss before training is {loss:.2f}; a uniform guess over the vocabulary has {uniform:.2f}.",
         fix="Decode one row's input and labels and look where its image features land.",
         evidence=(f"loss {loss:.4f}, ln(vocabulary) {uniform:.4f}",),
     )

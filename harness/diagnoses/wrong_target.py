@@ -27,7 +27,7 @@ from preflight_ocr.harness.judging.deltas import list_moved_rows
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead, squeeze
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -55,7 +55,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
             wrong.append(f"row {number}: {said}")
     if wrong:
         yield DIAGNOSIS.finding(
-            f"{len(wrong)} of {len(rows)} rows are not trained on their own text.",
+            f"{count_part(len(wrong), len(rows), 'is', 'are')} not trained on "
+            f"{'its' if len(wrong) == 1 else 'their'} own text.",
             fix="Put labels where input_ids has the target, without shifting, and mask by the number of prompt tokens.",
             snippet="labels = [-100] * len(prompt_ids) + target_ids + [eos_id]",
             evidence=show_some(wrong),

@@ -53,11 +53,11 @@ from preflight_ocr.harness.facts.reading import (
 )
 from preflight_ocr.harness.facts.running import (
     Behaviour,
+    Clash,
     Forward,
     HostCopy,
     Landing,
     LostBuffer,
-    Mixture,
     NamedCard,
     Operand,
     Origin,
@@ -133,6 +133,7 @@ __all__ = [
     "Census",
     "ChatTemplate",
     "Checkpoint",
+    "Clash",
     "Collator",
     "Configuration",
     "Dataset",
@@ -152,7 +153,6 @@ __all__ = [
     "LoaderTry",
     "LostBuffer",
     "MemoryNeed",
-    "Mixture",
     "NamedCard",
     "Opened",
     "Operand",

@@ -1,7 +1,8 @@
 """What a check shows and nobody judges: pictures of what the model is given, and every token's text.
 
-Exhibits are no facts: they are made only when a page is asked for, a digest does not cover them, and no contract can need
-them. They come out of the collator's child as builtins, bounded in number and size by whoever makes them (probes/pictures).
+Illustrations are no facts: they are made only when a page is asked for, a digest does not cover them, and no contract can
+need them. They come out of the collator's child as builtins, bounded in number and size by whoever makes them
+(probes/batch/illustrations).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class TokenText(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     label: str = ""
 
 
-class RowExhibit(msgspec.Struct, frozen=True, kw_only=True):
+class RowIllustration(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the batch. `columns` is how many tiles lie beside each other, 0 where that is not known.
 
     `tokens` are aligned with `Row.roles`, cut where they were too many.
@@ -47,8 +48,8 @@ class RowExhibit(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...] = ()
 
 
-class Exhibits(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"):
+class Illustrations(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"):
     """The rows of the batch in their order, and how their pictures were turned back into colours."""
 
-    rows: tuple[RowExhibit, ...] = ()
+    rows: tuple[RowIllustration, ...] = ()
     colours: str = ""

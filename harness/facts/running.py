@@ -80,7 +80,7 @@ class Operand(Fact, kw_only=True):
     origin: Origin | None  # None: computed, or not known
 
 
-class Mixture(Fact, kw_only=True):
+class Clash(Fact, kw_only=True):
     """An operation whose tensors would have been on different devices.
 
     `stray` is the one that is not where the others are. `site` is the innermost line of the user's or the model's code,
@@ -159,7 +159,7 @@ class Placement(Fact, kw_only=True):
     in_training: Raised | Unknown | Literal["ok"]
     generated: Raised | Unknown | Literal["ok"]
     whole: bool
-    mixtures: tuple[Mixture, ...]
+    clashes: tuple[Clash, ...]
     unmoved: tuple[Unmoved, ...]
     returned: tuple[Returned, ...]
     named: tuple[NamedCard, ...]
@@ -180,7 +180,7 @@ class Forward(Fact, kw_only=True):
     repairs: tuple[Repair, ...]
     landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
-    wrapper: Wrapper | Unknown | None  # None where there is none
+    wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

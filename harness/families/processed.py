@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _OWN = ("input_ids", "attention_mask", "labels")  # what our collator makes itself
 _CHANNELS = 4  # the most that a processor takes a first dimension for
-_IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
+IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
 class ProcessorIntake:
@@ -179,8 +179,8 @@ def _find_image_token_id(opening: Opening) -> int | None:
     content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     # A processor may call the mark in the text so, which is another token than the one that features are placed at.
     named = (
-        *(content.get(key) for key in _IMAGE_TOKEN_KEYS),
-        *(getattr(opening.processor, k, None) for k in _IMAGE_TOKEN_KEYS),
+        *(content.get(key) for key in IMAGE_TOKEN_KEYS),
+        *(getattr(opening.processor, k, None) for k in IMAGE_TOKEN_KEYS),
     )
     for found in named:
         if isinstance(found, int):

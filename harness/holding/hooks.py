@@ -92,8 +92,9 @@ class Holder:
 
     def leave_out(self, what: str) -> None:
         """Write down that something of the command was not carried out here."""
-        if what not in self.undone:
-            self.undone.append(what)
+        said = f"Not carried out here: {what}"
+        if said not in self.undone:
+            self.undone.append(said)
 
     # ---- torch
 

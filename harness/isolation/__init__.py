@@ -3,9 +3,10 @@
     with Sandbox(limits=Limits(seconds=60), path=[folder]) as sandbox:
         ending = sandbox.run("collator:build", {"rows": 4})
 
-The ending is `Returned`, `Raised` or `Died`; nothing the child does raises here. It is a guard against accidents
-(crashes, endless loops, floods, leftovers), not against a determined attacker: the child has the user's own rights to
-files and network.
+The ending is `Returned`, `ChildRaised` or `Died`; nothing the child does raises here. Where the system can close it
+(`closing`), the child writes below its own folders alone, reaches no network and signals nobody; `Sandbox.closed` says
+what was open.
+What is and is not held stands in docs/explanation/isolation.md.
 
 Held back on Linux: time, memory (addresses where no accelerator is in use, and resident memory of the whole family),
 output, file size, number of processes, core dumps; whatever a child started ends with it. On macOS memory is watched if
@@ -17,7 +18,15 @@ A preloaded module is imported only, so that the warm process may be forked: nam
 
 from __future__ import annotations
 
-from preflight_ocr.harness.isolation.endings import Died, Ending, Frame, Limits, Raised, Returned, SandboxUnavailable
+from preflight_ocr.harness.isolation.endings import (
+    ChildRaised,
+    Died,
+    Ending,
+    Frame,
+    Limits,
+    Returned,
+    SandboxUnavailable,
+)
 from preflight_ocr.harness.isolation.sandbox import Job, Sandbox
 
-__all__ = ["Died", "Ending", "Frame", "Job", "Limits", "Raised", "Returned", "Sandbox", "SandboxUnavailable"]
+__all__ = ["ChildRaised", "Died", "Ending", "Frame", "Job", "Limits", "Returned", "Sandbox", "SandboxUnavailable"]

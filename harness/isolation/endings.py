@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["Died", "Ending", "Frame", "Limits", "Raised", "Returned", "SandboxUnavailable"]
+__all__ = ["ChildRaised", "Died", "Ending", "Frame", "Limits", "Returned", "SandboxUnavailable"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -39,14 +39,18 @@ class Frame(Struct, frozen=True, kw_only=True):
 
 
 class Returned(Struct, frozen=True, kw_only=True):
-    """The target returned `value`: None, bool, int, float, str, bytes, list and dict, whatever it was in the child."""
+    """The target returned `value`: None, bool, int, float, str, bytes, list and dict, whatever it was in the child.
+
+    touched: absolute paths of the files that it opened to read or imported, without what is installed.
+    """
 
     value: Any
     output: str
     seconds: float
+    touched: tuple[str, ...] = ()
 
 
-class Raised(Struct, frozen=True, kw_only=True):
+class ChildRaised(Struct, frozen=True, kw_only=True):
     """The target raised; nothing of the exception but text comes back.
 
     type: `ValueError` for a built-in exception, `package.module.Name` for any other.
@@ -59,6 +63,7 @@ class Raised(Struct, frozen=True, kw_only=True):
     frames: tuple[Frame, ...]
     output: str
     seconds: float
+    touched: tuple[str, ...] = ()
 
 
 class Died(Struct, frozen=True, kw_only=True):
@@ -69,7 +74,7 @@ class Died(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Ending = Returned | Raised | Died
+Ending = Returned | ChildRaised | Died
 
 
 class SandboxUnavailable(Exception):

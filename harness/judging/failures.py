@@ -9,8 +9,8 @@ from preflight_ocr.harness.judging.findings import Finding
 
 
 def show_raised(raised: Raised) -> str:
-    """`TypeError: message`, and where it was raised."""
-    text = f"{raised.type}: {raised.message}"
+    """`TypeError: message`, without its full stop, and where it was raised: it stands inside a sentence."""
+    text = f"{raised.type}: {raised.message.rstrip().removesuffix('.')}"
     return f"{text} (at {raised.site.file}:{raised.site.line}: {raised.site.code})" if raised.site else text
 
 

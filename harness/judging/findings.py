@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
 from preflight_ocr.harness.facts import Site
+
+Level = Literal["read", "ran", "gpu"]
+"""How far a check goes: files only, foreign code on the CPU too, an accelerator too."""
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "clear, or nothing found in the part that was asked for: no finding, or only MINOR and NOTE",
+    1: "Preflight itself failed",
+    2: "usage or configuration error",
+    3: "blind: something that decides could not be looked at, or crashed",
+    11: "the worst finding is MAJOR",
+    12: "the worst finding is BLOCKER",
+    130: "interrupted by Ctrl-C",
+    143: "ended by SIGTERM",
+}
 
 
 class Severity(enum.Enum):

@@ -1,13 +1,13 @@
-"""What the diagnoses of device placement share: which mixture belongs to whom, and how it is put into words."""
+"""What the diagnoses of device placement share: which clash belongs to whom, and how it is put into words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from preflight_ocr.harness.facts import (
+    Clash,
     Configuration,
     Facts,
-    Mixture,
     Operand,
     Origin,
     Placement,
@@ -54,19 +54,19 @@ def excuse_simulation(facts: Facts, found: Iterable[Finding]) -> str:
     return f"{question.operation}{where}: {question.reason}"
 
 
-def group_by_origin(mixtures: Iterable[Mixture]) -> Iterator[tuple[Origin | None, tuple[Mixture, ...]]]:
-    """The mixtures of each stray tensor together: one tensor in the wrong place is one fault, wherever it is used."""
-    mixtures = tuple(mixtures)
-    for origin in dict.fromkeys(m.stray.origin for m in mixtures):
-        yield origin, tuple(m for m in mixtures if m.stray.origin == origin)
+def group_by_origin(clashes: Iterable[Clash]) -> Iterator[tuple[Origin | None, tuple[Clash, ...]]]:
+    """The clashes of each stray tensor together: one tensor in the wrong place is one fault, wherever it is used."""
+    clashes = tuple(clashes)
+    for origin in dict.fromkeys(m.stray.origin for m in clashes):
+        yield origin, tuple(m for m in clashes if m.stray.origin == origin)
 
 
-def show_mixture(mixture: Mixture) -> str:
+def show_clash(clash: Clash) -> str:
     """`masked_scatter_: mask bool [5, 1] on cpu beside self float32 [5, 64] on cuda:0 (modeling.py:84: code)`."""
-    place = mixture.site or mixture.inside
-    also = f"; inside {mixture.inside.file}:{mixture.inside.line}" if mixture.inside and mixture.site else ""
+    place = clash.site or clash.inside
+    also = f"; inside {clash.inside.file}:{clash.inside.line}" if clash.inside and clash.site else ""
     where = f" ({show_site(place)}{also})" if place else ""
-    return f"{mixture.operation}: {show_operand(mixture.stray)} beside {show_operand(mixture.beside)}{where}"
+    return f"{clash.operation}: {show_operand(clash.stray)} beside {show_operand(clash.beside)}{where}"
 
 
 def show_operand(operand: Operand) -> str:
@@ -76,6 +76,6 @@ def show_operand(operand: Operand) -> str:
     return f"{operand.argument}{own} {operand.dtype} {list(operand.shape)} on {operand.device}"
 
 
-def list_sites(mixtures: Iterable[Mixture]) -> tuple[Site, ...]:
+def list_sites(clashes: Iterable[Clash]) -> tuple[Site, ...]:
     """Where they were met."""
-    return tuple(site for m in mixtures if (site := m.site or m.inside) is not None)
+    return tuple(site for m in clashes if (site := m.site or m.inside) is not None)

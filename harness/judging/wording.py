@@ -19,6 +19,16 @@ def known(value: T | Unknown | Raised) -> T:
     return value
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 row`, `2 rows`; `many` where the plural is not the singular with an s, or a verb follows."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def count_part(part: int, whole: int, one: str, many: str) -> str:
+    """`1 of 2 rows has`, `2 of 2 rows have`: the verb goes with the part."""
+    return f"{part} of {count(whole, 'row')} {one if part == 1 else many}"
+
+
 def show_some(lines: Iterable[str], limit: int = 5) -> tuple[str, ...]:
     """The first few lines and, if there are more, how many more."""
     lines = tuple(dict.fromkeys(lines))

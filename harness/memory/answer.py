@@ -1,4 +1,4 @@
-"""What `preflight memory` answers, every figure in bytes. `--json` writes an `Answer` as it stands."""
+"""What `preflight memory` answers, every figure in bytes. `--json` writes an `MemoryAnswer` as it stands."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     fits: bool
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class MemoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The prediction. `method` says how it was made; what is not known is None, with the reason in `unknown`."""
 
     source: str
@@ -92,7 +92,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
-def judge(answer: Answer) -> Answer:
+def judge(answer: MemoryAnswer) -> MemoryAnswer:
     """The answer with `fits`: yes or no where the peak is known, no where the weights alone are over the budget."""
     needed = answer.peak.needed if answer.peak is not None else None
     fits: bool | None = None

@@ -83,9 +83,12 @@ class PixelCache:
         """Keep it where there is room; a directory that cannot be written is said once and costs nothing else."""
         kept = {name: view.contiguous() for name, view in views.items()}
         packed = save(kept, metadata={_CHECKSUM: _sum(save(kept))})
+        place = self._place(content)
         try:
-            if self._make_room(len(packed)):
-                atomic.write_bytes(self._place(content), packed)
+            if place.exists() and not place.is_file():
+                self._say(f"{place} is no file; the page is prepared each time it is used")
+            elif self._make_room(len(packed)):
+                atomic.write_bytes(place, packed)
             else:
                 self._say(f"{self.directory} holds data.cache_gb; the other pages are prepared each time they are used")
         except OSError as error:

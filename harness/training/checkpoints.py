@@ -170,6 +170,8 @@ def _find_missing(checkpoint: Path, names: set[str], config: Config) -> str | No
             return f"{lost[0]} is missing, which {index} lists"
     elif not any(name in names for name in _WEIGHTS):
         return f"there are no weights in it (none of {', '.join(_WEIGHTS)})"
+    if "adapter_model.safetensors" in names and "adapter_config.json" not in names:
+        return "adapter_config.json is missing, without which nobody knows what the weights belong to"
     for name in ("optimizer.pt", "scheduler.pt"):
         if name not in names:
             return f"{name} is missing, so the run would not go on as it was (training.save_only_model leaves it out)"

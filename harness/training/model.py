@@ -12,16 +12,10 @@ import torch
 import transformers
 
 from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.compat import AUTO_CLASSES
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.training.subject import load_part
-
-_AUTO_CLASSES = (
-    "AutoModelForImageTextToText",
-    "AutoModelForVision2Seq",
-    "AutoModelForCausalLM",
-    "AutoModel",
-)
 
 
 class LoadError(UserError):
@@ -180,7 +174,7 @@ def find_image_dtype(model: torch.nn.Module) -> torch.dtype:
 
 
 def _choose_auto_class(auto_map: dict[str, Any]) -> Any:
-    registered = [name for name in _AUTO_CLASSES if name in auto_map] if auto_map else _AUTO_CLASSES
+    registered = [name for name in AUTO_CLASSES if name in auto_map] if auto_map else AUTO_CLASSES
     found = next((name for name in registered if hasattr(transformers, name)), None)
     if found is None:
         names = ", ".join(auto_map)

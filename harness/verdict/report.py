@@ -10,29 +10,22 @@ import msgspec
 
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.facts.history import NO_RUN, RunHistory
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.judging.findings import (
     Broken,
     Crashed,
     Finding,
     Kept,
+    Level,
     NotApplicable,
     Outcome,
     Severity,
     Skipped,
 )
+from preflight_ocr.harness.verdict.binding import Bound
 from preflight_ocr.harness.verdict.contracts import Judgement
-from preflight_ocr.harness.verdict.decision import Level, Tone, Verdict, choose_tone, head
+from preflight_ocr.harness.verdict.decision import Tone, Verdict, choose_tone, head
 from preflight_ocr.harness.verdict.gate import Waiver, decide
-
-EXIT_CODES: Mapping[int, str] = {
-    0: "clear, or nothing found in the part that was asked for: no finding, or only MINOR and NOTE",
-    1: "Preflight itself failed",
-    2: "usage or configuration error",
-    3: "blind: something that decides could not be looked at, or crashed",
-    11: "the worst finding is MAJOR",
-    12: "the worst finding is BLOCKER",
-}
 
 _PACKAGES = (
     "torch", "torchvision", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "huggingface-hub",
@@ -48,8 +41,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `findings` are the unwaived root causes, worst first. `judgements` are all contracts in the order of their codes.
     `reason_why` is why the verdict is what it is, `ruled_exit` the exit code of the rule that decided (verdict/decision.py).
     `environment` is name -> version; `timings` is phase -> seconds. `lines` is dotted key -> its line
-    in `config`, from 1; `folders` are the directories that places in findings are relative to. `exhibits` are what a page
-    shows and nobody judges; `run` is the training run that a page draws.
+    in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are
+    what a page shows and nobody judges; `run` is the training run that a page draws.
+    `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
+    to foreign code while it ran.
     """
 
     verdict: Verdict
@@ -66,8 +61,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     waiver_problems: tuple[str, ...] = ()
     lines: dict[str, int] = {}
     folders: tuple[Path, ...] = ()
-    exhibits: Exhibits | Unknown = NOT_SHOWN
+    illustrations: Illustrations | Unknown = NOT_SHOWN
     run: RunHistory | Unknown = NO_RUN
+    bound: Bound | None = None
+    openings: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -82,10 +79,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         today: datetime.date | None = None,
         lines: Mapping[str, int] | None = None,
         folders: Iterable[Path] = (),
+        bound: Bound | None = None,
+        openings: Iterable[str] = (),
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
-        decision = decide(judgements, waivers, facts=facts, level=level, today=today)
+        changed = bound.changed if bound else ()
+        decision = decide(judgements, waivers, facts=facts, level=level, today=today, changed=changed)
         return cls(
             verdict=decision.verdict,
             ruled_exit=decision.exit_code,
@@ -101,6 +101,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             waiver_problems=decision.problems,
             lines=dict(lines or {}),
             folders=tuple(folders),
+            bound=bound,
+            openings=tuple(openings),
         )
 
     def count(self, kind: type[Outcome]) -> int:

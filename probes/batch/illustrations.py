@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from preflight_ocr.harness.facts import Raised, Unknown
-from preflight_ocr.harness.facts.illustrations import Exhibits, Picture, RowExhibit
+from preflight_ocr.harness.facts.illustrations import Illustrations, Picture, RowIllustration
 from preflight_ocr.probes.batch.collator import count_shares, look_at_collator, look_at_reference
 from preflight_ocr.probes.batch.pixels import find_views, shows_whole, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
@@ -37,7 +37,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
-    """Run in a child: what `preflight_ocr.probes.batch.collator:observe` gives, and `exhibits` beside it, or an Unknown."""
+    """Run in a child: what the collator's `observe` gives, and `illustrations` beside it, or an Unknown."""
     return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
 
 
@@ -51,11 +51,11 @@ def observe_parts(parts: Assembly) -> dict[str, object]:
     return {
         "collator": msgspec.to_builtins(facts),
         "image_calls": msgspec.to_builtins(tuple(calls)),
-        "exhibits": msgspec.to_builtins(shown),
+        "illustrations": msgspec.to_builtins(shown),
     }
 
 
-def show_rows(parts: Assembly) -> Exhibits:
+def show_rows(parts: Assembly) -> Illustrations:
     """The sampled rows as the collator in use gives them. Raises what it raises."""
     given = dict(parts.seeded(parts.collate, parts.sample))
     roles = dict(parts.family.roles) if parts.family else {}
@@ -71,7 +71,7 @@ def show_rows(parts: Assembly) -> Exhibits:
         page = pages[index] if index < len(pages) else None
         drawn = tuple(_draw_view(path, view, page, normalisation) for path, view in mine[:MOST_VIEWS])
         rows.append(
-            RowExhibit(
+            RowIllustration(
                 original=None if page is None else _draw_page(page, parts.name_page(parts.sample[index])),
                 views=drawn,
                 columns=_count_columns(tiling, index, sum(not picture.is_whole for picture in drawn)),
@@ -82,7 +82,7 @@ def show_rows(parts: Assembly) -> Exhibits:
                 ),
             )
         )
-    return Exhibits(rows=tuple(rows), colours=_explain_colours(normalisation))
+    return Illustrations(rows=tuple(rows), colours=_explain_colours(normalisation))
 
 
 def _find_all(

@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Opened, Processor, Raised, Site, Unknown
 from preflight_ocr.harness.home import is_ours
 from preflight_ocr.probes.reading.json_files import get_text, read_object
 from preflight_ocr.probes.reading.repository import find_model_directory
-from preflight_ocr.probes.workbench.assembly import keep_modules_in, load_trusted
+from preflight_ocr.probes.workbench.assembly import keep_modules_in
 from preflight_ocr.probes.workbench.tracing import attempt, describe_error, is_foreign
 
 _DECLARING = ("processor_config", "preprocessor_config", "tokenizer_config", "config")
@@ -31,7 +32,7 @@ Kind = Literal["processor", "tokenizer", "raised"]
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Processor facts as builtins."""
     keep_modules_in(Path(folder) / "modules")
-    result: dict[str, object] = msgspec.to_builtins(look_at_processor(load_trusted(Path(config_path), trust=trust)))
+    result: dict[str, object] = msgspec.to_builtins(look_at_processor(load_config(Path(config_path), trust=trust)))
     return result
 
 

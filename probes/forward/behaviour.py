@@ -28,7 +28,7 @@ def look_at_behaviour(
     `collate` made the batch; the arguments in `repaired` are the reference's.
     """
 
-    def remake(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def collate_again(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         made = parts.seeded(collate, rows)
         signature = read_signature(parts.bare)
         fresh = {k: v for k, v in made.items() if signature.accepts(k)}
@@ -39,9 +39,9 @@ def look_at_behaviour(
         return fresh
 
     def change() -> Behaviour:
-        image_reaches, leaks = _change_images(parts, base, remake)
+        image_reaches, leaks = _change_images(parts, base, collate_again)
         # A row alone is another batch; that it cannot be had says nothing about the images.
-        padding = attempt(lambda: _remove_padding(parts, base, batch, remake))
+        padding = attempt(lambda: _remove_padding(parts, base, batch, collate_again))
         return Behaviour(
             text_reaches=_change_texts(parts, base, batch),
             image_reaches=image_reaches,
@@ -80,7 +80,7 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
 
 
 def _change_images(
-    parts: Assembly, base: torch.Tensor, remake: Any
+    parts: Assembly, base: torch.Tensor, collate_again: Any
 ) -> tuple[tuple[bool | None, ...], tuple[tuple[int, int], ...]]:
     """Another picture of the same size in one row: do that row's logits move, and no other's?"""
     rows = list(parts.sample)
@@ -90,7 +90,7 @@ def _change_images(
         for index, row in enumerate(rows):
             other = Path(folder) / f"{index}.png"
             changed_row = parts.change_page(row, other, lambda page: ImageOps.invert(ImageOps.mirror(page)))
-            changed = remake([*rows[:index], changed_row, *rows[index + 1 :]])
+            changed = collate_again([*rows[:index], changed_row, *rows[index + 1 :]])
             after = read_logits(call(parts.bare, changed))
             if after is None or after.shape != base.shape:
                 return tuple(None for _ in rows), ()
@@ -108,7 +108,7 @@ def _mask_of(parts: Assembly, batch: Batch) -> Any:
     return labels != IGNORED if isinstance(labels, torch.Tensor) else None
 
 
-def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: Any) -> bool | Unknown:
+def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, collate_again: Any) -> bool | Unknown:
     """The shortest row alone, without padding: are its logits the same as in the batch?"""
     mask = _mask_of(parts, batch)
     if not isinstance(mask, torch.Tensor) or mask.dim() != 2:
@@ -119,7 +119,7 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, remake: A
     row = int(lengths.argmin())
     if int(lengths[row]) == mask.shape[1]:
         return Unknown(reason="no row of the sample is padded")
-    alone = remake([parts.sample[row]])
+    alone = collate_again([parts.sample[row]])
     attended = _mask_of(parts, alone)
     sequence = alone[parts.reader.sequence]
     own = torch.ones_like(sequence[0], dtype=torch.bool) if attended is None else attended[0].bool()

@@ -20,7 +20,7 @@ from preflight_ocr.probes.batch.collator import look_at_reference
 from preflight_ocr.probes.batch.processor import record_openings
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
-from preflight_ocr.probes.placement import Standing, look_at_placement, remember
+from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import (
@@ -71,7 +71,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         return _unloaded(loaded)
     model, bare = loaded
     lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
-    standing = remember(model)
+    initial_state = remember(model)
     reference = _collate_reference(parts)
     given = _collate_given(parts) if parts.config.subject.collator else reference
     facts = Forward(
@@ -131,19 +131,19 @@ def look_at_forward(parts: Assembly) -> Forward:
         behaviour=no_logits
         if seen.logits is None
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
-        placement=_look_at_placement(parts, standing, start, batch, is_taken=facts.given == "ok"),
+        placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok"),
     )
 
 
 def _look_at_placement(
-    parts: Assembly, standing: Standing, start: Batch, batch: Batch, *, is_taken: bool
+    parts: Assembly, initial_state: InitialState, start: Batch, batch: Batch, *, is_taken: bool
 ) -> Placement | Unknown:
     """On a simulated accelerator: the user's batch where their model takes it, else the one that the bare model takes."""
     if is_taken:
-        return look_at_placement(parts, standing, start, repaired={}, whole=True)
+        return look_at_placement(parts, initial_state, start, repaired={}, whole=True)
     whole = parts.model is parts.bare or not isinstance(attempt(lambda: call(parts.model, batch)), Raised)
     repaired = {name: value for name, value in batch.items() if value is not start.get(name)}
-    return look_at_placement(parts, standing, batch, repaired=repaired, whole=whole)
+    return look_at_placement(parts, initial_state, batch, repaired=repaired, whole=whole)
 
 
 def _end(model: nn.Module, bare: nn.Module, batch: Any, seen: Seen | Raised | None) -> Any:
@@ -252,9 +252,11 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
     )
 
 
-def _look_again(wrapper: Wrapper | None, model: nn.Module, bare: nn.Module, batch: Batch) -> Wrapper | None:
+def _look_again(
+    wrapper: Wrapper | Unknown | None, model: nn.Module, bare: nn.Module, batch: Batch
+) -> Wrapper | Unknown | None:
     """The wrapper with a batch that the model inside it is known to run, where the first one could not be run."""
-    if wrapper is None or not isinstance(wrapper.same_outputs, Unknown):
+    if not isinstance(wrapper, Wrapper) or not isinstance(wrapper.same_outputs, Unknown):
         return wrapper
     return msgspec.structs.replace(wrapper, same_outputs=_compare_outputs(model, bare, batch))
 

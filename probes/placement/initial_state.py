@@ -23,16 +23,16 @@ from preflight_ocr.probes.workbench.tracing import is_foreign
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class Standing(msgspec.Struct, frozen=True):
+class InitialState(msgspec.Struct, frozen=True):
     """The attributes and buffers of each module, and the tensors that the user's or the model's modules hold as globals."""
 
     modules: tuple[tuple[nn.Module, dict[str, Any], dict[str, Any]], ...]
     globals: tuple[tuple[str, torch.Tensor], ...]
 
 
-def remember(model: nn.Module) -> Standing:
+def remember(model: nn.Module) -> InitialState:
     """The state as it is now. Nothing is copied but the tables that lead to it."""
-    return Standing(
+    return InitialState(
         tuple(
             (m, {k: v for k, v in m.__dict__.items() if k not in _TABLES}, dict(m._buffers)) for m in model.modules()
         ),
@@ -40,12 +40,12 @@ def remember(model: nn.Module) -> Standing:
     )
 
 
-def put_back(standing: Standing) -> None:
+def put_back(initial_state: InitialState) -> None:
     """Let each module hold again the tensors that it held, and with them the numbers that tell of them.
 
     Nothing else is touched: hooks and patches that a first call has installed stay where they are.
     """
-    for module, attributes, buffers in standing.modules:
+    for module, attributes, buffers in initial_state.modules:
         changed = [
             name
             for name in {**attributes, **module.__dict__}
@@ -75,16 +75,17 @@ def _holds_tensors(value: Any) -> bool:
     return next(_open("", value), None) is not None
 
 
-def write_standing(simulation: Simulation, model: nn.Module, globals_: tuple[tuple[str, torch.Tensor], ...]) -> None:
+def write_initial_state(
+    simulation: Simulation, model: nn.Module, globals_: tuple[tuple[str, torch.Tensor], ...]
+) -> None:
     """Enter every tensor that moving the model has left where it was, and name those that it moved.
 
     Call it behind `model.to(...)`: what is written down by then was moved, by torch or by the model's own `_apply`.
     """
     for kind, named in (("parameter", model.named_parameters()), ("buffer", model.named_buffers())):
         for name, tensor in named:
-            simulation.ledger.write(
-                tensor, simulation.find(tensor).device, Origin(kind=kind, name=name, site=None, call="")
-            )  # type: ignore[arg-type]
+            origin = Origin(kind=kind, name=name, site=None, call="")  # type: ignore[arg-type]
+            simulation.ledger.write(tensor, simulation.find(tensor).device, origin)
     for name, tensor in (*_list_attributes(model), *globals_):
         if not simulation.ledger.knows(tensor):
             kind = "global" if (name, tensor) in globals_ else "attribute"

@@ -1,4 +1,4 @@
-"""One forward on the simulated card: the model moved, the batch moved as Trainer moves it, every mixture written down."""
+"""One forward on the simulated card: the model moved, the batch moved as Trainer moves it, every clash written down."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.facts import Placement, Raised, Returned, Unknown, Unmoved
-from preflight_ocr.probes.placement.initial_state import Standing, put_back, remember, write_standing
+from preflight_ocr.probes.placement.initial_state import InitialState, put_back, remember, write_initial_state
 from preflight_ocr.probes.placement.moving import bring_over, list_returned, move_batch
 from preflight_ocr.probes.placement.rules import CARD
 from preflight_ocr.probes.placement.simulated_card import simulate
@@ -25,19 +25,19 @@ NOT_REACHED = Unknown(reason="not run: forward itself did not come to its end")
 
 
 def look_at_placement(
-    parts: Assembly, standing: Standing, batch: Batch, *, repaired: Mapping[str, Any], whole: bool
+    parts: Assembly, initial_state: InitialState, batch: Batch, *, repaired: Mapping[str, Any], whole: bool
 ) -> Placement | Unknown:
     """What would be mixed on a card. Leaves the model as it was.
 
-    `standing` is the model before its first forward. `batch` is one that the model takes; `repaired` are those of its
+    `initial_state` is the model before its first forward. `batch` is one that the model takes; `repaired` are those of its
     entries that are not the user's. `whole` says whether that is the user's own model, wrapper and all, or the bare one.
     """
     model = parts.model if whole else parts.bare
     later = remember(parts.model)
-    put_back(standing)
+    put_back(initial_state)
     try:
         with torch.random.fork_rng(devices=[]):
-            found: Any = attempt(lambda: _look(parts, model, standing, batch, repaired))
+            found: Any = attempt(lambda: _look(parts, model, initial_state, batch, repaired))
     finally:
         put_back(later)
     if isinstance(found, Raised):  # what is foreign is run under doors of its own, so this is ours
@@ -48,7 +48,7 @@ def look_at_placement(
 
 
 def _look(
-    parts: Assembly, model: nn.Module, standing: Standing, batch: Batch, repaired: Mapping[str, Any]
+    parts: Assembly, model: nn.Module, initial_state: InitialState, batch: Batch, repaired: Mapping[str, Any]
 ) -> Placement | Unknown:
     with simulate() as simulation:
         simulation.is_moving_model = True
@@ -56,7 +56,7 @@ def _look(
         simulation.is_moving_model = False
         if isinstance(moved, Raised):
             return Unknown(reason=f"moving the model raised {moved.type}: {moved.message}")
-        write_standing(simulation, parts.model, standing.globals)
+        write_initial_state(simulation, parts.model, initial_state.globals)
         given, returned, unmoved = _collate(parts, simulation, batch, repaired)
         if unmoved:
             # What they meet; what is made beside them is on the CPU as well, and would not be if they were moved.
@@ -73,7 +73,7 @@ def _look(
         ended=ended if raised else "ok",
         in_training=in_training,
         generated=generated,
-        mixtures=tuple(simulation.mixtures.values()),
+        clashes=tuple(simulation.clashes.values()),
         unmoved=unmoved,
         returned=returned,
         named=tuple(simulation.named.values()),

@@ -4,7 +4,7 @@ Two modes see all that happens. The function mode (`functions`) answers what cod
 for in the ledger, and knows what a constructor was called with. The dispatch mode (`kernels`) sees every kernel with its
 tensors, also those that torch's own code calls, and holds them to the rules.
 
-A mixture is written down once for each place, and then the simulation goes on as if the stray tensor had been moved.
+A clash is written down once for each place, and then the simulation goes on as if the stray tensor had been moved.
 What was made where the function mode does not see (in C++, in a script) is ANYWHERE: it never stands in the way.
 """
 

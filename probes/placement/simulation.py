@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.facts import (
+    Clash,
     HostCopy,
-    Mixture,
     NamedCard,
     Operand,
     Origin,
@@ -34,7 +34,7 @@ class Simulation:
         self.during: Literal["collator", "forward"] = "forward"
         self.is_moving_model = False
         self.is_counting = False
-        self.mixtures: dict[Any, Mixture] = {}
+        self.clashes: dict[Any, Clash] = {}
         self.undecided: dict[Any, Undecided] = {}
         self.host_copies: dict[Any, HostCopy] = {}
         self.named: dict[Any, NamedCard] = {}
@@ -105,7 +105,7 @@ class Simulation:
             self._leave_undecided(operation, arguments)
             return ANYWHERE
         if verdict == "mixed":
-            self._write_mixture(operation, tensors, arguments, strays)
+            self._write_clash(operation, tensors, arguments, strays)
         return next((a.device for a in arguments if a.device not in (CPU, ANYWHERE)), CPU)
 
     def _leave_undecided(self, operation: str, arguments: list[Argument]) -> None:
@@ -115,7 +115,7 @@ class Simulation:
         if len(self.undecided) < MOST:
             self.undecided.setdefault((operation, site), Undecided(operation=operation, site=site, reason=reason))
 
-    def _write_mixture(
+    def _write_clash(
         self, operation: str, tensors: list[torch.Tensor], arguments: list[Argument], strays: tuple[int, ...]
     ) -> None:
         others = [n for n in range(len(arguments)) if n not in strays and arguments[n].device not in (CPU, ANYWHERE)]
@@ -124,11 +124,11 @@ class Simulation:
         for stray in strays:
             entry = self.find(tensors[stray])
             key = (operation, arguments[stray].name, site, inside, entry.origin)
-            known = self.mixtures.get(key)
+            known = self.clashes.get(key)
             if known is not None:
-                self.mixtures[key] = msgspec.structs.replace(known, times=known.times + 1)
-            elif len(self.mixtures) < MOST:
-                self.mixtures[key] = Mixture(
+                self.clashes[key] = msgspec.structs.replace(known, times=known.times + 1)
+            elif len(self.clashes) < MOST:
+                self.clashes[key] = Clash(
                     operation=operation,
                     stray=self._describe(tensors[stray], arguments[stray]),
                     beside=self._describe(tensors[beside], arguments[beside]),
@@ -149,9 +149,9 @@ class Simulation:
         )
 
     def keep_only(self, kind: str) -> None:
-        """Forget the mixtures in which the stray tensor is of another origin, and what was left undecided."""
-        found = self.mixtures.items()
-        self.mixtures = {key: m for key, m in found if m.stray.origin is not None and m.stray.origin.kind == kind}
+        """Forget the clashes in which the stray tensor is of another origin, and what was left undecided."""
+        found = self.clashes.items()
+        self.clashes = {key: m for key, m in found if m.stray.origin is not None and m.stray.origin.kind == kind}
         self.undecided = {}
 
     def list_waits(self) -> tuple[Synchronisation, ...]:

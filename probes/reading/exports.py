@@ -11,7 +11,6 @@ import ast
 import builtins
 import hashlib
 import importlib.machinery
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,8 @@ import msgspec
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.foreign.files import read_bytes
+from preflight_ocr.harness.state import find_cache_directory
 from preflight_ocr.probes.reading.source import dotted_name, iterate_statements, parse
 
 Status = Literal["found", "missing package", "missing module", "missing name", "undecided"]
@@ -121,7 +122,7 @@ class Exports:
 
     def save(self) -> None:
         """Keep what was read for the next run. A cache that cannot be written costs time only, so that is no error."""
-        if self._cache is None or not self._changed:
+        if self._cache is None or not self._changed or (self._cache.exists() and not self._cache.is_file()):
             return
         self._kept.modules = {path: names for path, names in self._kept.modules.items() if Path(path).exists()}
         try:
@@ -372,15 +373,6 @@ def open_exports() -> Exports:
     return Exports(cache=find_cache_directory() / f"exports-{identity}.msgpack")
 
 
-def find_cache_directory() -> Path:
-    """LOCALAPPDATA on Windows, else XDG_CACHE_HOME or ~/.cache; `preflight` in it."""
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "preflight"
-
-
 class Reader:
     """Turns one module's syntax tree into ModuleNames."""
 
@@ -593,7 +585,7 @@ def _read_cache(path: Path | None) -> _Kept:
     if path is None:
         return empty
     try:
-        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+        kept = msgspec.msgpack.decode(read_bytes(path), type=_Kept)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return empty
     return kept if kept.form == _FORM else empty

@@ -205,6 +205,9 @@ def whole_digest(path: Path) -> bytes:
     """A digest of a whole file; empty for one that cannot be read, or that is larger than any page."""
     try:
         with open_file(path, limit=_LARGEST_FILE) as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            digest = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                digest.update(block)
+            return digest.digest()
     except OSError:
         return b""

@@ -11,7 +11,7 @@ from preflight_ocr.probes.reading.json_files import get_object, get_text, read_o
 
 _FILES = ("processor_config.json", "preprocessor_config.json")
 _CLASS_KEYS = ("processor_class", "image_processor_type", "feature_extractor_type")
-_AUTO_CLASSES = ("AutoProcessor", "AutoImageProcessor")
+_AUTO_PROCESSORS = ("AutoProcessor", "AutoImageProcessor")
 
 
 def look_at_processor_files(directory: Path, exports: Exports) -> ProcessorFiles | Unknown:
@@ -33,7 +33,7 @@ def look_at_processor_files(directory: Path, exports: Exports) -> ProcessorFiles
     mapped = any(
         isinstance(get_object(values, "auto_map").get(key), str)
         for values in documents.values()
-        for key in _AUTO_CLASSES
+        for key in _AUTO_PROCESSORS
     )
     return ProcessorFiles(
         declared_class=declared,

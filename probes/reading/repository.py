@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from preflight_ocr.harness.config.hub import find_snapshot
 from preflight_ocr.harness.facts import Import, Repository, Signature, Unknown
-from preflight_ocr.harness.foreign.files import expand, is_there, open_file
+from preflight_ocr.harness.foreign.files import is_there
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.hazards import find_device_sites, find_hazards
-from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, is_whole, read_bytes, read_object
+from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, read_bytes, read_object
+from preflight_ocr.probes.reading.safetensors_files import sum_shards
 from preflight_ocr.probes.reading.source import (
     ImportSite,
     Source,
@@ -57,16 +56,8 @@ def find_model_directory(config: Config) -> Path | Unknown:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         return Unknown(reason=f"there is no folder {name}; correct `model.base_model` in {config.source}")
     revision = config.model.revision or "main"
-    for cache in _find_hub_caches(config.model.cache_dir):
-        repository = cache / f"models--{name.replace('/', '--')}"
-        commit = revision
-        reference = repository / "refs" / revision
-        if reference.is_file():
-            text = read_bytes(reference, limit=1000)
-            commit = text.decode("ascii", errors="replace").strip() if isinstance(text, bytes) else revision
-        snapshot = repository / "snapshots" / commit
-        if re.fullmatch(r"[\w.-]+", commit) and snapshot.is_dir():
-            return snapshot
+    if (snapshot := find_snapshot(config)) is not None:
+        return snapshot
     pinned = f", revision={revision!r}" if config.model.revision else ""
     where = f", cache_dir={str(config.model.cache_dir)!r}" if config.model.cache_dir else ""
     command = f'python -c "from huggingface_hub import snapshot_download as d; d({name!r}{pinned}{where})"'
@@ -417,55 +408,21 @@ def _find_dtype(config: dict[str, Any], language: dict[str, Any]) -> str | None:
 def _measure_weights(directory: Path) -> int | Unknown:
     """The size of the weights in bytes, from the index or from the headers; no weight is read."""
     try:
+        shards = sorted(path for path in directory.glob("*.safetensors") if path.is_file())
+        total = sum_shards(shards) if shards else None
+        if isinstance(total, Unknown):
+            return total
         for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
             index = read_object(directory / name)
-            if isinstance(index, dict):
+            if isinstance(index, Unknown):
+                return index
+            if index is not None:
                 size = get_whole(get_object(index, "metadata"), "total_size")
                 if size is not None:
                     return size
-        shards = sorted(path for path in directory.glob("*.safetensors") if path.is_file())
-        if shards:
-            return _sum_shards(shards)
+        if total is not None:
+            return total
         pickles = [path.stat().st_size for path in directory.glob("pytorch_model*.bin") if path.is_file()]
     except OSError as error:
-        return Unknown(reason=f"{directory}: the weights cannot be read: {error.strerror}")
+        return Unknown(reason=f"{directory}: the weights cannot be read: {error.strerror}", cause="unreadable file")
     return sum(pickles) if pickles else Unknown(reason=f"{directory} holds no weights")
-
-
-def _sum_shards(shards: list[Path]) -> int | Unknown:
-    total = 0
-    for path in shards:
-        with open_file(path) as file:
-            length = int.from_bytes(file.read(8), "little")
-            size = file.seek(0, 2)
-            file.seek(8)
-            if not 2 <= length <= min(100 * 2**20, size - 8):
-                return Unknown(reason=f"{path}: not a safetensors file, or cut short: the header does not fit the file")
-            header = file.read(length)
-        try:
-            entries = msgspec.json.decode(header, type=dict[str, dict[str, Any]])
-            ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-            if not all(is_whole(end) and end >= 0 for end in ends):
-                return Unknown(reason=f"{path}: the safetensors header has an end that is no size; fetch it again")
-            data = max(ends, default=0)
-            if 8 + length + data > size:
-                return Unknown(
-                    reason=f"{path}: cut short: {size:,} bytes, expected {8 + length + data:,}; fetch it again"
-                )
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError) as error:
-            return Unknown(reason=f"{path}: the safetensors header cannot be read: {error}")
-        total += data
-    return total
-
-
-def _find_hub_caches(chosen: Path | None) -> Iterator[Path]:
-    """Where huggingface_hub would look, first the folder the YAML file names."""
-    if chosen is not None:
-        yield chosen
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
-        if os.environ.get(variable):
-            yield expand(os.environ[variable])
-    home = os.environ.get("HF_HOME")
-    cache = os.environ.get("XDG_CACHE_HOME")
-    own = Path(home) if home else (Path(cache) if cache else expand("~/.cache")) / "huggingface"
-    yield expand(str(own)) / "hub"

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from preflight_ocr.probes.rehearsal.weightless import Hollow
+from preflight_ocr.probes.rehearsal.weightless import Weightless
 
 LOWER = frozenset(
     [
@@ -108,8 +108,8 @@ WIDENED = frozenset(["softmax", "log_softmax", "cumsum", "cumprod", "prod", "sum
 _FLASH_HEAD = 256  # the widest head that flash attention takes
 
 
-class Card(TorchFunctionMode):
-    """Inside the block, hollow tensors are treated as on a card. Autocast is the CPU's context, with the card's lists."""
+class CudaRules(TorchFunctionMode):
+    """Inside the block, weightless tensors are treated as on a card. Autocast is the CPU's, with the card's lists."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,9 +167,9 @@ class Card(TorchFunctionMode):
 
 
 @contextmanager
-def on_card() -> Iterator[Card]:
+def on_card() -> Iterator[CudaRules]:
     """The block as it would run on a card. Where torch forgets its copies of cast weights, ours are forgotten too."""
-    card, forget = Card(), torch.clear_autocast_cache
+    card, forget = CudaRules(), torch.clear_autocast_cache
 
     def forget_both() -> None:
         card.forget_casts()
@@ -184,9 +184,9 @@ def on_card() -> Iterator[Card]:
 
 
 def _run(func: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    if func is F.scaled_dot_product_attention and any(isinstance(a, Hollow) for a in args[:3]):
+    if func is F.scaled_dot_product_attention and any(isinstance(a, Weightless) for a in args[:3]):
         return attend(*args, **named)
-    if func is F.dropout and isinstance(args[0], Hollow):
+    if func is F.dropout and isinstance(args[0], Weightless):
         return drop(*args, **named)
     return func(*args, **named)
 

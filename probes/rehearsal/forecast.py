@@ -21,7 +21,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.families.anatomy import find_embeddings, unwrap
 from preflight_ocr.harness.memory import advice, allocator
-from preflight_ocr.harness.memory.answer import Answer, Peak, Share, Step, judge
+from preflight_ocr.harness.memory.answer import MemoryAnswer, Peak, Share, Step, judge
 from preflight_ocr.harness.memory.optimizers import is_known
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import NOT_REENTRANT
@@ -41,7 +41,7 @@ _FLASH = "flash_attention_2"
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, Any]:
-    """Run in a child: an Answer as builtins."""
+    """Run in a child: an MemoryAnswer as builtins."""
     with redirect_cuda():
         parts = Whole(config_path, trust=trust, folder=Path(folder))
         answer: dict[str, Any] = msgspec.to_builtins(foresee(parts))
@@ -114,11 +114,13 @@ def _build_with_attention(config: Config) -> tuple[Any, Any]:
     return build_empty(config)
 
 
-def foresee(parts: Whole) -> Answer:
+def foresee(parts: Whole) -> MemoryAnswer:
     """Everything that can be told of this project; what cannot is in `unknown`, with its reason."""
     config = parts.config
     budget = config.budget.vram_gb
-    answer = Answer(source=config.model.base_model, method="", budget=None if budget is None else round(budget * 2**30))
+    answer = MemoryAnswer(
+        source=config.model.base_model, method="", budget=None if budget is None else round(budget * 2**30)
+    )
     model = attempt(lambda: parts.bare)
     if isinstance(model, Raised):
         return _without(answer, f"the model cannot be built: {model.type}: {model.message}")
@@ -154,7 +156,7 @@ def foresee(parts: Whole) -> Answer:
     return judge(answer)
 
 
-def _add_advice(answer: Answer, stage: Stage, peak: Peak, budget: int) -> Answer:
+def _add_advice(answer: MemoryAnswer, stage: Stage, peak: Peak, budget: int) -> MemoryAnswer:
     config = stage.parts.config
     main = max(answer.weights, key=lambda share: share.bytes).dtype
     levers = tuple(
@@ -175,7 +177,7 @@ def _add_advice(answer: Answer, stage: Stage, peak: Peak, budget: int) -> Answer
     return msgspec.structs.replace(answer, changes=changes, together=together)
 
 
-def _without(answer: Answer, reason: str) -> Answer:
+def _without(answer: MemoryAnswer, reason: str) -> MemoryAnswer:
     return judge(msgspec.structs.replace(answer, unknown=(*answer.unknown, reason)))
 
 
@@ -244,19 +246,19 @@ class Stage:
             autocast=torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else None,
             checkpointing=_find_checkpointing(config),
         )
-        footprint = rehearse(adapted, batch, step, vocabulary=find_vocabulary(unwrap(adapted)[0]))
-        self.assumed |= footprint.assumed
-        taken = allocator.measure(footprint.events)
+        lifetimes = rehearse(adapted, batch, step, vocabulary=find_vocabulary(unwrap(adapted)[0]))
+        self.assumed |= lifetimes.assumed
+        taken = allocator.measure(lifetimes.events)
         return Peak(
-            parts={kind: size for kind, size in footprint.at_peak.items() if size},
-            phase=footprint.peak_in,
+            parts={kind: size for kind, size in lifetimes.at_peak.items() if size},
+            phase=lifetimes.peak_in,
             phases={
-                name: size for name, size in footprint.peaks.items() if name in ("forward", "backward", "optimizer")
+                name: size for name, size in lifetimes.peaks.items() if name in ("forward", "backward", "optimizer")
             },
-            requested=footprint.peak,
+            requested=lifetimes.peak,
             allocated=taken.allocated,
             reserved=taken.reserved,
-            segments=allocator.find_smallest_limit(footprint.events, steps=6),
+            segments=allocator.find_smallest_limit(lifetimes.events, steps=6),
         )
 
     def describe(self) -> Step:

@@ -1,6 +1,6 @@
 """What is held in memory while a training step runs: every storage from the operation that makes it to its last reader.
 
-The same bookkeeping follows a real step on the CPU and one that is only thought through with hollow weights, so that one
+The same bookkeeping follows a real step on the CPU and one that is rehearsed with weightless tensors, so that one
 can be held against the other. What a kernel takes inside one operation is not seen.
 """
 
@@ -22,7 +22,7 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 
 
-class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every storage made in the block. Bytes are those asked for; what an allocator makes of them is for others.
 
     `peak` is the most bytes held at one time, `at_peak` what they were. `events` is (storage, bytes) for each storage

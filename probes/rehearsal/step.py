@@ -1,4 +1,4 @@
-"""One training step as Trainer makes it, followed by a footprint: with real weights, or rehearsed with hollow ones.
+"""One training step as Trainer makes it, its tensors followed by `Lifetimes`: with real weights, or without numbers.
 
 The step is one of a run that is under way: the optimizer has its states, and with accumulation the gradients of the
 earlier rows are there. Only then a step is at its largest.
@@ -17,78 +17,78 @@ from torch import nn
 from preflight_ocr.harness.memory.optimizers import LIBRARY, count_state_bytes
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.probes.rehearsal.cuda_rules import on_card
-from preflight_ocr.probes.rehearsal.lifetimes import Footprint
-from preflight_ocr.probes.rehearsal.weightless import Hollow, hollow_weights
+from preflight_ocr.probes.rehearsal.lifetimes import Lifetimes
+from preflight_ocr.probes.rehearsal.weightless import Weightless, without_weights
 from preflight_ocr.probes.workbench.calls import read_loss
 
 
 class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
-    """How the step is made. `autocast` is the dtype of mixed precision, None without; `hollow` runs it without weights;
+    """How the step is made. `autocast` is the dtype of mixed precision, None without; `weightless` runs it without weights;
     `card` with what torch does on an accelerator; `checkpointing` holds its settings, None where it is off."""
 
     optim: str
     accumulation: int = 1
     autocast: Any = None
     checkpointing: Mapping[str, Any] | None = None
-    hollow: bool = True
+    weightless: bool = True
     card: bool = True
 
 
-def rehearse(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, *, vocabulary: int | None = None) -> Footprint:
+def rehearse(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, *, vocabulary: int | None = None) -> Lifetimes:
     """Make one step of `adapted` on `batch` and say what was held. Raises what forward raises, and Undecided where shapes
     depend on what the weights would compute."""
-    footprint = Footprint(vocabulary=vocabulary)
+    lifetimes = Lifetimes(vocabulary=vocabulary)
     if step.checkpointing is not None:
         start_checkpointing(adapted, dict(step.checkpointing))
     mode = adapted.training
     adapted.train()
     try:
         with ExitStack() as stack:
-            if step.hollow:
-                stack.enter_context(hollow_weights(adapted))
+            if step.weightless:
+                stack.enter_context(without_weights(adapted))
             if step.card:
                 stack.enter_context(on_card())
-            _make_step(adapted, batch, step, footprint, stack)
+            _make_step(adapted, batch, step, lifetimes, stack)
     finally:
         adapted.train(mode)
         adapted.zero_grad(set_to_none=True)
         if step.checkpointing is not None:
             stop_checkpointing(adapted)
-    return footprint
+    return lifetimes
 
 
-def _make_step(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, footprint: Footprint, stack: ExitStack) -> None:
+def _make_step(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, lifetimes: Lifetimes, stack: ExitStack) -> None:
     weights = list(adapted.parameters())
     trained = [p for p in weights if p.requires_grad]
-    footprint.own((p for p in weights if not p.requires_grad), "weights")
-    footprint.own(trained, "adapter")
-    footprint.own(adapted.buffers(), "buffers")
-    with footprint:
-        optimizer = _start_optimizer(step, trained, footprint)
+    lifetimes.own((p for p in weights if not p.requires_grad), "weights")
+    lifetimes.own(trained, "adapter")
+    lifetimes.own(adapted.buffers(), "buffers")
+    with lifetimes:
+        optimizer = _start_optimizer(step, trained, lifetimes)
         if step.accumulation > 1:
-            with footprint.making("gradients"):
+            with lifetimes.making("gradients"):
                 _give_gradients(trained)
-        waiting = _own_batches(batch, step.accumulation, footprint)
-        stack.callback(_mark_gradients(trained, footprint))
-        footprint.begin("forward")
-        loss = _run_forward(adapted, batch, step, footprint)
-        footprint.begin("backward")
+        waiting = _own_batches(batch, step.accumulation, lifetimes)
+        stack.callback(_mark_gradients(trained, lifetimes))
+        lifetimes.begin("forward")
+        loss = _run_forward(adapted, batch, step, lifetimes)
+        lifetimes.begin("backward")
         _run_backward(loss)
         del loss
-        footprint.begin("optimizer")
+        lifetimes.begin("optimizer")
         optimizer.step()
         for parameter in trained:
             parameter.grad = None
-        footprint.begin("end")
+        lifetimes.begin("end")
         del waiting
 
 
-def _run_forward(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, footprint: Footprint) -> torch.Tensor:
+def _run_forward(adapted: Any, batch: Mapping[str, Any], step: Rehearsed, lifetimes: Lifetimes) -> torch.Tensor:
     """The loss; what forward returned besides is let go, as in Trainer."""
     from accelerate.utils import convert_to_fp32
 
     casting = nullcontext() if step.autocast is None else torch.autocast("cpu", dtype=step.autocast)
-    with footprint.keeping():
+    with lifetimes.keeping():
         with casting:
             outputs = adapted(**batch)
         if step.autocast is not None:
@@ -108,25 +108,25 @@ def _run_backward(loss: torch.Tensor) -> None:
     )
 
 
-def _own_batches(batch: Mapping[str, Any], accumulation: int, footprint: Footprint) -> list[torch.Tensor]:
+def _own_batches(batch: Mapping[str, Any], accumulation: int, lifetimes: Lifetimes) -> list[torch.Tensor]:
     """The batch, and as many others as are accumulated: Trainer fetches all of them before the first forward and holds them
     to the end of the step."""
     tensors = list(list_tensors(batch))
-    footprint.own(tensors, "batch")
+    lifetimes.own(tensors, "batch")
     size = sum(t.untyped_storage().nbytes() for t in tensors)
     others: list[torch.Tensor] = [
-        Hollow(torch.empty(size, dtype=torch.uint8, device="meta")) for _ in range(accumulation - 1)
+        Weightless(torch.empty(size, dtype=torch.uint8, device="meta")) for _ in range(accumulation - 1)
     ]
-    footprint.own(others, "batch")
+    lifetimes.own(others, "batch")
     return others
 
 
-def _mark_gradients(trained: list[nn.Parameter], footprint: Footprint) -> Callable[[], None]:
+def _mark_gradients(trained: list[nn.Parameter], lifetimes: Lifetimes) -> Callable[[], None]:
     """Call each gradient by its name as soon as it is there; what is returned undoes that."""
 
     def mark(parameter: torch.Tensor) -> None:
         if parameter.grad is not None:
-            footprint.own([parameter.grad], "gradients")
+            lifetimes.own([parameter.grad], "gradients")
 
     handles = [p.register_post_accumulate_grad_hook(mark) for p in trained]  # type: ignore[no-untyped-call]
 
@@ -142,9 +142,9 @@ def _give_gradients(trained: list[nn.Parameter]) -> None:
         parameter.grad = torch.zeros_like(parameter)
 
 
-def _start_optimizer(step: Rehearsed, trained: list[nn.Parameter], footprint: Footprint) -> Any:
+def _start_optimizer(step: Rehearsed, trained: list[nn.Parameter], lifetimes: Lifetimes) -> Any:
     """The optimizer after its first step, so that its states are there."""
-    with footprint.making("optimizer"):
+    with lifetimes.making("optimizer"):
         made = _make_optimizer(step, trained)
         if made is not None:
             _give_gradients(trained)
@@ -153,8 +153,8 @@ def _start_optimizer(step: Rehearsed, trained: list[nn.Parameter], footprint: Fo
                 parameter.grad = None
     if made is None:
         sizes = [count_state_bytes(step.optim, p.numel(), p.element_size(), tuple(p.shape)) for p in trained]
-        states: list[torch.Tensor] = [Hollow(torch.empty(size, dtype=torch.uint8, device="meta")) for size in sizes]
-        footprint.own(states, "optimizer")
+        states: list[torch.Tensor] = [Weightless(torch.empty(size, dtype=torch.uint8, device="meta")) for size in sizes]
+        lifetimes.own(states, "optimizer")
         return _Sized(states)
     return made
 

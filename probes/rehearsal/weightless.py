@@ -1,6 +1,6 @@
 """Running real model code at full size without its weights: tensors that have shapes, strides and dtypes, but no numbers.
 
-Weights and whatever is computed from them are hollow. Ids, masks, grids and other whole numbers stay real, so that code
+Weights and whatever is computed from them are weightless. Ids, masks, grids and other whole numbers stay real, so that code
 which looks at them (a mask that places features, a loop over pages) does what it will do in training. Where such code
 looks at a number that only the weights could tell, it gets a stand-in: a router's choices are spread evenly over the
 experts, a question such as "is anything infinite" is answered with no. `Assumed` says which were needed.
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 REAL_ELEMENTS = 1 << 24
-"""Whole numbers and masks of more elements than this are hollow as well: a mask of every pair of patches has billions."""
+"""Whole numbers and masks of more elements than this are weightless too: a mask of every pair of patches has billions."""
 
 _SPREAD = {"topk", "sort", "argsort", "argmax", "argmin", "max", "min", "multinomial", "kthvalue"}
 _INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"}
@@ -27,18 +27,18 @@ _MADE_FROM_SIZE = {"zeros", "ones", "empty", "full", "rand", "randn", "new_zeros
 ASKED = "a number of the model's own was asked for and taken as 1, an answer as no"
 
 
-class Undecided(RuntimeError):
+class NoNumbers(RuntimeError):
     """The code asks for something that only the weights could tell and that no stand-in fits. The message names it."""
 
 
-class Hollow(torch.Tensor):
-    """A tensor on the CPU, as far as anybody can see, that has no numbers. `hollow` is the meta tensor behind it."""
+class Weightless(torch.Tensor):
+    """A tensor on the CPU, as far as anybody can see, that has no numbers. `weightless` is the meta tensor behind it."""
 
-    hollow: torch.Tensor
+    weightless: torch.Tensor
 
     @staticmethod
-    def __new__(cls, meta: torch.Tensor) -> Hollow:
-        made: Hollow = torch.Tensor._make_wrapper_subclass(
+    def __new__(cls, meta: torch.Tensor) -> Weightless:
+        made: Weightless = torch.Tensor._make_wrapper_subclass(
             cls,
             meta.size(),
             strides=meta.stride(),
@@ -46,7 +46,7 @@ class Hollow(torch.Tensor):
             dtype=meta.dtype,
             device=torch.device("cpu"),
         )
-        made.hollow = meta
+        made.weightless = meta
         return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
@@ -58,12 +58,12 @@ class Hollow(torch.Tensor):
         return execute(func, args, kwargs or {}, set())
 
     def __repr__(self, *, tensor_contents: object = None) -> str:  # type: ignore[override]
-        return f"Hollow({tuple(self.shape)}, {self.dtype})"
+        return f"Weightless({tuple(self.shape)}, {self.dtype})"
 
 
 @contextmanager
-def hollow_weights(model: nn.Module) -> Iterator[nn.Module]:
-    """The model with hollow parameters inside the block, its own again after it. A tied weight stays one weight."""
+def without_weights(model: nn.Module) -> Iterator[nn.Module]:
+    """The model with weightless parameters inside the block, its own again after it. A tied weight stays one weight."""
     made: dict[int, nn.Parameter] = {}
     before: list[tuple[nn.Module, str, nn.Parameter]] = []
     for module in model.modules():
@@ -73,7 +73,7 @@ def hollow_weights(model: nn.Module) -> Iterator[nn.Module]:
             before.append((module, name, parameter))
             if id(parameter) not in made:
                 meta = torch.empty_strided(parameter.size(), parameter.stride(), dtype=parameter.dtype, device="meta")
-                made[id(parameter)] = nn.Parameter(Hollow(meta), requires_grad=parameter.requires_grad)
+                made[id(parameter)] = nn.Parameter(Weightless(meta), requires_grad=parameter.requires_grad)
     try:
         for module, name, parameter in before:
             module._parameters[name] = made[id(parameter)]
@@ -85,7 +85,7 @@ def hollow_weights(model: nn.Module) -> Iterator[nn.Module]:
 
 def find_storage(tensor: torch.Tensor) -> torch.UntypedStorage:
     """What holds the numbers, or would hold them."""
-    return (tensor.hollow if isinstance(tensor, Hollow) else tensor).untyped_storage()
+    return (tensor.weightless if isinstance(tensor, Weightless) else tensor).untyped_storage()
 
 
 class _Traits(NamedTuple):
@@ -104,9 +104,9 @@ _KNOWN: dict[
 
 
 def execute(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], assumed: set[str]) -> Any:
-    """Run one operation on what is hollow and what is real; `assumed` gets the stand-ins that were needed.
+    """Run one operation on what is weightless and what is real; `assumed` gets the stand-ins that were needed.
 
-    Raises Undecided where the shape of the result depends on numbers that are not there.
+    Raises NoNumbers where the shape of the result depends on numbers that are not there.
     """
     traits = _TRAITS.get(func) or _read_traits(func)
     name = traits.name
@@ -114,7 +114,7 @@ def execute(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], assumed
     _collect(args, inputs)
     if kwargs:
         _collect(tuple(kwargs.values()), inputs)
-    if not any(isinstance(t, Hollow) for t in inputs):
+    if not any(isinstance(t, Weightless) for t in inputs):
         if not _would_be_huge(func, name, inputs, args):
             return func(*args, **kwargs)
         kwargs = {**kwargs, "device": "meta"} if "device" in kwargs or not inputs else kwargs
@@ -145,7 +145,7 @@ def execute(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], assumed
 
 def _answer(func: Any, asked: torch.Tensor, assumed: set[str]) -> float | bool:
     if not asked.is_floating_point() and asked.dtype != torch.bool:
-        raise Undecided(f"{func} asks for a whole number that is computed from the weights")
+        raise NoNumbers(f"{func} asks for a whole number that is computed from the weights")
     assumed.add(ASKED)
     return 1.0 if asked.is_floating_point() else False
 
@@ -220,9 +220,9 @@ def _collect(values: Any, found: list[torch.Tensor]) -> None:
 
 def _to_meta(value: Any, owners: dict[int, torch.Tensor]) -> Any:
     """The meta tensors behind the arguments; `owners` says whose each is, for what is written in place."""
-    if isinstance(value, Hollow):
-        owners[id(value.hollow)] = value
-        return value.hollow
+    if isinstance(value, Weightless):
+        owners[id(value.weightless)] = value
+        return value.weightless
     if isinstance(value, torch.Tensor):
         meta = torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device="meta")
         owners[id(meta)] = value
@@ -238,18 +238,18 @@ def _with_places(args: tuple[Any, ...]) -> tuple[Any, ...]:
     for index in args[1]:
         if not isinstance(index, torch.Tensor) or index.dtype not in (torch.bool, torch.uint8):
             places.append(index)
-        elif isinstance(index, Hollow):
-            raise Undecided("an index is a mask that is computed from the weights")
+        elif isinstance(index, Weightless):
+            raise NoNumbers("an index is a mask that is computed from the weights")
         else:
             places += index.nonzero().unbind(1)
     return (args[0], places, *args[2:])
 
 
 def _count_by_value(func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    if name == "masked_select" and not isinstance(args[1], Hollow):
+    if name == "masked_select" and not isinstance(args[1], Weightless):
         count = int(args[1].expand(_broadcast(args[0], args[1])).sum())
-        return Hollow(torch.empty(count, dtype=args[0].dtype, device="meta"))
-    raise Undecided(f"{func} counts something that is computed from the weights")
+        return Weightless(torch.empty(count, dtype=args[0].dtype, device="meta"))
+    raise NoNumbers(f"{func} counts something that is computed from the weights")
 
 
 def _would_be_huge(func: Any, name: str, inputs: list[torch.Tensor], args: tuple[Any, ...]) -> bool:
@@ -285,7 +285,7 @@ def _wrap(result: Any, owners: Mapping[int, torch.Tensor], name: str, args: tupl
     if name in _SPREAD and result.dtype == torch.int64 and result.numel() <= REAL_ELEMENTS:
         assumed.add("what the weights choose (experts of a router, places of a maximum) is spread evenly")
         return _spread(result, args)
-    return Hollow(result)
+    return Weightless(result)
 
 
 def _spread(result: torch.Tensor, args: tuple[Any, ...]) -> torch.Tensor:

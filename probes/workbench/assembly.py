@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import torch
 from torch import nn
 
@@ -24,6 +23,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
+from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
@@ -42,7 +42,6 @@ Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
 UNDECLARED = "no family declares this model, so there is no reference batch"
 CARRIERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-IMAGE_TOKEN_KEYS = ("image_token_id", "image_token_index")
 
 
 class Assembly:
@@ -60,7 +59,7 @@ class Assembly:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
         self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
-        self.config: Config = load_trusted(Path(config_path), trust=trust)
+        self.config: Config = load_config(Path(config_path), trust=trust)
 
     @property
     def has_own_trainer(self) -> bool:
@@ -275,12 +274,6 @@ def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
     """The batch with every id and label at or above `rows` replaced by the last one that has an embedding."""
     named = ("input_ids", "labels")
     return {k: v.clamp(max=rows - 1) if k in named and isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-
-
-def load_trusted(path: Path, *, trust: bool) -> Config:
-    """The configuration, with the trust that the user gave on the command line or in the file."""
-    config = load_config(path)
-    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, trust_remote_code=trust))
 
 
 def keep_modules_in(directory: Path) -> None:

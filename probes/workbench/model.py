@@ -139,9 +139,9 @@ class _LargeOnMeta(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is torch.empty and kwargs.get("device") is None:
-            hollow = func(*args, **{**kwargs, "device": "meta"})
-            if hollow.numel() >= _LARGE:
-                return hollow
+            weightless = func(*args, **{**kwargs, "device": "meta"})
+            if weightless.numel() >= _LARGE:
+                return weightless
         return func(*args, **kwargs)
 
 

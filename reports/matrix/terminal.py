@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from preflight_ocr.harness.commands.matrix.records import Matrix
+from preflight_ocr.harness.judging.wording import count
 from preflight_ocr.reports.matrix.layout import WORDS, Layout, Line, Square, State, lay_out
 
 _COLOURS = {"BLOCKER": "red", "MAJOR": "yellow", "MINOR": "cyan", "NOTE": "blue", "clear": "green", "unbuilt": "red"}
@@ -29,7 +30,7 @@ def _head(layout: Layout, width: int) -> str:
     counted = f": {', '.join(said)}" if said else ""
     compared = layout.agreements + layout.disagreements
     lines = [
-        f"{layout.config}: {len(layout.lines)} model(s) in {len(layout.columns)} cell(s){counted}",
+        f"{layout.config}: {count(len(layout.lines), 'model')} in {count(len(layout.columns), 'cell')}{counted}",
         f"Reading and running agree in {layout.agreements} of {compared} that could be compared."
         if compared
         else "Nothing could be compared with what reading says.",

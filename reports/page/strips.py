@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from preflight_ocr.harness.facts import Batch, Facts, Landing, Row, Unknown
-from preflight_ocr.harness.facts.illustrations import RowExhibit, TokenText
+from preflight_ocr.harness.facts.illustrations import RowIllustration, TokenText
 from preflight_ocr.reports.page.text import spell
 
 ROLES: Mapping[str, str] = {
@@ -76,7 +76,7 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
     """Whether something else is trained on than the row asks for and what ends it."""
 
 
-def draw_strips(facts: Facts, shown: Sequence[RowExhibit] = ()) -> Iterator[Strip]:
+def draw_strips(facts: Facts, shown: Sequence[RowIllustration] = ()) -> Iterator[Strip]:
     """One strip per row of the batch that was run; none where no batch was seen. `shown` spells the rows' tokens."""
     if isinstance(facts.collator, Unknown) or not isinstance(facts.collator.batch, Batch):
         return

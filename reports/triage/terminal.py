@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from preflight_ocr.harness.commands.triage.answer import Answer, Pointer, Recognised, Unrecognised
+from preflight_ocr.harness.commands.triage.answer import Pointer, Recognised, TriageAnswer, Unrecognised
 
 _MOST_TEXT = 300  # characters of a quoted message
 
 
-def render(answer: Answer, *, width: int = 100) -> str:
+def render(answer: TriageAnswer, *, width: int = 100) -> str:
     """The whole answer as plain text, without a newline at its end."""
     blocks = [_headline(answer)]
     blocks += ["\n".join(_show_recognised(recognised, width)) for recognised in answer.recognised]
@@ -19,7 +19,7 @@ def render(answer: Answer, *, width: int = 100) -> str:
     return "\n\n".join(blocks)
 
 
-def _headline(answer: Answer) -> str:
+def _headline(answer: TriageAnswer) -> str:
     certain = sum(any(p.certain for p in r.pointers) for r in answer.recognised)
     counts = (
         (certain, "recognised"),

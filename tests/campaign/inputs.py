@@ -61,17 +61,19 @@ def _attack(part: str, count: int, seed: int, *, level: str) -> Tally:
         batch = numbers[start : start + size]
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             try:
-                for ending, wrong in pool.submit(_try_batch, batch, level).result():
+                for ending, wrong in pool.submit(try_batch, batch, level).result():
                     tally.note(ending, wrong)
             except BrokenProcessPool:
                 tally.note("died", f"a worker died in {batch[0]} to {batch[-1]}")
     return tally
 
 
-def _try_batch(numbers: list[str], level: str) -> list[tuple[str, str]]:
+def try_batch(numbers: list[str], level: str, *, limited: bool = True) -> list[tuple[str, str]]:
+    """(ending, what is wrong) of each. `limited`: this process may hold no more memory from here on."""
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         healthy = _build(Path(folder) / "healthy")
-        _limit_memory(level)
+        if limited and level == "read":
+            _limit_memory()
         return [_try_one(healthy, Path(folder) / "mutated", number, level) for number in numbers]
 
 
@@ -87,9 +89,9 @@ def _build(folder: Path) -> Path:
     return folder
 
 
-def _limit_memory(level: str) -> None:
+def _limit_memory() -> None:
     """An address space beyond which an allocation fails; children at level ran have limits of their own."""
-    if level == "read" and sys.platform == "linux":
+    if sys.platform == "linux":
         import resource
 
         held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
@@ -122,7 +124,7 @@ def _ask(project: Path, level: str) -> tuple[str, str]:
     from preflight_ocr.harness.check.check import check
     from preflight_ocr.harness.config.config import load_config
     from preflight_ocr.harness.config.errors import UserError
-    from preflight_ocr.harness.verdict.report import EXIT_CODES
+    from preflight_ocr.harness.judging.findings import EXIT_CODES
     from preflight_ocr.reports import json_writer, terminal
 
     try:

@@ -4,7 +4,7 @@ import pytest
 from preflight_ocr.harness.facts import Raised, Site, Undecided
 from preflight_ocr.harness.judging.findings import Severity, Skipped
 from tests.specimens import altered
-from tests.specimens.helper_on_cpu import HEALTHY, MADE, MIXTURE, SICK
+from tests.specimens.helper_on_cpu import CLASH, HEALTHY, MADE, SICK
 
 
 def test_the_tensor_is_named_with_its_shape_its_line_and_what_it_meets(findings_of):
@@ -22,16 +22,16 @@ def test_the_fix_is_the_line_with_a_device_in_it(findings_of):
 
 def test_a_line_whose_call_ends_elsewhere_is_not_rewritten(findings_of):
     site = Site(file="modeling.py", line=3, code="places = torch.arange(", kind="", runs=None)
-    sick = altered(SICK, {"forward.placement.mixtures.0.stray.origin.site": site})
+    sick = altered(SICK, {"forward.placement.clashes.0.stray.origin.site": site})
     [finding] = findings_of("helper_on_cpu", sick)
     assert finding.fix.snippet == "stray = stray.to(input_ids.device)"
 
 
 def test_one_tensor_that_is_mixed_twice_is_one_finding(findings_of):
     again = msgspec.structs.replace(
-        MIXTURE, operation="add", site=Site(file="m.py", line=70, code="x + places", kind="", runs=None)
+        CLASH, operation="add", site=Site(file="m.py", line=70, code="x + places", kind="", runs=None)
     )
-    [finding] = findings_of("helper_on_cpu", altered(SICK, {"forward.placement.mixtures": (MIXTURE, again)}))
+    [finding] = findings_of("helper_on_cpu", altered(SICK, {"forward.placement.clashes": (CLASH, again)}))
     assert len(finding.evidence) == 2
 
 
@@ -39,12 +39,12 @@ def test_two_tensors_are_two_findings(findings_of):
     origin = msgspec.structs.replace(
         MADE, site=Site(file="m.py", line=9, code="torch.zeros(3)", kind="", runs=None), call="zeros"
     )
-    other = msgspec.structs.replace(MIXTURE, stray=msgspec.structs.replace(MIXTURE.stray, origin=origin))
-    assert len(findings_of("helper_on_cpu", altered(SICK, {"forward.placement.mixtures": (MIXTURE, other)}))) == 2
+    other = msgspec.structs.replace(CLASH, stray=msgspec.structs.replace(CLASH.stray, origin=origin))
+    assert len(findings_of("helper_on_cpu", altered(SICK, {"forward.placement.clashes": (CLASH, other)}))) == 2
 
 
 def test_a_tensor_brought_to_the_cpu_is_said_to_have_been_brought_there(findings_of):
-    sick = altered(SICK, {"forward.placement.mixtures.0.stray.origin.kind": "moved"})
+    sick = altered(SICK, {"forward.placement.clashes.0.stray.origin.kind": "moved"})
     [finding] = findings_of("helper_on_cpu", sick)
     assert "brought to the CPU at" in finding.summary
 

@@ -7,7 +7,7 @@ from tests.specimens.malformed_grid import GRIDDED, HEALTHY, OURS, SICK, grid
 
 def test_exchanged_height_and_width_are_reported_with_what_the_patches_are(findings_of):
     [finding] = findings_of("malformed_grid", SICK)
-    assert "(1, 10, 6), (1, 8, 4), and these patches lie as (1, 6, 10), (1, 8, 4)" in finding.summary
+    assert "(1, 10, 6), (1, 8, 4), and the patches have the order of (1, 6, 10), (1, 8, 4)" in finding.summary
 
 
 def test_pages_made_smaller_in_another_way_are_silent(findings_of):

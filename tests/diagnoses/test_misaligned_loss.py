@@ -6,7 +6,7 @@ from tests.specimens.misaligned_loss import HEALTHY, SICK
 
 def test_an_encoder_decoder_held_to_the_next_label_is_reported(findings_of):
     [finding] = findings_of("misaligned_loss", altered(HEALTHY, {"forward.loss_reads": "next"}))
-    assert "must be held to its own label" in finding.summary
+    assert "must be compared with its own label" in finding.summary
 
 
 def test_a_decoder_held_to_its_own_label_is_reported_with_the_shift(findings_of):

@@ -13,5 +13,5 @@ def test_many_missing_images_are_one_finding_that_shows_a_few(findings_of):
         RowProblem(split="val", row=n, image=f"{n}.png", kind="missing image", detail="") for n in range(12)
     )
     [finding] = findings_of("missing_image_file", altered(HEALTHY, {"dataset.problems": problems}))
-    assert finding.summary.startswith("12 row(s)")
+    assert finding.summary.startswith("12 rows")
     assert finding.evidence[-1] == "and 7 more"

@@ -4,7 +4,7 @@ import pytest
 from preflight_ocr.harness.judging.findings import Severity
 from tests.specimens import altered
 from tests.specimens.batch_on_card import SICK as RETURNED
-from tests.specimens.helper_on_cpu import MIXTURE
+from tests.specimens.helper_on_cpu import CLASH
 from tests.specimens.named_card import HEALTHY, SICK
 
 
@@ -37,8 +37,8 @@ def test_a_line_whose_tensors_are_returned_is_not_reported_twice(findings_of):
 
 
 def test_a_tensor_that_meets_others_on_another_card_blocks(findings_of):
-    stray = msgspec.structs.replace(MIXTURE.stray, device="cuda:1")
-    met = msgspec.structs.replace(MIXTURE, stray=stray)
-    [finding] = findings_of("named_card", altered(SICK, {"forward.placement.mixtures": (met,)}))
+    stray = msgspec.structs.replace(CLASH.stray, device="cuda:1")
+    met = msgspec.structs.replace(CLASH, stray=stray)
+    [finding] = findings_of("named_card", altered(SICK, {"forward.placement.clashes": (met,)}))
     assert finding.severity is Severity.BLOCKER
     assert "cuda:1" in finding.evidence[-1]

@@ -69,4 +69,6 @@ def test_a_landing_of_our_own_tokens_is_skipped_not_passed(outcome_of):
         "collator.batch.leaves": (),
         "forward.repairs": (Repair(argument="input_ids", raised=REFUSED),),
     }
-    assert "were made for others than ours" in outcome_of("placeholder_mismatch", altered(RUN, changes)).reason
+    assert (
+        "our substitute pixels need another number" in outcome_of("placeholder_mismatch", altered(RUN, changes)).reason
+    )

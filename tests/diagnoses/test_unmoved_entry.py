@@ -14,7 +14,7 @@ def test_the_entry_is_named_with_its_shape_its_holder_and_the_line_that_needs_it
 
 
 def test_an_entry_that_meets_nothing_on_the_card_is_only_fragile(findings_of):
-    [finding] = findings_of("unmoved_entry", altered(SICK, {"forward.placement.mixtures": ()}))
+    [finding] = findings_of("unmoved_entry", altered(SICK, {"forward.placement.clashes": ()}))
     assert finding.severity is Severity.MINOR
 
 

@@ -14,7 +14,7 @@ def test_the_attribute_is_named_and_the_fix_registers_it(findings_of):
 def test_a_global_is_told_apart(findings_of):
     sick = altered(
         SICK,
-        {"forward.placement.mixtures.0.stray.origin": Origin(kind="global", name="modeling.MEAN", site=None, call="")},
+        {"forward.placement.clashes.0.stray.origin": Origin(kind="global", name="modeling.MEAN", site=None, call="")},
     )
     [finding] = findings_of("unregistered_tensor", sick)
     assert "a global tensor" in finding.summary
@@ -23,9 +23,7 @@ def test_a_global_is_told_apart(findings_of):
 
 def test_what_forward_made_itself_is_somebody_elses(findings_of):
     origin = Origin(kind="made", call="zeros", name="", site=None)
-    assert (
-        findings_of("unregistered_tensor", altered(SICK, {"forward.placement.mixtures.0.stray.origin": origin})) == ()
-    )
+    assert findings_of("unregistered_tensor", altered(SICK, {"forward.placement.clashes.0.stray.origin": origin})) == ()
 
 
 def test_a_simulation_that_did_not_end_decides_nothing(outcome_of):

@@ -22,4 +22,6 @@ def test_where_none_works_it_is_not_the_attention(findings_of):
 
 def test_a_model_that_does_not_say_what_it_uses_is_skipped(outcome_of):
     facts = altered(ON_CARD, {"accelerator.attention.0.is_used": False})
-    assert outcome_of("unsupported_attention", facts) == Skipped("nobody says which attention this model uses")
+    assert outcome_of("unsupported_attention", facts) == Skipped(
+        "neither the configuration nor the model says which attention is used"
+    )

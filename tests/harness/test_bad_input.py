@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -160,3 +162,117 @@ def test_remote_code_runs_with_trust_only(project, trust):
     ended = run(project, *(["--trust"] if trust else []))
     assert marker.exists() is trust
     assert ended.returncode in ((0,) if trust else (3, 11, 12))
+
+
+def command(*words: str, cwd: Path, seconds: float = 120, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """`preflight` with these words in a process of its own, and no traceback."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words],
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        cwd=cwd,
+        timeout=seconds,
+        check=False,
+        **streams,
+    )
+    assert "Traceback" not in f"{ended.stdout}{ended.stderr}", ended
+    return ended
+
+
+def test_foreign_text_cannot_forge_a_line_nor_reach_the_terminal(project):
+    _change(project, lambda document: document["model"].update(base_model="no\x1b[2J\u202e\nCLEAR: no findings"))
+    ended = command("check", str(project), "--level", "read", cwd=project.parent)
+    assert ended.returncode == 2
+    assert not any(sign in ended.stdout + ended.stderr for sign in "\x1b\u202e")
+    assert not any(line.lstrip().startswith("CLEAR") for line in ended.stdout.splitlines())
+
+
+def test_json_to_standard_output_is_nothing_but_json(project):
+    ended = command("check", str(project), "--level", "read", "--json", "-", cwd=project.parent)
+    assert ended.returncode in (0, 11)
+    assert json.loads(ended.stdout)["findings"] == []
+    assert "level read" in ended.stderr
+    both = command("check", str(project), "--level", "read", "--json", "-", "--html", "-", cwd=project.parent)
+    assert both.returncode == 2 and "only one report" in both.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_or_closed_output_keeps_the_exit_code(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        ended = command("explain", "DAT001", cwd=tmp_path, stdout=full)
+    assert ended.returncode == 0 and "cannot be written" in ended.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = command("list", cwd=tmp_path, stdout=writing)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_check_with_its_own_exit_code_and_leaves_nothing(project, tmp_path, number, status):
+    """The model's code waits for ever, so the check is in the middle when the signal comes."""
+    _spoil(project, at_import="import time\ntime.sleep(600)")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TMPDIR": str(folder)}
+    words = [sys.executable, "-c", COMMAND, "check", str(project), "--trust"]
+    process = subprocess.Popen(
+        words, env=environment, cwd=project.parent, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"running:" in line:
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == status, said
+    assert b"Traceback" not in said
+    assert [path.name for path in folder.iterdir() if path.name.startswith("preflight-")] == []
+
+
+def test_waivers_with_a_month_that_does_not_exist_are_refused_with_their_line(project):
+    waivers = project.parent / "waivers.yaml"
+    waivers.write_text("- {code: SEC001, reason: r, link: l, until: 2030-13-01}\n", encoding="utf-8")
+    ended = command("check", str(project), "--level", "read", "--waivers", str(waivers), cwd=project.parent)
+    assert ended.returncode == 2
+    assert "waivers.yaml:1" in ended.stderr and "month must be in 1..12" in ended.stderr
+
+
+def test_a_working_directory_that_was_deleted_is_named(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"import os; os.rmdir({str(gone)!r}); {COMMAND}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    words = [sys.executable, "-c", program, "check", "project.yaml", "--level", "read"]
+    ended = subprocess.run(words, cwd=gone, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 2, ended.stderr
+    assert "working directory has been deleted" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from the kernel's own account")
+@pytest.mark.parametrize(
+    "kind", ["a list of lists", "a row that never ends", "a sparse picture", "a large python file"]
+)
+def test_what_is_too_large_costs_a_bounded_time_and_memory(project, kind):
+    rows, model = project.parent / "train" / "metadata.json", project.parent / "model"
+    if kind == "a list of lists":
+        rows.write_bytes(b"[" + b"[]," * 400_000 + b"[]]")
+    elif kind == "a row that never ends":
+        rows.write_bytes(b'["' + b"x" * (40 << 20))
+    elif kind == "a sparse picture":
+        picture = json.loads(rows.read_text(encoding="utf-8"))[0]["image_path"]
+        with (rows.parent / picture).open("r+b") as file:
+            file.truncate(3 << 30)
+    else:
+        (model / REMOTE).write_bytes(b"x = [1, 2, 3]\n" * 500_000)
+    program = f"import atexit, resource; atexit.register(lambda: print(resource.getrusage(0).ru_maxrss)); {COMMAND}"
+    words = [sys.executable, "-c", program, "check", str(project), "--level", "read"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(
+        words, cwd=project.parent, env=environment, capture_output=True, text=True, check=False, timeout=180
+    )
+    assert ended.returncode in (3, 11, 12), ended.stdout
+    assert int(ended.stdout.split()[-1]) < 2**20  # KiB

@@ -150,8 +150,10 @@ def test_a_command_needs_trust_and_stands_alone(session, pytester):
 
 def test_a_crash_of_ours_is_an_error(session, pytester):
     pytester.makeconftest(
-        STAND_IN
-        + "\nimport preflight_ocr.harness.diagnoses.unknown_key as d\ndef examine(facts): raise ValueError('a bug')\n"
+        STAND_IN + "\nimport preflight_ocr.harness.diagnoses.unknown_key as d\n"
+        "from preflight_ocr.harness.diagnoses import catalogue\n"
+        "catalogue()  # which refuses what is no diagnosis; the bug comes afterwards\n"
+        "def examine(facts): raise ValueError('a bug')\n"
         "d.examine = examine\n"
     )
     result = session("-k", "CFG001")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.judgements import find_fault, judge, judgements, make_report, report
+from tests.support.judgements import essentials, find_fault, judge, judgements, make_report, report
 
-__all__ = ["find_fault", "judge", "judgements", "make_report", "report"]
+__all__ = ["essentials", "find_fault", "judge", "judgements", "make_report", "report"]

@@ -14,7 +14,7 @@ import pytest
 
 from preflight_ocr.harness.facts import Facts, PixelView, Raised, Site, Unknown
 from preflight_ocr.harness.facts.history import Entry, RunHistory
-from preflight_ocr.harness.facts.illustrations import Exhibits, Picture, RowExhibit, TokenText
+from preflight_ocr.harness.facts.illustrations import Illustrations, Picture, RowIllustration, TokenText
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept, Severity, Skipped
 from preflight_ocr.reports import html
 from tests.specimens import HEALTHY, altered
@@ -71,7 +71,7 @@ def full(report):
     """A report with everything that a page can show."""
     picture = Picture(name="images[0][1]", width=256, height=128, png=DOT, is_whole=True, clipped=0.25)
     rows = tuple(
-        RowExhibit(
+        RowIllustration(
             original=picture,
             views=(picture, msgspec.structs.replace(picture, name="images[0][0][0]", is_whole=False)),
             columns=1,
@@ -90,7 +90,10 @@ def full(report):
         report.findings[0], places=(Site(file="collate.py", line=7, code="mask = 1", kind="", runs=None),)
     )
     return msgspec.structs.replace(
-        report, findings=(finding, *report.findings[1:]), exhibits=Exhibits(rows=rows, colours="in colour"), run=run
+        report,
+        findings=(finding, *report.findings[1:]),
+        illustrations=Illustrations(rows=rows, colours="in colour"),
+        run=run,
     )
 
 
@@ -217,7 +220,7 @@ def _make_texts(hostile: str) -> Callable[[], str]:
 
 @pytest.fixture
 def spoilt(full, make_report, judge, find_fault):
-    """Every text of the facts, the exhibits, the run, the findings and the outcomes is hostile."""
+    """Every text of the facts, the illustrations, the run, the findings and the outcomes is hostile."""
     text = _make_texts(WORST)
     facts: Facts = _spoil(HEALTHY, text)
     fault = find_fault("COL001", WORST, Severity.MAJOR, summary=text(), evidence=(text(),), fix=text(), snippet=text())
@@ -228,14 +231,14 @@ def spoilt(full, make_report, judge, find_fault):
         judge("COL003", "c", Crashed(text())),
     )
     made = make_report(judgements, facts=facts)
-    exhibits = _spoil(full.exhibits, text)
+    illustrations = _spoil(full.illustrations, text)
     # base64 is made here and by nobody else.
     rows = tuple(
         msgspec.structs.replace(
             row, original=msgspec.structs.replace(row.original, png=DOT),
             views=tuple(msgspec.structs.replace(view, png=DOT) for view in row.views),
         )
-        for row in exhibits.rows
+        for row in illustrations.rows
     )  # fmt: skip
     return msgspec.structs.replace(
         made,
@@ -245,7 +248,7 @@ def spoilt(full, make_report, judge, find_fault):
         environment={text(): text()},
         timings={text(): 1.0},
         waiver_problems=(text(),),
-        exhibits=msgspec.structs.replace(exhibits, rows=rows),
+        illustrations=msgspec.structs.replace(illustrations, rows=rows),
         run=msgspec.structs.replace(_spoil(full.run, text), entries=full.run.entries),
     )
 
@@ -274,7 +277,9 @@ def test_hostile_text_in_an_unknown_stays_text(make_report, judge):
     sections = dict.fromkeys(("collator", "forward", "adapter", "learning", "memory"), Unknown(reason=WORST))
     judgements = (judge("COL002", "b", Skipped(WORST)),)
     report = make_report(judgements, facts=altered(HEALTHY, sections))
-    page = Page(html.render(msgspec.structs.replace(report, exhibits=Unknown(reason=WORST), run=Unknown(reason=WORST))))
+    page = Page(
+        html.render(msgspec.structs.replace(report, illustrations=Unknown(reason=WORST), run=Unknown(reason=WORST)))
+    )
     assert "img" not in page.elements
     assert page.elements.count("script") == 1
 

@@ -1,6 +1,6 @@
 """Positions made on the CPU inside forward; near it, the same run with them made where the weights are."""
 
-from preflight_ocr.harness.facts import Mixture, Operand, Origin, Site
+from preflight_ocr.harness.facts import Clash, Operand, Origin, Site
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
@@ -16,7 +16,7 @@ MADE = Origin(
     call="arange",
     name="",
 )
-MIXTURE = Mixture(
+CLASH = Clash(
     operation="embedding",
     stray=Operand(argument="indices", shape=(24,), dtype="int64", device="cpu", origin=MADE),
     beside=Operand(
@@ -38,4 +38,4 @@ MIXTURE = Mixture(
 )
 
 HEALTHY = altered(RUN, {"configuration.use_cpu": False})
-SICK = altered(HEALTHY, {"forward.placement.mixtures": (MIXTURE,)})
+SICK = altered(HEALTHY, {"forward.placement.clashes": (CLASH,)})

@@ -1,13 +1,13 @@
 """Pictures in a dataclass that Trainer does not look into; near it, the same entry with the tensors in a list."""
 
-from preflight_ocr.harness.facts import Mixture, Operand, Origin, Site, Unmoved
+from preflight_ocr.harness.facts import Clash, Operand, Origin, Site, Unmoved
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 LINE = Site(
     file="modeling_deepseekocr.py", line=71, code="features = self.encode_view(images[0].pixels)", kind="", runs=None
 )
-MIXTURE = Mixture(
+CLASH = Clash(
     operation="convolution",
     stray=Operand(
         argument="input",
@@ -36,6 +36,6 @@ SICK = altered(
             Unmoved(path="images[0].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32", raised=None),
             Unmoved(path="images[1].pixels", holder="pages.Page", shape=(1, 3, 64, 64), dtype="float32", raised=None),
         ),
-        "forward.placement.mixtures": (MIXTURE,),
+        "forward.placement.clashes": (CLASH,),
     },
 )

@@ -2,10 +2,10 @@
 
 from preflight_ocr.harness.facts import Origin
 from tests.specimens import altered
+from tests.specimens.helper_on_cpu import CLASH
 from tests.specimens.helper_on_cpu import HEALTHY as RUN
-from tests.specimens.helper_on_cpu import MIXTURE
 
 KEPT = Origin(kind="attribute", name="model.projector.scale", site=None, call="")
 
 HEALTHY = RUN
-SICK = altered(HEALTHY, {"forward.placement.mixtures": (MIXTURE,), "forward.placement.mixtures.0.stray.origin": KEPT})
+SICK = altered(HEALTHY, {"forward.placement.clashes": (CLASH,), "forward.placement.clashes.0.stray.origin": KEPT})

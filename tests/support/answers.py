@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflight_ocr.harness.memory.answer import Answer, Change, Peak, Share, Step, judge
+from preflight_ocr.harness.memory.answer import Change, MemoryAnswer, Peak, Share, Step, judge
 
 GIB = 1 << 30
 
@@ -27,7 +27,7 @@ def answer():
                needed=7 * GIB, fits=True),
     )  # fmt: skip
     return judge(
-        Answer(
+        MemoryAnswer(
             source="models/$hostile$ <b>",
             method="rehearsed",
             weights=(Share(part="vision", dtype="bfloat16", parameters=3, bytes=6),),

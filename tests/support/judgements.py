@@ -18,13 +18,14 @@ from preflight_ocr.harness.judging.findings import (
     Finding,
     Fix,
     Kept,
+    Level,
     Outcome,
     Severity,
     Skipped,
 )
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict.contracts import Contract, Judgement
-from preflight_ocr.harness.verdict.decision import ESSENTIAL, Level
+from preflight_ocr.harness.verdict.decision import ESSENTIAL
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY
 

@@ -13,13 +13,13 @@ import msgspec
 
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.facts.history import Entry, RunHistory
-from preflight_ocr.harness.facts.illustrations import Exhibits, Picture, RowExhibit, TokenText
+from preflight_ocr.harness.facts.illustrations import Illustrations, Picture, RowIllustration, TokenText
 from preflight_ocr.harness.judging.findings import Broken
 from preflight_ocr.harness.verdict.contracts import Judgement, derive, judge_all
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY
 
-__all__ = ["SICK", "make_exhibits", "make_history", "make_report"]
+__all__ = ["SICK", "make_history", "make_illustrations", "make_report"]
 
 SICK = (
     "warmup_beyond_run", "broadcast_mask", "dropped_rows", "unmasked_prompt", "image_dtype_mismatch", "removed_api",
@@ -41,10 +41,10 @@ def make_report(faults: Iterable[str] = (), *, facts: Facts = HEALTHY, config: s
         level="ran",
         timings={"read": 0.25, "ran": 4.5},
     )
-    return msgspec.structs.replace(report, exhibits=make_exhibits(), run=make_history())
+    return msgspec.structs.replace(report, illustrations=make_illustrations(), run=make_history())
 
 
-def make_exhibits(text: str = "дед ", name: str = "page.png") -> Exhibits:
+def make_illustrations(text: str = "дед ", name: str = "page.png") -> Illustrations:
     """Two rows with a page, its tiles and every token spelled: `text` for each target token, `name` for the page."""
     page = Picture(name=name, width=640, height=480, png=_draw(96, 72))
     whole = Picture(name="images[0][1]", width=256, height=256, png=_draw(96, 96), is_whole=True)
@@ -53,9 +53,9 @@ def make_exhibits(text: str = "дед ", name: str = "page.png") -> Exhibits:
     )
     tokens = ("<s>", *["<image>"] * 7, "\n", "Free", " OCR", ".", *[text] * 7, "<|end|>")
     spelled = tuple(TokenText(text=token) for token in tokens)
-    row = RowExhibit(original=page, views=(whole, *tiles), columns=2, tokens=spelled)
-    return Exhibits(
-        rows=(row, RowExhibit(original=page, views=(whole,))), colours="Turned back with mean 0.5, std 0.5."
+    row = RowIllustration(original=page, views=(whole, *tiles), columns=2, tokens=spelled)
+    return Illustrations(
+        rows=(row, RowIllustration(original=page, views=(whole,))), colours="Turned back with mean 0.5, std 0.5."
     )
 
 

@@ -23,13 +23,14 @@ from preflight_ocr.harness.commands.bench.measure import (
     weigh,
 )
 from preflight_ocr.harness.config import compat
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.training.model import find_directory
 from preflight_ocr.harness.training.train import Parts, build_trainer, load_parts
 from preflight_ocr.probes.accelerator.card import Card, open_card
 from preflight_ocr.probes.accelerator.precision import read_recipe
-from preflight_ocr.probes.workbench.assembly import choose_sample, keep_modules_in, load_trusted, read_rows
+from preflight_ocr.probes.workbench.assembly import choose_sample, keep_modules_in, read_rows
 from preflight_ocr.probes.workbench.model import build_small
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -54,7 +55,7 @@ def observe(
     if (refused := card.describe().refused) is not None:
         raise BenchError(f"torch cannot use the card: {refused.message}")
     keep_modules_in(place / "modules")
-    config, notes = fit(load_trusted(Path(config_path), trust=trust), device, place)
+    config, notes = fit(load_config(Path(config_path), trust=trust), device, place)
     with card.reach():
         torch.manual_seed(config.training.seed)
         parts, weights = open_project(config)

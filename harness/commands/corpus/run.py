@@ -41,13 +41,13 @@ from preflight_ocr.fixtures.corpus.models import (
 )
 from preflight_ocr.fixtures.corpus.plant import choose_level, clash, write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
-from preflight_ocr.harness.check.check import Level, check, open_sandbox
+from preflight_ocr.harness.check.check import check, open_sandbox
 from preflight_ocr.harness.commands.corpus.bundles import bundle
 from preflight_ocr.harness.commands.corpus.reuse import Inputs, choose_known, read_inputs
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.isolation import Raised, Returned, Sandbox
-from preflight_ocr.harness.judging.findings import Crashed, Finding
+from preflight_ocr.harness.isolation import ChildRaised, Returned, Sandbox
+from preflight_ocr.harness.judging.findings import Crashed, Finding, Level
 from preflight_ocr.harness.verdict.report import Report
 
 DRY_RUN = "preflight_ocr.fixtures.corpus.dry_run:take_one_step"
@@ -371,7 +371,7 @@ def try_one_step(project: Path, folder: Path, sandbox: Sandbox) -> DryRun:
     match sandbox.run(DRY_RUN, {"config_path": str(project), "folder": str(folder)}):
         case Returned():
             return DryRun(outcome="silent")
-        case Raised(type=kind, message=message):
+        case ChildRaised(type=kind, message=message):
             return DryRun(outcome="raised", message=f"{kind.rpartition('.')[2]}: {_shorten(message, folder)}")
         case died:
             return DryRun(outcome="died", message=_shorten(died.reason, folder))

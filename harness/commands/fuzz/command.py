@@ -28,7 +28,7 @@ class FuzzError(UserError):
     """Generated rows cannot be tried on this project."""
 
 
-class Broken(msgspec.Struct, frozen=True, kw_only=True):
+class BrokenPromise(msgspec.Struct, frozen=True, kw_only=True):
     """A promise that was broken: what was seen, the sample in words, and the folder that holds it."""
 
     promise: str
@@ -42,7 +42,7 @@ class Fuzzed(msgspec.Struct, frozen=True, kw_only=True):
 
     tried: int
     taken: int
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenPromise, ...]
     seconds: float
     out_of_time: bool = False
 
@@ -69,7 +69,7 @@ def fuzz(
     Raises FuzzError where nothing can be tried, SampleError for a folder that holds no sample.
     """
     from preflight_ocr.harness.check.check import limit, open_sandbox
-    from preflight_ocr.harness.isolation import Died, Raised
+    from preflight_ocr.harness.isolation import ChildRaised, Died
 
     if importlib.util.find_spec("hypothesis") is None:
         raise FuzzError("rows are drawn with Hypothesis, which is not installed; type `pip install hypothesis`")
@@ -87,7 +87,7 @@ def fuzz(
     progress(f"trying {examples} generated samples" if replayed is None else f"trying {replayed} again")
     with nullcontext(sandbox) if sandbox is not None else open_sandbox() as opened:
         ended = opened.run("preflight_ocr.harness.commands.fuzz.command:observe", arguments, limits=limit(allowed))
-    if isinstance(ended, Raised):
+    if isinstance(ended, ChildRaised):
         raise FuzzError(f"{config.source}: nothing could be tried: {ended.type.rpartition('.')[2]}: {ended.message}")
     if isinstance(ended, Died):
         return _report_death(ended.reason, ended.seconds, place)
@@ -112,11 +112,11 @@ def observe(
         rows, breaches = read_kept(Path(replayed))[1], replay(bench, Path(replayed))
         words = f"{len(rows)} rows"
         lasted = round(time.monotonic() - started, 1)
-        broken = tuple(Broken(promise=b.promise, seen=b.seen, sample=words, folder=replayed) for b in breaches)
+        broken = tuple(BrokenPromise(promise=b.promise, seen=b.seen, sample=words, folder=replayed) for b in breaches)
         return dict(msgspec.to_builtins(Fuzzed(tried=1, taken=int(bench.taken > 0), broken=broken, seconds=lasted)))
     found = search(bench, place, examples=examples, seconds=seconds)
     broken = tuple(
-        Broken(promise=b.promise, seen=b.seen, sample=b.sample.describe(), folder=b.folder) for b in found.broken
+        BrokenPromise(promise=b.promise, seen=b.seen, sample=b.sample.describe(), folder=b.folder) for b in found.broken
     )
     summary = Fuzzed(
         tried=found.tried, taken=found.taken, broken=broken, seconds=found.seconds, out_of_time=found.out_of_time
@@ -133,8 +133,8 @@ def _report_death(reason: str, seconds: float, folder: Path) -> Fuzzed:
         raise FuzzError(f"the process {reason} before any row was tried; type `preflight check` to see why") from None
     path.unlink()
     kept = keep(sample, Expectation(promise=ENDED, seen=reason), folder / ENDED)
-    broken = Broken(promise=ENDED, seen=f"the process {reason}", sample=sample.describe(), folder=str(kept))
+    broken = BrokenPromise(promise=ENDED, seen=f"the process {reason}", sample=sample.describe(), folder=str(kept))
     return Fuzzed(tried=1, taken=0, broken=(broken,), seconds=seconds)
 
 
-__all__ = ["Broken", "FuzzError", "Fuzzed", "SampleError", "fuzz", "observe"]
+__all__ = ["BrokenPromise", "FuzzError", "Fuzzed", "SampleError", "fuzz", "observe"]

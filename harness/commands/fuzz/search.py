@@ -30,7 +30,7 @@ from preflight_ocr.harness.commands.fuzz.strategies import draw_samples
 from preflight_ocr.harness.training.data import DataError, Rows
 
 
-class Broken(msgspec.Struct, frozen=True, kw_only=True):
+class Breakage(msgspec.Struct, frozen=True, kw_only=True):
     """A promise that generated rows break, with the smallest sample found and the folder it was kept in."""
 
     promise: str
@@ -47,7 +47,7 @@ class Searched(msgspec.Struct, frozen=True, kw_only=True):
 
     tried: int
     taken: int
-    broken: tuple[Broken, ...]
+    broken: tuple[Breakage, ...]
     seconds: float
     out_of_time: bool = False
 
@@ -116,11 +116,11 @@ def search(
     except _OutOfTime:
         out_of_time = True
     (folder / RUNNING).unlink(missing_ok=True)
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[Breakage, ...] = ()
     if smallest is not None:
         sample, breach = smallest
         kept = keep(sample, _expect(breach, models), folder / breach.promise)
-        broken = (Broken(promise=breach.promise, seen=breach.seen, sample=sample, folder=str(kept)),)
+        broken = (Breakage(promise=breach.promise, seen=breach.seen, sample=sample, folder=str(kept)),)
     return Searched(
         tried=tried,
         taken=bench.taken - taken,

@@ -8,9 +8,9 @@
 nothing heavy is imported, unless a CONFIG is given to confirm by its contracts.
 """
 
-from preflight_ocr.harness.commands.triage.answer import Answer, Pointer, Recognised, Unrecognised
+from preflight_ocr.harness.commands.triage.answer import Pointer, Recognised, TriageAnswer, Unrecognised
 from preflight_ocr.harness.commands.triage.confirm import confirm
 from preflight_ocr.harness.commands.triage.diagnose import diagnose
 from preflight_ocr.harness.commands.triage.vocabulary import read_vocabulary
 
-__all__ = ["Answer", "Pointer", "Recognised", "Unrecognised", "confirm", "diagnose", "read_vocabulary"]
+__all__ = ["Pointer", "Recognised", "TriageAnswer", "Unrecognised", "confirm", "diagnose", "read_vocabulary"]

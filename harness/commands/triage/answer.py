@@ -57,7 +57,7 @@ class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = "no recogniser knows this message"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class TriageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `losses` counts the log lines with a loss that were judged; `notes` say what was missing to judge more."""
 
     source: str

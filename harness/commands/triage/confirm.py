@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from preflight_ocr.harness.commands.triage.answer import Answer, Pointer, Verdict
+from preflight_ocr.harness.commands.triage.answer import Pointer, TriageAnswer, Verdict
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept, NotApplicable, Outcome, Skipped
 from preflight_ocr.harness.verdict.contracts import Judgement
 
@@ -14,12 +14,12 @@ NO_CONTRACT = "this diagnosis has no contract yet"
 NOT_DERIVED = "the contract makes no sense for this model"
 
 
-def list_contracts(answer: Answer) -> tuple[str, ...]:
+def list_contracts(answer: TriageAnswer) -> tuple[str, ...]:
     """The codes that are to be judged to confirm this answer."""
     return tuple(dict.fromkeys(pointer.code for pointer in answer.pointers if pointer.code))
 
 
-def confirm(answer: Answer, judge: Callable[[tuple[str, ...]], Iterable[Judgement]]) -> Answer:
+def confirm(answer: TriageAnswer, judge: Callable[[tuple[str, ...]], Iterable[Judgement]]) -> TriageAnswer:
     """The answer with a verdict on every pointer. `judge` runs the contracts with these codes; it is not called for none."""
     codes = list_contracts(answer)
     outcomes = {j.contract.diagnosis.code: j.outcome for j in judge(codes)} if codes else {}

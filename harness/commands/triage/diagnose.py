@@ -7,7 +7,7 @@ from typing import IO
 
 import msgspec
 
-from preflight_ocr.harness.commands.triage.answer import Answer, Kind, Recognised, Unrecognised, point
+from preflight_ocr.harness.commands.triage.answer import Kind, Recognised, TriageAnswer, Unrecognised, point
 from preflight_ocr.harness.commands.triage.losses import Losses
 from preflight_ocr.harness.commands.triage.pieces import Failure, Said, read_pieces
 from preflight_ocr.harness.commands.triage.recogniser import Weighed, recognise
@@ -20,7 +20,9 @@ _LAUNCHERS = ("CalledProcessError", "ChildFailedError", "ProcessRaisedException"
 """What a launcher raises because the process it launched had raised: never a cause."""
 
 
-def diagnose(stream: IO[bytes], *, source: str = "-", vocabulary: int | None = None, config: str = "CONFIG") -> Answer:
+def diagnose(
+    stream: IO[bytes], *, source: str = "-", vocabulary: int | None = None, config: str = "CONFIG"
+) -> TriageAnswer:
     """Read the whole text once. `vocabulary` is the model's number of tokens; where it is None, what the text says of it.
 
     `config` stands in the commands to type.
@@ -53,7 +55,7 @@ class _Reading:
             self._end_chain()
         self._chain.append(piece)
 
-    def finish(self, source: str, vocabulary: int | None) -> Answer:
+    def finish(self, source: str, vocabulary: int | None) -> TriageAnswer:
         self._end_chain()
         size = vocabulary or self._losses.vocabulary
         for seen in self._losses.judge(size):
@@ -67,7 +69,7 @@ class _Reading:
         elif not unrecognised and not self._losses.count and self._last is not None:
             unrecognised = [Unrecognised(text=self._last.text[:300], line=self._last.line)]
         note = self._losses.ask(size)
-        return Answer(
+        return TriageAnswer(
             source=source,
             recognised=tuple(recognised),
             unrecognised=tuple(unrecognised[:_MOST_SHOWN]),

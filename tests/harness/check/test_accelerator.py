@@ -14,7 +14,7 @@ from preflight_ocr.harness.check.check import check, limit
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Accelerator, Card, Device, Facts, Unknown
-from preflight_ocr.harness.isolation import Raised
+from preflight_ocr.harness.isolation import ChildRaised
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from tests.specimens import HEALTHY, altered
@@ -96,7 +96,7 @@ def test_how_the_child_ended_is_the_reason(tmp_path):
 
     facts, _ = look_at_device(config, HEALTHY, tmp_path, trust=True, limits=limit(300), tell=note, device="tpu")
     assert facts.device == facts.accelerator == Unknown(reason="it ended")
-    assert isinstance(seen[0], Raised) and "expected cuda or cpu" in seen[0].message
+    assert isinstance(seen[0], ChildRaised) and "expected cuda or cpu" in seen[0].message
 
 
 def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch, sandbox):

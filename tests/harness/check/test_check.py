@@ -12,7 +12,7 @@ from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.check import CHILDREN, RAN, Known, _is_our_fault, _tell, check, open_sandbox
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Site, Unknown
-from preflight_ocr.harness.isolation import Frame, Raised
+from preflight_ocr.harness.isolation import ChildRaised, Frame
 from preflight_ocr.harness.judging.findings import Crashed, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge
 from tests.specimens import HEALTHY, altered
@@ -20,9 +20,9 @@ from tests.specimens import HEALTHY, altered
 OURS = str(Path(probes.__file__).with_name("forward") / "forward.py")
 
 
-def raised(kind: str, file: str) -> Raised:
+def raised(kind: str, file: str) -> ChildRaised:
     frames = (Frame(file=file, line=1, function="look", code="x"),)
-    return Raised(type=kind, message="", traceback="", frames=frames, output="", seconds=0.0)
+    return ChildRaised(type=kind, message="", traceback="", frames=frames, output="", seconds=0.0)
 
 
 @pytest.mark.parametrize("kind", ["NameError", "AttributeError", "TypeError"])

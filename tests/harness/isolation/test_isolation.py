@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from preflight_ocr.harness.isolation import Died, Ending, Limits, Raised, Returned, Sandbox, SandboxUnavailable
+from preflight_ocr.harness.isolation import ChildRaised, Died, Ending, Limits, Returned, Sandbox, SandboxUnavailable
 
 HERE = Path(__file__).parent
 FORKS = sys.platform == "linux"
@@ -35,7 +35,9 @@ def others() -> set[int]:
 @pytest.fixture(scope="module", params=METHODS)
 def sandbox(request: pytest.FixtureRequest, others: set[int]) -> Iterator[Sandbox]:
     """One for all tests of a start method: whatever a test did to it, the next one still has to work."""
-    with Sandbox(preload=(), start_method=request.param, limits=Limits(seconds=20), path=[HERE]) as sandbox:
+    with Sandbox(
+        preload=(), start_method=request.param, limits=Limits(seconds=20), path=[HERE], closed=False
+    ) as sandbox:
         yield sandbox
 
 
@@ -124,7 +126,7 @@ def test_a_target_without_a_function_is_refused(sandbox: Sandbox) -> None:
 
 def test_an_exception_comes_back_as_text_with_its_frames(sandbox: Sandbox) -> None:
     ending = call(sandbox, "raise_homemade")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert (ending.type, ending.message) == ("isolation_targets.HomemadeError", "made at home: тест")
     (frame,) = ending.frames
     assert Path(frame.file).name == "isolation_targets.py"
@@ -136,14 +138,14 @@ def test_an_exception_comes_back_as_text_with_its_frames(sandbox: Sandbox) -> No
 
 def test_the_cause_of_an_exception_is_in_its_traceback(sandbox: Sandbox) -> None:
     ending = call(sandbox, "raise_from_a_cause")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.type == "ValueError"
     assert "KeyError: 'pixel_values'" in ending.traceback
 
 
 def test_an_exception_that_cannot_be_put_into_words_is_named(sandbox: Sandbox) -> None:
     ending = call(sandbox, "raise_mute")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.type == "isolation_targets.MuteError"
     assert "raised RuntimeError" in ending.message
     assert ending.frames[-1].function == "raise_mute"
@@ -151,28 +153,28 @@ def test_an_exception_that_cannot_be_put_into_words_is_named(sandbox: Sandbox) -
 
 def test_a_message_that_is_long_and_no_utf_8_is_cut_and_cleaned(sandbox: Sandbox) -> None:
     ending = call(sandbox, "raise_with_a_lone_surrogate")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.message.startswith("? ? ")
     assert "characters left out" in ending.message
 
 
 def test_an_endless_recursion_keeps_both_ends_of_its_frames(sandbox: Sandbox) -> None:
     ending = call(sandbox, "recurse")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.type == "RecursionError"
     assert len(ending.frames) == 100
 
 
 def test_a_module_that_is_missing_is_an_exception_of_the_child(sandbox: Sandbox) -> None:
     ending = sandbox.run("no_such_module:function", {})
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.type == "ModuleNotFoundError"
     assert "no_such_module" in ending.message
 
 
 def test_sys_exit_is_reported_with_its_place(sandbox: Sandbox) -> None:
     ending = call(sandbox, "leave_politely")
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert (ending.type, ending.message) == ("SystemExit", "0")
     assert ending.frames[-1].code == "sys.exit(0)"
 
@@ -213,7 +215,7 @@ def test_what_never_ends_is_stopped_at_the_limit(sandbox: Sandbox, name: str) ->
 
 @linux_only
 def test_a_child_that_kills_the_process_above_it_does_not_take_the_run_down() -> None:
-    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=10)) as sandbox:
+    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=10), closed=False) as sandbox:
         ending = call(sandbox, "kill_its_parent")
         assert isinstance(ending, Died)
         assert ending.reason == "lost the warm process it was forked from, which was killed by signal 9 (SIGKILL)"
@@ -222,7 +224,7 @@ def test_a_child_that_kills_the_process_above_it_does_not_take_the_run_down() ->
 
 @linux_only
 def test_a_child_that_halts_the_process_above_it_is_stopped_all_the_same(others: set[int]) -> None:
-    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=0.5)) as sandbox:
+    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=0.5), closed=False) as sandbox:
         ending = call(sandbox, "stop_its_parent")
         assert isinstance(ending, Died)
         assert ending.reason == "exceeded 0.5 s and was stopped"
@@ -257,7 +259,7 @@ def test_too_many_processes_are_stopped(sandbox: Sandbox, tmp_path: Path) -> Non
 @linux_only
 def test_a_process_that_left_for_a_session_of_its_own_is_ended_too(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    with Sandbox(preload=(), path=[HERE]) as sandbox:
+    with Sandbox(preload=(), path=[HERE], closed=False) as sandbox:
         assert isinstance(call(sandbox, "start_daemon", file=str(notes)), Returned)
         assert wait_until(lambda: not lives(int(notes.read_text(encoding="utf-8"))))
 
@@ -274,7 +276,7 @@ def test_nothing_outlives_us_when_we_are_killed(method: str, tmp_path: Path) -> 
     notes = tmp_path / "notes"
     script = (
         "import sys\nfrom pathlib import Path\nfrom preflight_ocr.harness.isolation import Sandbox\n"
-        f"with Sandbox(preload=(), start_method={method!r}, path=[Path({str(HERE)!r})]) as sandbox:\n"
+        f"with Sandbox(preload=(), start_method={method!r}, path=[Path({str(HERE)!r})], closed=False) as sandbox:\n"
         f"    job = sandbox.submit('isolation_targets:start_many', {{'file': {str(notes)!r}, 'count': 3}})\n"
         "    sandbox.run('isolation_targets:sleep', {'seconds': 60})\n"
     )
@@ -322,7 +324,7 @@ def with_our_path() -> dict[str, str]:
 @linux_only
 def test_an_allocation_beyond_the_limit_fails_in_the_child(sandbox: Sandbox) -> None:
     ending = call(sandbox, "take_bytes", Limits(memory_bytes=2**30), size=30 * 2**30)
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert ending.type == "MemoryError"
     assert ending.frames[-1].function == "take_bytes"
 
@@ -358,7 +360,7 @@ def test_output_is_caught_whoever_writes_it(sandbox: Sandbox) -> None:
 def test_a_file_beyond_the_limit_cannot_be_written(sandbox: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "large"
     ending = call(sandbox, "write_file", Limits(file_bytes=2**20), file=str(file), size=2**23)
-    assert isinstance(ending, Raised)
+    assert isinstance(ending, ChildRaised)
     assert "File too large" in ending.message
     assert file.stat().st_size <= 2**20
 
@@ -420,7 +422,7 @@ def test_patched_builtins_keep_no_answer_back(sandbox: Sandbox) -> None:
 
 def test_an_exception_after_patching_builtins_still_gives_a_clear_ending(sandbox: Sandbox) -> None:
     ending = call(sandbox, "patch_builtins_and_raise")
-    assert isinstance(ending, Raised | Died)
+    assert isinstance(ending, ChildRaised | Died)
     if isinstance(ending, Died):
         assert "broke its own interpreter" in ending.reason
 
@@ -496,5 +498,5 @@ def test_a_tensor_beyond_the_limit_fails_and_torch_keeps_to_one_thread() -> None
         tensor = call(sandbox, "take_tensor", size=30 * 2**30)
         small = call(sandbox, "take_tensor", size=2**20)
     assert isinstance(threads, Returned) and threads.value == [1, 1]
-    assert isinstance(tensor, Raised) and "allocate memory" in tensor.message
+    assert isinstance(tensor, ChildRaised) and "allocate memory" in tensor.message
     assert isinstance(small, Returned) and small.value == 2**20

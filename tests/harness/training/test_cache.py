@@ -325,3 +325,21 @@ def test_processes_that_write_at_once_leave_whole_files_within_the_limit(tmp_pat
     readable = [cache.load(bytes([number])) for number in range(60)]
     assert sum(one is not None for one in readable) == len(found) > 0
     assert all(one["page"].unique().tolist() == [number] for number, one in enumerate(readable) if one is not None)
+
+
+def test_a_page_whose_bytes_were_changed_on_disk_is_prepared_anew(tmp_path):
+    """As many bytes, a header that can be read, and other pixels: only a checksum can tell."""
+    kept = PixelCache(tmp_path, limit=10**9, recipe=Recipe())
+    views = {"page": torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)}
+    kept.save(b"content", views)
+    assert torch.equal(kept.load(b"content")["page"], views["page"])
+    (path,) = tmp_path.glob(KEPT)
+    data = path.read_bytes()
+    path.write_bytes(data[:-256] + bytes(255 - byte for byte in data[-256:]))
+    assert kept.load(b"content") is None
+    kept.save(b"content", views)
+    path.unlink()
+    os.mkfifo(path)
+    assert kept.load(b"content") is None
+    kept.save(b"content", views)  # nobody reads from it: writing would never end
+    assert path.is_fifo()

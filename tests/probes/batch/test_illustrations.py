@@ -15,7 +15,7 @@ from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.check import CHILDREN, Known, check
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.facts.illustrations import Exhibits
+from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.batch import illustrations as pictures
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -51,14 +51,14 @@ def test_a_whole_page_is_drawn_for_every_row_and_looks_like_the_page(assemble, m
     parts = assemble(model)
     shown = pictures.show_rows(parts)
     assert len(shown.rows) == len(parts.sample)
-    for row, exhibit in zip(parts.sample, shown.rows, strict=True):
-        whole = [view for view in exhibit.views if view.is_whole]
+    for row, illustration in zip(parts.sample, shown.rows, strict=True):
+        whole = [view for view in illustration.views if view.is_whole]
         assert len(whole) == 1
-        assert exhibit.remarks == ()
-        assert exhibit.tokens
+        assert illustration.remarks == ()
+        assert illustration.tokens
         if parts.reference.intake.mean is not None:
             assert distance(whole[0], open_image(Path(row["image_path"]))) < 12
-            assert all(view.clipped < 0.005 for view in exhibit.views)
+            assert all(view.clipped < 0.005 for view in illustration.views)
 
 
 def test_the_tiles_of_a_page_lie_in_the_columns_that_the_batch_says(project, tmp_path):
@@ -174,9 +174,9 @@ def test_pictures_leave_the_facts_and_their_digest_as_they_are(project, sandbox)
     plain = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",))
     shown = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",), illustrated=True)
     assert plain.facts.digest() == shown.facts.digest()
-    assert isinstance(plain.exhibits, Unknown)
-    assert isinstance(shown.exhibits, Exhibits)
-    size = len(msgspec.json.encode(shown.exhibits))
+    assert isinstance(plain.illustrations, Unknown)
+    assert isinstance(shown.illustrations, Illustrations)
+    size = len(msgspec.json.encode(shown.illustrations))
     assert 10_000 < size < 3 * (pictures.MOST_VIEWS + 1) * pictures.MOST_BYTES * 2
 
 
@@ -185,6 +185,6 @@ def test_a_collator_that_raises_leaves_a_reason_and_its_facts(tmp_path, sandbox)
     shown = check(
         load_config(path), trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("PRC001",), illustrated=True
     )
-    assert isinstance(shown.exhibits, Unknown)
-    assert "no pictures could be made" in shown.exhibits.reason
+    assert isinstance(shown.illustrations, Unknown)
+    assert "no pictures could be made" in shown.illustrations.reason
     assert [finding.code for finding in shown.findings] == ["PRC001"]

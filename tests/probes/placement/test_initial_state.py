@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from preflight_ocr.probes.placement.initial_state import put_back, remember, write_standing
+from preflight_ocr.probes.placement.initial_state import put_back, remember, write_initial_state
 from preflight_ocr.probes.placement.rules import ANYWHERE, CARD, CPU
 from preflight_ocr.probes.placement.simulated_card import simulate
 from preflight_ocr.probes.placement.simulation import Simulation
@@ -45,18 +45,18 @@ def move(simulation: Simulation, model: nn.Module) -> None:
 
 def test_a_cache_of_an_earlier_forward_does_not_stand_for_one_on_the_card():
     model = Block()
-    standing = remember(model)
+    initial_state = remember(model)
     model(torch.ones(3))
     filled = model.cache
     later = remember(model)
-    put_back(standing)
+    put_back(initial_state)
     assert model.cache is None and model.cached == 0
     with simulate() as s:
         move(s, model)
-        write_standing(s, model, ())
+        write_initial_state(s, model, ())
         model(torch.ones(3, device=CARD))
         assert s.find(model.cache).device == CARD
-    assert not s.mixtures
+    assert not s.clashes
     put_back(later)
     assert model.cache is filled and model.cached == 3 and len(model.calls) == 2
 
@@ -65,14 +65,14 @@ def test_attributes_that_are_no_buffers_stay_on_the_cpu_under_their_names():
     model = nn.Sequential(Block())
     with simulate() as s:
         move(s, model)
-        write_standing(s, model, ())
+        write_initial_state(s, model, ())
         block = model[0]
         assert s.find(block.table).device == s.find(block.many[0]).device == CPU
         names = [s.find(t).origin.name for t in (block.table, block.many[0], block.scale, block.weight)]
         block.weight + block.table
     assert names == ["0.table", "0.many[0]", "0.scale", "0.weight"]
-    (mixture,) = s.mixtures.values()
-    assert mixture.stray.origin is not None and mixture.stray.origin.kind == "attribute"
+    (clash,) = s.clashes.values()
+    assert clash.stray.origin is not None and clash.stray.origin.kind == "attribute"
 
 
 def test_a_module_that_moves_its_attributes_itself_is_right():
@@ -84,16 +84,16 @@ def test_a_module_that_moves_its_attributes_itself_is_right():
     model = Careful()
     with simulate() as s:
         move(s, model)
-        write_standing(s, model, ())
+        write_initial_state(s, model, ())
         assert s.find(model.table).device == CARD
 
 
 def test_a_hook_that_a_first_call_installed_stays():
     model = Block()
-    standing = remember(model)
+    initial_state = remember(model)
     model.cache = torch.ones(2)
     model.hooked = len  # what a library patches in, beside a tensor
-    put_back(standing)
+    put_back(initial_state)
     assert model.cache is None and model.hooked is len
 
 
@@ -111,12 +111,12 @@ def test_a_global_tensor_of_somebodys_module_is_named(tmp_path, monkeypatch):
     module = ModuleType("their_model")
     module.__file__, module.MEAN = str(tmp_path / "their_model.py"), torch.ones(3)
     monkeypatch.setitem(sys.modules, "their_model", module)
-    standing = remember(Block())
-    assert [name for name, _ in standing.globals if name.startswith("their")] == ["their_model.MEAN"]
+    initial_state = remember(Block())
+    assert [name for name, _ in initial_state.globals if name.startswith("their")] == ["their_model.MEAN"]
     with simulate() as s:
         assert s.find(module.MEAN).device == ANYWHERE
-        write_standing(s, Block(), standing.globals)
+        write_initial_state(s, Block(), initial_state.globals)
         assert s.find(module.MEAN).device == CPU
         torch.ones(3, device=CARD) * module.MEAN
-    (mixture,) = s.mixtures.values()
-    assert mixture.stray.origin is not None and mixture.stray.origin.kind == "global"
+    (clash,) = s.clashes.values()
+    assert clash.stray.origin is not None and clash.stray.origin.kind == "global"

@@ -36,7 +36,7 @@ def planted(tmp_path, monkeypatch):
 def test_a_healthy_model_mixes_nothing_and_its_waits_are_counted_by_place(project, tmp_path):
     seen = look(project, tmp_path)
     assert (seen.ended, seen.in_training, seen.generated) == ("ok", "ok", "ok")
-    assert not (seen.mixtures or seen.unmoved or seen.returned or seen.host_copies or seen.undecided)
+    assert not (seen.clashes or seen.unmoved or seen.returned or seen.host_copies or seen.undecided)
     assert {(w.call, w.site.file) for w in seen.synchronisations if w.site} >= {("item", "modeling_deepseekocr.py")}
 
 
@@ -46,17 +46,17 @@ def test_the_models_own_cuda_call_is_noted_as_the_models(project, tmp_path):
 
 
 def test_a_helper_made_on_the_cpu_is_found_with_both_lines(planted):
-    (mixture,) = planted("web-29").mixtures
-    assert mixture.operation == "add" and mixture.stray.argument == "other"
-    assert mixture.site is not None and mixture.site.code == "return output + places"
-    assert mixture.stray.origin is not None and isinstance(mixture.stray.origin.site, Site)
-    assert mixture.stray.origin.site.code.startswith("places = torch.zeros(")
+    (clash,) = planted("web-29").clashes
+    assert clash.operation == "add" and clash.stray.argument == "other"
+    assert clash.site is not None and clash.site.code == "return output + places"
+    assert clash.stray.origin is not None and isinstance(clash.stray.origin.site, Site)
+    assert clash.stray.origin.site.code.startswith("places = torch.zeros(")
 
 
 def test_an_unmoved_entry_is_found_with_its_path_and_shape(planted):
     seen = planted("own-10")
     assert seen.unmoved[0].path == "images.pixels[0][0]" and seen.unmoved[0].holder.endswith("unmoved_entry.Pages")
-    assert any(m.stray.origin and m.stray.origin.name.startswith("images.pixels") for m in seen.mixtures)
+    assert any(m.stray.origin and m.stray.origin.name.startswith("images.pixels") for m in seen.clashes)
 
 
 def test_what_the_collator_sent_to_the_card_is_found_with_its_line(planted):
@@ -70,11 +70,11 @@ def test_the_model_is_left_as_it_was(project, tmp_path):
     parts = Assembly(project, trust=True, folder=tmp_path)
     with redirect_cuda(), torch.no_grad():
         batch = parts.seeded(parts.collate, parts.sample)
-        standing = remember(parts.model)
+        initial_state = remember(parts.model)
         before = parts.model(**batch).logits
         held = {name: id(b) for name, b in parts.model.named_buffers()}
         chance = torch.get_rng_state()
-        seen = look_at_placement(parts, standing, batch, repaired={}, whole=True)
+        seen = look_at_placement(parts, initial_state, batch, repaired={}, whole=True)
         assert isinstance(seen, Placement)
         assert torch.equal(chance, torch.get_rng_state())
         assert {name: id(b) for name, b in parts.model.named_buffers()} == held

@@ -123,9 +123,9 @@ def test_mixed_entries_are_told_by_their_path():
     with simulate() as s:
         moved, _ = move_batch(s, {"x": Page(t()), "y": t()})
         moved["y"] + moved["x"].pixels
-    (mixture,) = s.mixtures.values()
-    assert mixture.stray.origin is not None and mixture.stray.origin.name == "x.pixels"
-    assert mixture.beside.origin is not None and mixture.beside.origin.name == "y"
+    (clash,) = s.clashes.values()
+    assert clash.stray.origin is not None and clash.stray.origin.name == "x.pixels"
+    assert clash.beside.origin is not None and clash.beside.origin.name == "y"
 
 
 def test_a_tensor_that_is_on_the_card_before_it_is_moved_is_listed_with_its_line():

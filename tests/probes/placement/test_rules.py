@@ -80,7 +80,7 @@ def mixes(operation: Any, shapes: Any, devices: Any) -> bool:
     with simulate() as simulation:
         operation(*(make(shape, device) for shape, device in zip(shapes, devices, strict=True)))
     assert not simulation.undecided
-    return bool(simulation.mixtures)
+    return bool(simulation.clashes)
 
 
 @pytest.mark.parametrize(("operation", "shapes"), [c[1:] for c in ELEMENTWISE], ids=[c[0] for c in ELEMENTWISE])

@@ -89,7 +89,7 @@ def test_what_comes_of_a_tensor_is_where_it_is(keep):
     with simulate() as s:
         assert s.find(keep(on_card(2))).device == CARD
         assert s.find(keep(torch.ones(2))).device == CPU
-        assert not s.mixtures
+        assert not s.clashes
 
 
 @pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
@@ -124,27 +124,27 @@ def test_a_default_device_is_obeyed():
         assert s.find(torch.zeros(2)).device == CARD
 
 
-def test_a_mixture_is_written_down_once_with_its_line_and_where_the_stray_was_made():
+def test_a_clash_is_written_down_once_with_its_line_and_where_the_stray_was_made():
     with simulate() as s:
         for _ in range(3):
             x, stray = on_card(4, 3), torch.zeros(3)
             mixed = x + stray
         assert s.find(mixed).device == CARD, "it goes on as if the stray had been moved"
-    (mixture,) = s.mixtures.values()
-    assert mixture.operation == "add" and mixture.times == 3
-    assert mixture.stray.argument == "other" and mixture.stray.shape == (3,)
-    assert mixture.beside.argument == "self" and mixture.beside.shape == (4, 3)
-    assert mixture.site is not None and mixture.site.code == "mixed = x + stray"
-    assert mixture.stray.origin is not None and mixture.stray.origin.call == "zeros"
-    assert mixture.stray.origin.site is not None and "torch.zeros(3)" in mixture.stray.origin.site.code
+    (clash,) = s.clashes.values()
+    assert clash.operation == "add" and clash.times == 3
+    assert clash.stray.argument == "other" and clash.stray.shape == (3,)
+    assert clash.beside.argument == "self" and clash.beside.shape == (4, 3)
+    assert clash.site is not None and clash.site.code == "mixed = x + stray"
+    assert clash.stray.origin is not None and clash.stray.origin.call == "zeros"
+    assert clash.stray.origin.site is not None and "torch.zeros(3)" in clash.stray.origin.site.code
 
 
-def test_several_mixtures_are_seen_in_one_run():
+def test_several_clashes_are_seen_in_one_run():
     with simulate() as s:
         x = on_card(2, 3) + torch.zeros(3)
         x = x @ torch.ones(3, 2)
         x.masked_fill_(torch.ones(2, 2, dtype=torch.bool), 0)
-    assert [m.operation for m in s.mixtures.values()] == ["add", "mm", "masked_fill_"]
+    assert [m.operation for m in s.clashes.values()] == ["add", "mm", "masked_fill_"]
 
 
 def test_what_is_computed_of_a_stray_is_the_same_stray():
@@ -152,8 +152,8 @@ def test_what_is_computed_of_a_stray_is_the_same_stray():
         places = torch.arange(3)
         shifted = (places + 1).float()
         on_card(3) * shifted
-    (mixture,) = s.mixtures.values()
-    assert mixture.stray.origin is not None and mixture.stray.origin.call == "arange"
+    (clash,) = s.clashes.values()
+    assert clash.stray.origin is not None and clash.stray.origin.call == "arange"
 
 
 def test_a_stray_that_was_written_to_is_not_blamed_again():
@@ -162,7 +162,7 @@ def test_a_stray_that_was_written_to_is_not_blamed_again():
         total += on_card(3)
         total += on_card(3)
         total + torch.ones(3)
-    assert len(s.mixtures) == 1
+    assert len(s.clashes) == 1
 
 
 def test_what_is_made_out_of_sight_stands_in_nobodys_way():
@@ -178,7 +178,7 @@ def test_what_is_made_out_of_sight_stands_in_nobodys_way():
         on_card(3) + made_before
         on_card(3) + scripted(on_card(3))
         on_card(3) + torch.zeros(3, device=made_before.device)
-    assert not s.mixtures and not s.undecided
+    assert not s.clashes and not s.undecided
 
 
 def test_numpy_on_the_card_is_noted_and_on_the_cpu_is_not():
@@ -246,7 +246,7 @@ def test_vmap_is_seen_through():
             kept
         )
         assert s.find(mask).device == CARD
-    assert not s.mixtures and not s.undecided
+    assert not s.clashes and not s.undecided
 
 
 def test_another_real_device_is_left_alone():

@@ -237,7 +237,7 @@ def test_weights_are_measured_by_the_index_or_by_the_header(plant, exports):
     cut = look(plant, exports, code, **{"model/model.safetensors": shard[:-3]}).weights_bytes
     assert isinstance(cut, Unknown)
     assert "cut short" in cut.reason
-    index = {"model/model.safetensors.index.json": {"metadata": {"total_size": 99}}}
+    index = {"model/model.safetensors": shard, "model/model.safetensors.index.json": {"metadata": {"total_size": 99}}}
     assert look(plant, exports, code, **index).weights_bytes == 99
 
 

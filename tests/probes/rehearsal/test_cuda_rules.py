@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from preflight_ocr.probes.rehearsal.cuda_rules import FULL, LOWER, WIDENED, on_card
-from preflight_ocr.probes.rehearsal.lifetimes import Footprint
-from preflight_ocr.probes.rehearsal.weightless import Hollow
+from preflight_ocr.probes.rehearsal.lifetimes import Lifetimes
+from preflight_ocr.probes.rehearsal.weightless import Weightless
 
 # Names of Python that torch registers under another one, or that call one that is registered.
 ALIASES = {
@@ -18,8 +18,8 @@ ALIASES = {
 }  # fmt: skip
 
 
-def hollow(*shape, dtype=torch.float32, requires_grad=False):
-    return Hollow(torch.empty(*shape, dtype=dtype, device="meta")).requires_grad_(requires_grad)
+def weightless(*shape, dtype=torch.float32, requires_grad=False):
+    return Weightless(torch.empty(*shape, dtype=dtype, device="meta")).requires_grad_(requires_grad)
 
 
 @pytest.mark.parametrize("name", sorted(LOWER | FULL | WIDENED))
@@ -28,7 +28,7 @@ def test_torch_has_a_rule_of_autocast_on_cuda_for_every_listed_name(name):
 
 
 def test_under_autocast_products_are_half_and_softmax_is_float32():
-    x, w = hollow(4, 8), hollow(8, 8)
+    x, w = weightless(4, 8), weightless(8, 8)
     with on_card(), torch.autocast("cpu", dtype=torch.bfloat16):
         product = F.linear(x, w)
         assert product.dtype == torch.bfloat16
@@ -42,22 +42,22 @@ def test_under_autocast_products_are_half_and_softmax_is_float32():
 
 def test_a_trained_weight_is_cast_once_and_a_frozen_one_at_every_use():
     def count(trained):
-        w = hollow(64, 64, requires_grad=trained)
-        x = hollow(4, 64, dtype=torch.bfloat16, requires_grad=True)
-        with Footprint() as footprint, on_card(), torch.autocast("cpu", dtype=torch.bfloat16):
+        w = weightless(64, 64, requires_grad=trained)
+        x = weightless(4, 64, dtype=torch.bfloat16, requires_grad=True)
+        with Lifetimes() as lifetimes, on_card(), torch.autocast("cpu", dtype=torch.bfloat16):
             a, b = F.linear(x, w), F.linear(x, w)
         assert a.shape == b.shape
-        return sum(size == 64 * 64 * 2 for _, size in footprint.events)
+        return sum(size == 64 * 64 * 2 for _, size in lifetimes.events)
 
     assert (count(True), count(False)) == (1, 2)
 
 
 def test_attention_of_a_card_keeps_no_score_for_every_pair():
     def held(card, dtype, mask=None):
-        states = [hollow(1, 4, 512, 64, dtype=dtype, requires_grad=True) for _ in range(3)]
-        footprint = Footprint()
-        footprint.own(states, "batch")
-        with footprint:
+        states = [weightless(1, 4, 512, 64, dtype=dtype, requires_grad=True) for _ in range(3)]
+        lifetimes = Lifetimes()
+        lifetimes.own(states, "batch")
+        with lifetimes:
             if card:
                 with on_card():
                     out = F.scaled_dot_product_attention(*states, attn_mask=mask)
@@ -65,7 +65,7 @@ def test_attention_of_a_card_keeps_no_score_for_every_pair():
                 weights = (states[0] @ states[1].transpose(-1, -2)).softmax(-1)
                 out = weights @ states[2]
         assert out.shape == (1, 4, 512, 64)
-        return footprint.now - footprint.held["batch"]
+        return lifetimes.now - lifetimes.held["batch"]
 
     scores = 4 * 512 * 512 * 2
     out = 4 * 512 * 64 * 2
@@ -76,10 +76,10 @@ def test_attention_of_a_card_keeps_no_score_for_every_pair():
 
 
 def test_dropout_of_a_card_keeps_a_byte_for_each_element():
-    x = hollow(1000, requires_grad=True)
-    with Footprint() as footprint, on_card():
+    x = weightless(1000, requires_grad=True)
+    with Lifetimes() as lifetimes, on_card():
         y = F.dropout(x, 0.1)
-    assert sorted(size for _, size in footprint.events if size) == [1000, 4000]
+    assert sorted(size for _, size in lifetimes.events if size) == [1000, 4000]
     assert F.dropout(x, 0.0).shape == y.shape
 
 
@@ -88,7 +88,7 @@ def test_what_backward_computes_again_follows_the_same_rules():
 
     from preflight_ocr.probes.rehearsal.step import _run_backward
 
-    x = hollow(2, 4, 16, 8, requires_grad=True)
+    x = weightless(2, 4, 16, 8, requires_grad=True)
 
     def attend(states):
         return F.scaled_dot_product_attention(states, states, states)

@@ -45,24 +45,24 @@ def peak(model=None, rows=64, **settings):
 WEIGHT, ROWS = 64 * 64 * 4, 64 * 64 * 4
 
 
-@pytest.mark.parametrize("hollow", [True, False])
-def test_every_byte_of_a_small_step_can_be_counted_by_hand(hollow):
-    seen = peak(hollow=hollow, optim="sgd").at_peak
+@pytest.mark.parametrize("weightless", [True, False])
+def test_every_byte_of_a_small_step_can_be_counted_by_hand(weightless):
+    seen = peak(weightless=weightless, optim="sgd").at_peak
     assert seen["weights"] == seen["adapter"] == WEIGHT
     assert seen["batch"] == ROWS
-    assert peak(hollow=hollow).at_peak["optimizer"] >= 2 * WEIGHT
+    assert peak(weightless=weightless).at_peak["optimizer"] >= 2 * WEIGHT
     # What the trained layer was given, and what the last tanh gave: that one and the square keep the same storage.
     assert seen["activations"] == 2 * ROWS
 
 
 def test_a_step_that_keeps_twice_as_much_moves_the_prediction_as_much_as_the_real_one():
-    plain, planted = (peak(Model(twice), hollow=True).peak for twice in (False, True))
-    real = [peak(Model(twice), hollow=False).peak for twice in (False, True)]
+    plain, planted = (peak(Model(twice), weightless=True).peak for twice in (False, True))
+    real = [peak(Model(twice), weightless=False).peak for twice in (False, True)]
     assert planted - plain == real[1] - real[0] == 3 * ROWS
 
 
 def test_gradients_of_earlier_rows_and_their_batches_are_there_when_rows_are_accumulated():
-    once, twice = peak(hollow=True), peak(hollow=True, accumulation=2)
+    once, twice = peak(weightless=True), peak(weightless=True, accumulation=2)
     assert twice.at_peak["batch"] == 2 * once.at_peak["batch"]
     assert twice.at_peak["gradients"] >= WEIGHT
 
@@ -70,8 +70,8 @@ def test_gradients_of_earlier_rows_and_their_batches_are_there_when_rows_are_acc
 def test_a_rehearsal_leaves_the_model_as_it_was():
     model = Model().eval()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    for hollow in (True, False):
-        peak(model, hollow=hollow)
+    for weightless in (True, False):
+        peak(model, weightless=weightless)
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert all(p.grad is None for p in model.parameters()) and not model.training
     assert not model.trained.weight._post_accumulate_grad_hooks
@@ -79,7 +79,7 @@ def test_a_rehearsal_leaves_the_model_as_it_was():
 
 @pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused", "sgd", "rmsprop", "adagrad", "adafactor"])
 def test_states_are_those_that_torch_really_allocates(optim):
-    held = peak(hollow=True, optim=optim, rows=512).at_peak["optimizer"]
+    held = peak(weightless=True, optim=optim, rows=512).at_peak["optimizer"]
     assert held == pytest.approx(count_state_bytes(optim, 64 * 64, 4, (64, 64)), abs=64)
 
 

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from preflight_ocr.harness.check.check import open_sandbox
+from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.isolation import Returned
-from preflight_ocr.probes.workbench.assembly import SAMPLED_ROWS, choose_sample, load_trusted, read_rows
+from preflight_ocr.probes.workbench.assembly import SAMPLED_ROWS, choose_sample, read_rows
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_no_train_path_says_which_key_is_missing():
 
 
 def test_trust_is_what_was_given_and_not_what_the_file_says(project):
-    assert load_trusted(project, trust=False).model.trust_remote_code is False
+    assert load_config(project, trust=False).model.trust_remote_code is False
 
 
 def test_the_healthy_project_is_recognised_without_a_processor(healthy):

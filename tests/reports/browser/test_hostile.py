@@ -51,7 +51,7 @@ def make_hostile_report() -> str:
             reason_why=HOSTILE,
             waived=(poison(Waiver(code="", reason="", link="", until=report.run.written.date())),),
             waiver_problems=(HOSTILE,),
-            exhibits=poison(report.exhibits),
+            illustrations=poison(report.illustrations),
             run=poison(report.run),
         )
     )

@@ -43,4 +43,4 @@ def test_colour_changes_no_letter():
 
 
 def test_an_empty_matrix_says_what_it_is():
-    assert describe(Matrix(config="run.yaml", cells=())).startswith("run.yaml: 1 model(s) in 0 cell(s)")
+    assert describe(Matrix(config="run.yaml", cells=())).startswith("run.yaml: 1 model in 0 cells")

@@ -3,14 +3,14 @@ from __future__ import annotations
 import msgspec
 
 from preflight_ocr.harness.facts import Landing, Raised, Repair, Unknown
-from preflight_ocr.harness.facts.illustrations import RowExhibit, TokenText
+from preflight_ocr.harness.facts.illustrations import RowIllustration, TokenText
 from preflight_ocr.reports.page.strips import draw_strips
 from tests.specimens import HEALTHY, altered, write_row
 
 
 def draw(row, landing, tokens=()):
     facts = altered(HEALTHY, {"collator.batch.rows": (row,), "forward.landing": (landing,)})
-    (strip,) = draw_strips(facts, (RowExhibit(tokens=tokens),))
+    (strip,) = draw_strips(facts, (RowIllustration(tokens=tokens),))
     return strip
 
 

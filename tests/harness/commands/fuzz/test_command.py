@@ -15,7 +15,7 @@ from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.check.trust import NO_TRUST
 from preflight_ocr.harness.commands.fuzz import command
-from preflight_ocr.harness.commands.fuzz.command import Broken, Fuzzed, FuzzError, fuzz
+from preflight_ocr.harness.commands.fuzz.command import BrokenPromise, Fuzzed, FuzzError, fuzz
 from preflight_ocr.harness.config.config import load_config
 
 NAIVE = """
@@ -138,7 +138,7 @@ def test_a_search_without_a_finding_says_how_much_was_tried(run):
 
 
 def test_a_broken_promise_is_shown_with_its_sample_and_the_command_that_tries_it_again(run, project):
-    broken = Broken(
+    broken = BrokenPromise(
         promise="ends-once", seen="row 0 trains 2 ends", sample="no page with '</s>'", folder="out/ends-once"
     )
     done, _ = run(Fuzzed(tried=9, taken=9, broken=(broken,), seconds=1.0, out_of_time=True))
