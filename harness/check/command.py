@@ -18,7 +18,7 @@ from preflight_ocr.harness.check.taking_over import PROBES, TOLD, Taken
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Dataset, Facts, Unknown
 from preflight_ocr.harness.facts.illustrations import Illustrations
-from preflight_ocr.harness.isolation import Died, Job, Raised, Returned, Sandbox
+from preflight_ocr.harness.isolation import ChildRaised, Died, Job, Returned, Sandbox
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
@@ -170,7 +170,7 @@ def _watch_once(
     if isinstance(ending, Returned):
         taken = msgspec.convert(ending.value, Taken)
         return taken if taken.at else msgspec.structs.replace(taken, ended=taken.ended + _quote(ending.output))
-    if isinstance(ending, Raised):
+    if isinstance(ending, ChildRaised):
         return Taken(ended=f"{ending.type}: {ending.message}", own_seconds=own)
     assert isinstance(ending, Died)
     if own >= seconds and "as asked" in ending.reason:
