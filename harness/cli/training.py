@@ -6,16 +6,20 @@ from pathlib import Path
 
 import click
 
+from preflight_ocr.harness.cli.commanding import become, require_command, say_remarks, watch_command
 from preflight_ocr.harness.cli.console import prepare
 from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
     GIVEN_FILE,
     NETWORK,
+    ROWS,
+    SECONDS,
     TRUST,
     WAIVERS,
-    Command,
+    CommandTail,
     Refusal,
+    get_tail,
     preflight,
 )
 from preflight_ocr.harness.cli.steps import (
@@ -72,8 +76,8 @@ def demo(context: click.Context, directory: Path) -> None:
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
-@click.command(cls=Command, epilog=EPILOG)
-@click.option("--config", "config_path", required=True, type=GIVEN_FILE, help="The YAML file that says what to train.")
+@click.command(cls=CommandTail, epilog=EPILOG)
+@click.option("--config", "config_path", type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",
     "clearance_path",
@@ -83,23 +87,46 @@ def demo(context: click.Context, directory: Path) -> None:
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
 @TRUST
 @WAIVERS
+@SECONDS
+@ROWS
 @NETWORK
 @click.version_option(package_name="preflight-ocr")
 @click.pass_context
 def run_training(
     context: click.Context,
-    config_path: Path,
+    config_path: Path | None,
     clearance_path: Path | None,
     html_path: Path | None,
     trust: bool,
     waivers: Path | None,
+    seconds: float | None,
+    rows: int | None,
     network: bool,
 ) -> None:
     """Check the setup, refuse to train on a BLOCKER, and otherwise train.
 
     Nothing is checked again while the project's own last clearance holds, which `preflight check` writes too.
+
+    `run-training --trust -- COMMAND...` checks your own training command and then runs it in place of this process, with
+    its arguments and its environment untouched.
     """
     prepare()
+    if words := get_tail(context):
+        if config_path is not None or clearance_path is not None:
+            raise Refusal("a command behind `--` takes neither --config nor --clearance; leave them out")
+        require_command(words, trust=trust)
+        watched = watch_command(words, waivers=read_accepted(waivers), seconds=seconds, rows=rows)
+        say_remarks(watched)
+        show(watched.report)
+        write_all(watched.report, html_path=html_path)
+        if watched.report.verdict == "refused" or watched.report.waiver_problems:
+            click.echo("\nTraining was not started.", err=True)
+            context.exit(watched.report.exit_code or 2)
+        become(words)
+    if config_path is None:
+        raise Refusal(
+            "give --config YAML, or your training command behind `--`: run-training --trust -- python train.py"
+        )
     config = load(config_path, trust=trust)
     require_for_training(config)
     accepted = read_accepted(waivers)

@@ -33,9 +33,13 @@ TOLERANCE = 1e-3
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: Adapter and Learning as builtins. The saved adapter is left in `folder` for `reload`."""
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+
+
+def observe_parts(parts: Assembly, folder: Path) -> dict[str, object]:
+    """The same of parts that are there."""
     with redirect_cuda():
-        found = look_at_learning(parts, Path(folder))
+        found = look_at_learning(parts, folder)
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
 
 
@@ -226,7 +230,7 @@ def _try_checkpointing(parts: Assembly, inner: Any, step: Any, reached: set[str]
     settings = training.gradient_checkpointing_kwargs if training.gradient_checkpointing else None
 
     def count() -> tuple[Census, ...]:
-        if training.gradient_checkpointing and parts.config.subject.trainer is not None:
+        if training.gradient_checkpointing and parts.has_own_trainer:
             inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
         else:
             start_checkpointing(inner, settings)
@@ -360,21 +364,25 @@ def _adapted_dtype(inner: nn.Module) -> torch.dtype:
 
 def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
+    return reload_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+
+
+def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
+    """The same of parts that are there, whose model has no adapter any more."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         batch = _choose_batch(parts)
         while isinstance(attempt(partial(_logits, parts.bare, batch)), Raised) and make_runnable(parts, batch):
             batch = _choose_batch(parts)
-        saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
-        loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
+        saved = torch.load(folder / "logits.pt", weights_only=True)
+        loaded = PeftModel.from_pretrained(parts.bare, str(folder / "adapter"))
         # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
         logits = _logits(unwrap(loaded)[0], batch)
     arrived = get_peft_model_state_dict(loaded)
     expected = set(arrived)
-    with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
+    with safe_open(folder / "adapter" / "adapter_model.safetensors", framework="pt") as file:
         written = set(file.keys())
         lost = {
             key for key in written & expected if not torch.equal(file.get_tensor(key).float(), arrived[key].float())

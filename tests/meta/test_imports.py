@@ -28,6 +28,7 @@ FLOORS = (
     ("harness/diagnoses",),
     ("harness/verdict",),
     ("harness/training",),
+    ("harness/holding",),
     ("fixtures/__init__", "fixtures/pages", "fixtures/remote"),
     ("fixtures/native",),
     ("probes/__init__", "probes/reading"),
