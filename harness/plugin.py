@@ -258,7 +258,6 @@ _CHILDREN = {
     "forward": ("forward",),
     "adapter": ("learning",),
     "learning": ("learning",),
-    "memory": ("learning",),
 }
 
 
