@@ -216,49 +216,22 @@ def _gather(config: pytest.Config, *, chosen: tuple[Diagnosis, ...]) -> Facts:
     loaded = _load(config)
     if loaded is None:
         return _gather_command(config)
+    from preflight_ocr.harness.check.asked import Asked
     from preflight_ocr.harness.check.check import look
     from preflight_ocr.harness.config.errors import ConfigError
 
     asked = config.getoption("markexpr", "") or ""
     wants_gpu = "gpu" in asked and "not gpu" not in asked
     try:
-        facts, _ = look(
-            loaded,
+        wishes = Asked(
             level=config.getoption("preflight_level") or ("gpu" if wants_gpu else "ran"),
             trust=loaded.model.trust_remote_code,
-            progress=_show_progress(config),
-            **_leave_out(chosen),
+            only=tuple(diagnosis.code for diagnosis in chosen),
         )
+        facts = look(loaded, wishes, progress=_show_progress(config)).facts
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
     return facts
-
-
-def _leave_out(chosen: tuple[Diagnosis, ...]) -> dict[str, Any]:
-    """What `look` need not run for these diagnoses, as its keywords."""
-    from preflight_ocr.harness.judging.findings import Basis
-
-    if not chosen or any(diagnosis.basis is Basis.GPU for diagnosis in chosen):
-        return {}
-    if all(diagnosis.basis is Basis.READ for diagnosis in chosen):
-        return {"reading": True}
-    from preflight_ocr.harness.check.check import CHILDREN, Known
-    from preflight_ocr.harness.facts import Facts
-
-    sections = {need.partition(".")[0] for diagnosis in chosen for need in diagnosis.needs}
-    needed = {child for section in sections for child in _CHILDREN.get(section, ())}
-    spared = tuple(child for child in CHILDREN if child not in needed)
-    return {"known": Known(facts=Facts(), children=spared)} if spared else {}
-
-
-# Section of the facts -> the children that fill it. The collator's child notes how the processor was called.
-_CHILDREN = {
-    "processor": ("processor", "collator"),
-    "collator": ("collator",),
-    "forward": ("forward",),
-    "adapter": ("learning",),
-    "learning": ("learning",),
-}
 
 
 def _gather_command(config: pytest.Config) -> Facts:

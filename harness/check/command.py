@@ -13,7 +13,10 @@ from typing import Any
 
 import msgspec
 
-from preflight_ocr.harness.check.check import Progress, _gather, count_together, limit, read
+from preflight_ocr.harness.check.children import gather as gather_answers
+from preflight_ocr.harness.check.reading import read
+from preflight_ocr.harness.check.sandboxes import count_together, limit
+from preflight_ocr.harness.check.seen import Progress
 from preflight_ocr.harness.check.taking_over import PROBES, TOLD, Taken
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Dataset, Facts, Unknown
@@ -207,13 +210,13 @@ def gather(
 ) -> tuple[Facts, Illustrations | Unknown | None]:
     """What is read of the files that the command named, and what the probes saw of its parts."""
     facts = read(config, progress=progress, timings=timings)
-    endings: dict[str, tuple[Any, float]] = {}
+    answers: dict[str, Any] = {}
     for name in ("learning", "forward", "collator", "processor", "reload"):
         if name in taken.answers:
-            endings[name] = (taken.answers[name], taken.seconds.get(name, 0.0))
+            answers[name] = taken.answers[name]
         elif name != "reload" or "learning" in taken.answers:
-            endings[name] = (_say_why(taken, name), taken.seconds.get(name, 0.0))
-    facts = _gather(_explain_steps(facts), endings)
+            answers[name] = _say_why(taken, name)
+    facts = gather_answers(_explain_steps(facts), answers)
     rows = taken.answers.get("rows")
     dataset = _say_why(taken, "rows") if rows is None else msgspec.convert(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)

@@ -123,6 +123,7 @@ def run_check(
 
 def run_look(config: Config) -> Facts:
     """The facts, as far as the configuration allows foreign code to run."""
+    from preflight_ocr.harness.check.asked import Asked
     from preflight_ocr.harness.check.check import look
     from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -130,7 +131,7 @@ def run_look(config: Config) -> Facts:
 
     progress, trust = Progress(), config.model.trust_remote_code
     try:
-        return look(config, level="ran" if trust else "read", trust=trust, progress=progress)[0]
+        return look(config, Asked(level="ran" if trust else "read", trust=trust), progress=progress).facts
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None
     finally:

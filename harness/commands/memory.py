@@ -58,7 +58,7 @@ def _forbid(config: Config, directory: Path, trust: bool) -> str | None:
 
 
 def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryForecast | str:
-    from preflight_ocr.harness.check.check import limit, open_sandbox
+    from preflight_ocr.harness.check.sandboxes import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died, Returned
 
     with own_folder() as folder:

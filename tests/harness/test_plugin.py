@@ -19,20 +19,19 @@ from preflight_ocr.harness.facts import Facts
 
 here = pathlib.Path(__file__).parent
 
-class Known:
-    def __init__(self, *, facts, children):
-        self.children = children
+def look(config, asked, *, progress):
+    from preflight_ocr.harness.check.children import choose_children
+    from preflight_ocr.harness.check.seen import Seen
 
-def look(config, *, level, trust, progress, reading=False, known=None):
+    children = () if asked.reads_only else choose_children(config, asked)
+    ran = "-".join(child.name for child in children) or "nothing"
     with (here / "looked.txt").open("a", encoding="utf-8") as log:
-        spared = "nothing" if reading else "-".join(known.children) if known else ""
-        log.write(f"{level} {trust} {spared}".strip() + "\\n")
+        log.write(f"{asked.level} {asked.trust} {ran}\\n")
     progress("looking")
-    return Facts.from_json((here / "facts.json").read_bytes()), {}
+    return Seen(facts=Facts.from_json((here / "facts.json").read_bytes()), timings={})
 
 module = types.ModuleType("preflight_ocr.harness.check.check")
-module.look, module.Known = look, Known
-module.CHILDREN = ("learning", "forward", "collator", "processor")
+module.look = look
 sys.modules["preflight_ocr.harness.check.check"] = module
 """
 SICK = altered(
@@ -116,7 +115,12 @@ def test_level_and_trust_reach_the_engine(session, pytester):
     session("--preflight-trust", "-k", "CFG003")
     session("-m", "gpu")
     session("-m", "not gpu", "-k", "CFG003")
-    assert _looked(pytester) == ["read False nothing", "ran True nothing", "gpu False", "ran False nothing"]
+    assert _looked(pytester) == [
+        "read False nothing",
+        "ran True nothing",
+        "gpu False learning-forward-collator-processor",
+        "ran False nothing",
+    ]
 
 
 def test_only_what_the_chosen_contracts_need_is_run(session, pytester):
@@ -125,9 +129,9 @@ def test_only_what_the_chosen_contracts_need_is_run(session, pytester):
     session("preflight.yaml::FWD006-failing_forward")
     session("-k", "CFG001")
     assert _looked(pytester) == [
-        "ran False learning-forward-processor",
-        "ran False forward-processor",
-        "ran False learning-collator-processor",
+        "ran False collator",
+        "ran False learning-collator",
+        "ran False forward",
         "ran False nothing",
     ]
 

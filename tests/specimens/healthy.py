@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from preflight_ocr.harness.check.check import NO_BUDGET
+from preflight_ocr.harness.check.children import NO_BUDGET
 from preflight_ocr.harness.facts import (
     Accelerator,
     Adapter,

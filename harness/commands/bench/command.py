@@ -43,7 +43,7 @@ def bench(
     A child that ends early costs only the points that it had not reached. Raises BenchRefused where nothing was measured.
     """
     from preflight_ocr.harness.check.accelerator import open_card_sandbox
-    from preflight_ocr.harness.check.check import count_together, limit
+    from preflight_ocr.harness.check.sandboxes import count_together, limit
     from preflight_ocr.harness.isolation import ChildRaised, Died
 
     if reason := find_refusal(config, trust=trust):
@@ -94,7 +94,7 @@ def _read_points(path: Path) -> tuple[Point, ...]:
 
 def predict_all(config: Config, points: Sequence[Point], *, trust: bool) -> tuple[Point, ...]:
     """The points with what `preflight memory` expects of each, where a measure stands beside it."""
-    from preflight_ocr.harness.check.check import open_sandbox
+    from preflight_ocr.harness.check.sandboxes import open_sandbox
 
     if not any(point.needed for point in points):
         why = Unknown(reason="nothing was measured to hold it against; type `preflight memory`")

@@ -70,7 +70,7 @@ def run_cell(
         return _stop(cell, reason, environment, subject)
     models = []
     with ExitStack() as stack:
-        from preflight_ocr.harness.check.check import open_sandbox
+        from preflight_ocr.harness.check.sandboxes import open_sandbox
 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="preflight-cell-")))
         sandbox = stack.enter_context(open_sandbox())
@@ -178,7 +178,8 @@ def _note_absence(absence: Absence, cell: Cell) -> ModelRecord:
 
 
 def _look(project: Project, cell: Cell, sandbox: Sandbox, *, trust: bool) -> ModelRecord:
-    from preflight_ocr.harness.check.check import SandboxUnavailable, check
+    from preflight_ocr.harness.check.check import check
+    from preflight_ocr.harness.isolation import SandboxUnavailable
 
     started = time.perf_counter()
     config = project.config

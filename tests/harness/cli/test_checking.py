@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
+from preflight_ocr.harness.check.seen import Seen
 from preflight_ocr.harness.facts import KeyFact, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
@@ -62,9 +63,9 @@ class Engine(types.ModuleType):
         )
         return msgspec.structs.replace(report, bound=Binding(config, waivers).settle(()))
 
-    def look(self, config, *, level, trust, progress):
-        self.asked.append({"config": config, "level": level, "trust": trust})
-        return self.facts, {"read": 0.1}
+    def look(self, config, asked, *, progress):
+        self.asked.append({"config": config, "level": asked.level, "trust": asked.trust})
+        return Seen(facts=self.facts, timings={"read": 0.1})
 
 
 @pytest.fixture
