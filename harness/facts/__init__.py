@@ -52,6 +52,7 @@ from preflight_ocr.harness.facts.reading import (
     Tokenizer,
 )
 from preflight_ocr.harness.facts.running import (
+    Agreement,
     Behaviour,
     Clash,
     Forward,
@@ -123,6 +124,7 @@ __all__ = [
     "NOT_RUN",
     "Accelerator",
     "Adapter",
+    "Agreement",
     "ApiUse",
     "AttentionTry",
     "Batch",

@@ -7,6 +7,7 @@ import msgspec
 from preflight_ocr.harness.facts import (
     Accelerator,
     Adapter,
+    Agreement,
     AttentionTry,
     Batch,
     Behaviour,
@@ -357,6 +358,17 @@ HEALTHY = Facts(
         has_generate=True,
         idle_keys=(),
         lost_buffers=(),
+        agreement=Agreement(
+            first=(1.3e-6, 1.1e-6, 1.2e-6),
+            along=(1.8e-6, 1.9e-6, 1.7e-6),
+            cached=(2.1e-6, 2.0e-6, 1.6e-6),
+            tolerance=1e-3,
+            mended_by=(),
+            packed=False,
+            started_again=(),
+            starts=(),
+            target_tokens=40,
+        ),
         processor_calls=(),
     ),
     adapter=Adapter(
