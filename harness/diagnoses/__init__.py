@@ -27,7 +27,7 @@ NAMES = (
     "departing_cache",
     # PRC
     "tokenizer_as_processor", "token_id_out_of_range", "split_image_token", "pad_is_eos", "right_padded_generation",
-    "missing_video_processor", "unregistered_processor", "conflicting_chat_templates",
+    "missing_video_processor", "unregistered_processor", "conflicting_chat_templates", "unknown_characters",
     # COL
     "broadcast_mask", "missing_placeholders", "placeholder_mismatch", "shifted_mask", "truncated_image_tokens",
     "foreign_normalisation", "squashed_page", "unplanned_view", "malformed_images", "malformed_tiling",
@@ -45,7 +45,7 @@ NAMES = (
     "failing_loader",
     # LRA
     "mismatched_task_type", "unmatched_targets", "untrainable_vision_adapters", "early_checkpointing",
-    "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights",
+    "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights", "frozen_new_tokens",
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation",
@@ -54,7 +54,7 @@ NAMES = (
     # MEM
     "memory_over_budget", "growing_memory",
     # SAV
-    "lost_adapter", "diverging_merge", "stale_checkpoint",
+    "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights",
     # SEC
     "unpinned_revision", "suspicious_code", "hostile_code",
 )  # fmt: skip

@@ -69,7 +69,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     largest = max(*agreement.first, *agreement.along)
     cause, fix, snippet = _explain(facts, agreement)
     yield DIAGNOSIS.finding(
-        f"In {count_part(len(departing), len(agreement.first), 'is', 'are')} trained with logits that differ from those "
+        f"{count_part(len(departing), len(agreement.first), 'is', 'are')} trained with logits that differ from those "
         f"{forward.model_class} generates with by up to {largest:.2g} of their standard deviation; expected at most "
         f"{agreement.tolerance:.0e}. {cause}",
         evidence=show_some(
@@ -111,7 +111,7 @@ def _explain(facts: Facts, agreement: Agreement) -> tuple[str, str, str]:
         )
     if name not in expected:
         return (
-            f"Without `{name}` in the batch they are the same: the model computes it otherwise than the collator.",
+            f"Without `{name}` in the batch they are the same: forward computes it otherwise than the collator.",
             f"Leave `{name}` out of the batch, so that forward computes it itself.",
             f'batch.pop("{name}")',
         )

@@ -21,7 +21,16 @@ from preflight_ocr.harness.facts.accelerator import (
     Wait,
 )
 from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
-from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
+from preflight_ocr.harness.facts.learning import (
+    Adapter,
+    AlikeRows,
+    Carrier,
+    Census,
+    Learning,
+    MemoryNeed,
+    RoundTrip,
+    Target,
+)
 from preflight_ocr.harness.facts.preparing import (
     Batch,
     Collator,
@@ -32,6 +41,7 @@ from preflight_ocr.harness.facts.preparing import (
     PixelView,
     Processor,
     Row,
+    Unwritable,
 )
 from preflight_ocr.harness.facts.reading import (
     ApiUse,
@@ -125,6 +135,7 @@ __all__ = [
     "Accelerator",
     "Adapter",
     "Agreement",
+    "AlikeRows",
     "ApiUse",
     "AttentionTry",
     "Batch",
@@ -184,6 +195,7 @@ __all__ = [
     "Undecided",
     "Unknown",
     "Unmoved",
+    "Unwritable",
     "Wait",
     "Wrapper",
     "blank",
