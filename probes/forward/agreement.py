@@ -200,7 +200,7 @@ def _measure_cache(readings: Sequence[Reading], deviation: float) -> tuple[float
 
 
 def _read_all(parts: Assembly, prompts: Sequence[Batch], runs: Sequence[Run]) -> list[Reading]:
-    readings = []
+    readings: list[Reading] = []
     dear = False
     for prompt, run in zip(prompts, runs, strict=True):
         started = time.perf_counter()
@@ -260,7 +260,7 @@ def _generate(parts: Assembly, prompt: Batch, tokens: Sequence[int]) -> torch.Te
             max_new_tokens=len(wanted),
             do_sample=False,
             num_beams=1,
-            logits_processor=LogitsProcessorList([_Force(wanted)]),  # type: ignore[list-item]
+            logits_processor=LogitsProcessorList([_Force(wanted)]),
             output_logits=True,
             return_dict_in_generate=True,
             pad_token_id=parts.tokenizer.pad_token_id,
