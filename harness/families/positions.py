@@ -27,7 +27,7 @@ class RopePositions:
 
     def __call__(self, batch: Mapping[str, Any]) -> torch.Tensor:
         """int64 [3, B, S] for the tokens, the mask and the grids of a batch. Raises what the model's own method raises."""
-        asker = object.__new__(self.owner)
+        asker: Any = object.__new__(self.owner)
         asker.__dict__["config"] = self.config
         given = {name: value for name, value in batch.items() if name in self._accepts}
         positions: torch.Tensor = getattr(asker, METHOD)(**given)[0]
