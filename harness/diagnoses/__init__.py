@@ -24,17 +24,18 @@ NAMES = (
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
     "swallowed_key", "altering_wrapper", "padding_changes_row", "uninitialised_buffer", "failing_generate",
+    "departing_cache",
     # PRC
     "tokenizer_as_processor", "token_id_out_of_range", "split_image_token", "pad_is_eos", "right_padded_generation",
-    "missing_video_processor", "unregistered_processor", "conflicting_chat_templates",
+    "missing_video_processor", "unregistered_processor", "conflicting_chat_templates", "unknown_characters",
     # COL
     "broadcast_mask", "missing_placeholders", "placeholder_mismatch", "shifted_mask", "truncated_image_tokens",
     "foreign_normalisation", "squashed_page", "unplanned_view", "malformed_images", "malformed_tiling",
     "unpicklable_collator", "dropped_rows", "swapped_images", "mixed_batch", "hidden_tokens", "mismatched_prompt",
-    "failing_collator", "random_collator", "malformed_grid",
+    "failing_collator", "random_collator", "malformed_grid", "packed_without_block_mask",
     # LBL
     "copied_labels", "unmasked_prompt", "unmasked_image_tokens", "unmasked_padding", "nothing_supervised",
-    "unsupervised_eos", "wrong_target",
+    "unsupervised_eos", "wrong_target", "repeated_start",
     # DTY
     "fp16_master_weights", "image_dtype_mismatch", "non_boolean_mask", "mixed_model_dtypes", "fixed_vision_dtype",
     "failing_dtype",
@@ -44,16 +45,16 @@ NAMES = (
     "failing_loader",
     # LRA
     "mismatched_task_type", "unmatched_targets", "untrainable_vision_adapters", "early_checkpointing",
-    "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights",
+    "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights", "frozen_new_tokens",
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
-    "misaligned_loss",
+    "misaligned_loss", "training_differs_from_generation",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM
     "memory_over_budget", "growing_memory",
     # SAV
-    "lost_adapter", "diverging_merge", "stale_checkpoint",
+    "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights",
     # SEC
     "unpinned_revision", "suspicious_code", "hostile_code",
 )  # fmt: skip

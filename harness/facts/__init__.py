@@ -21,7 +21,16 @@ from preflight_ocr.harness.facts.accelerator import (
     Wait,
 )
 from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
-from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, RoundTrip, Target
+from preflight_ocr.harness.facts.learning import (
+    Adapter,
+    AlikeRows,
+    Carrier,
+    Census,
+    Learning,
+    MemoryNeed,
+    RoundTrip,
+    Target,
+)
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
     Batch,
@@ -33,6 +42,7 @@ from preflight_ocr.harness.facts.preparing import (
     PixelView,
     Processor,
     Row,
+    Unwritable,
 )
 from preflight_ocr.harness.facts.reading import (
     ApiUse,
@@ -53,6 +63,7 @@ from preflight_ocr.harness.facts.reading import (
     Tokenizer,
 )
 from preflight_ocr.harness.facts.running import (
+    Agreement,
     Behaviour,
     Clash,
     Forward,
@@ -124,6 +135,8 @@ __all__ = [
     "NOT_RUN",
     "Accelerator",
     "Adapter",
+    "Agreement",
+    "AlikeRows",
     "ApiUse",
     "AttentionTry",
     "Batch",
@@ -187,6 +200,7 @@ __all__ = [
     "Undecided",
     "Unknown",
     "Unmoved",
+    "Unwritable",
     "Wait",
     "Wrapper",
     "blank",

@@ -60,6 +60,18 @@ class Census(Fact, kw_only=True):
     idle: dict[str, int]
 
 
+class AlikeRows(Fact, kw_only=True):
+    """Rows of the output head that the targets' tokens use and that are all but equal to another such row.
+
+    `ids` are the tokens, `used` how many different tokens the targets have, `trained` whether anything changes the head.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    used: int
+    trained: bool
+
+
 class RoundTrip(Fact, kw_only=True):
     """The adapter saved, then loaded onto the bare model in a fresh process."""
 
@@ -79,5 +91,7 @@ class Learning(Fact, kw_only=True):
     checkpointing: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT
     losses: tuple[float, ...] | Unknown = NOT_LOOKED_AT
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
+    unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that moved and whose numbers are in no saved tensor
+    alike_rows: AlikeRows | Unknown = NOT_LOOKED_AT
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without

@@ -112,6 +112,15 @@ class Grid(Fact, kw_only=True):
     same_patches: bool
 
 
+class Unwritable(Fact, kw_only=True):
+    """Characters of the training texts that the tokenizer has no token for, and in how many of the rows looked at."""
+
+    characters: tuple[str, ...]
+    rows: int
+    looked_at: int
+    unknown_token: str
+
+
 class Batch(Fact, kw_only=True):
     """A batch that a collator returned for `rows_in` rows."""
 
@@ -144,3 +153,4 @@ class Collator(Fact, kw_only=True):
     mixed_swaps: tuple[int, ...]  # rows of that batch that got another row's page
     swallowed_rows: int | Unknown = NOT_LOOKED_AT  # rows lost without an exception for want of their page
     safe_length: int | Unknown = NOT_LOOKED_AT  # the smallest max_seq_length that cuts no image token, over all rows
+    unwritable: Unwritable | Unknown | None = NOT_LOOKED_AT  # None where the tokenizer writes every text

@@ -49,6 +49,35 @@ class Wrapper(Fact, kw_only=True):
     shared_names: tuple[tuple[str, str], ...]  # two names in the tree for one and the same module
 
 
+class Agreement(Fact, kw_only=True):
+    """The logits that training supervises against those that generation computes for the same rows.
+
+    One entry for each row of the sample that was compared, each the largest difference in units of the logits' standard
+    deviation: `first` at the first target, `along` at those behind it with generation forced to the same target without a
+    cache, `cached` the same of the model's own `generate`, cached, against itself uncached. `tolerance` is the least
+    difference that is one. `mended_by` are the entries of the batch each of which alone, replaced by the one in our own
+    collator's batch (or taken out where that has none), makes all rows agree. `packed` says that several rows stood in one
+    sequence. `started_again` are the rows of an encoder-decoder whose labels begin with the token that its decoder starts
+    with anyway.
+    """
+
+    first: tuple[float, ...]
+    along: tuple[float, ...]
+    cached: tuple[float, ...] | Unknown
+    tolerance: float
+    mended_by: tuple[str, ...] | Unknown
+    packed: bool
+    started_again: tuple[int, ...]
+    starts: tuple[int, ...]  # an encoder-decoder's start token in training and in generation; empty for other models
+    target_tokens: int  # behind the first ones, that were compared
+
+    @property
+    def departing(self) -> tuple[int, ...]:
+        """The rows that training and generation compute differently."""
+        both = zip(self.first, self.along, strict=True)
+        return tuple(row for row, differences in enumerate(both) if max(differences) > self.tolerance)
+
+
 class LostBuffer(Fact, kw_only=True):
     """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
 
@@ -197,5 +226,6 @@ class Forward(Fact, kw_only=True):
     padding_side: str | None  # of the tokenizer that prediction will use
     idle_keys: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # only **kwargs takes them, and nothing changes without
     lost_buffers: tuple[LostBuffer, ...] | Unknown = NOT_LOOKED_AT
+    agreement: Agreement | Unknown = Unknown(reason="not run")
     placement: Placement | Unknown = Unknown(reason="not run")
     processor_calls: tuple[Opened, ...]  # AutoProcessor as the user's loader and collator called it, in their order

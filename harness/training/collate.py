@@ -18,6 +18,7 @@ import torch
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation, Config
 from preflight_ocr.harness.families import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.positions import RopePositions
 from preflight_ocr.harness.families.preparation import OwnIntake
 from preflight_ocr.harness.training.cache import PixelCache
 from preflight_ocr.harness.training.images import augment, open_image, read_content
@@ -58,11 +59,13 @@ class Collator:
         opening: Opening,
         max_length: int | None,
         augmentation: Augmentation,
+        positions: RopePositions | None = None,
         kept_in: Path | None = None,
         kept_bytes: int = 0,
     ) -> None:
         self.family, self.tokenizer, self.image_dtype = family, tokenizer, opening.image_dtype
         self.max_length, self.augmentation = max_length, augmentation
+        self.positions = positions
         self.intake = family.open_intake(opening)
         self.image_token_id = self.intake.image_token_id
         self._cache: PixelCache | None = None
@@ -77,10 +80,14 @@ class Collator:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The training batch: prompt and target, labels on the target and its EOS only."""
         sequences = [self._sequence(row, with_target=True) for row in rows]
-        return self._assemble(sequences, self.tokenizer.padding_side, with_target=True)
+        batch = self._assemble(sequences, self.tokenizer.padding_side, with_target=True)
+        return batch if self.positions is None else {**batch, "position_ids": self.positions(batch)}
 
     def prompts(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch that generation starts from: prompts only, padded on the left, without labels."""
+        """The batch that generation starts from: prompts only, padded on the left, without labels.
+
+        There are no positions in it: `generate` computes its own, token by token.
+        """
         sequences = [self._sequence(row, with_target=False) for row in rows]
         return self._assemble(sequences, self.tokenizer.padding_side if self.family.encoder_decoder else "left")
 
@@ -197,14 +204,15 @@ def build_collator(
     image_dtype: torch.dtype,
     processor: Any = None,
     directory: Path | None = None,
+    positions: RopePositions | None = None,
     cached: bool = False,
 ) -> Collator:
     """The collator for one configuration. `directory` is the model directory when `base_model` is a hub id, `processor`
     what was loaded for it where that is more than the tokenizer.
 
-    `image_dtype` is the dtype of the vision weights. `cached` is for a run that trains: what looks at a project reads
-    its files, not what data.cache_dir keeps of them. Raises FamilyError for sizes the family cannot have, CollateError
-    for a tokenizer that lacks what a batch needs.
+    `image_dtype` is the dtype of the vision weights, `positions` what `find_positions` found in the model. `cached` is for
+    a run that trains: what looks at a project reads its files, not what data.cache_dir keeps of them. Raises FamilyError
+    for sizes the family cannot have, CollateError for a tokenizer that lacks what a batch needs.
     """
     directory = directory or config.model.directory
     if directory is None:
@@ -222,6 +230,7 @@ def build_collator(
         ),
         max_length=config.data.max_seq_length,
         augmentation=config.data.augmentation,
+        positions=positions,
         kept_in=config.data.cache_dir if cached else None,
         kept_bytes=round(config.data.cache_gb * 1e9),
     )

@@ -84,7 +84,8 @@ def decode_greedily(
     written = inputs["input_ids"].new_empty((rows, 0))
     running = torch.ones(rows, dtype=torch.bool, device=inputs["input_ids"].device)
     for _ in range(max_new_tokens):
-        chosen = model(**inputs, **options).logits[:, -1].argmax(-1).where(running, torch.tensor(eos))
+        placed = {} if collator.positions is None else {"position_ids": collator.positions(inputs)}
+        chosen = model(**inputs, **placed, **options).logits[:, -1].argmax(-1).where(running, torch.tensor(eos))
         written = torch.cat((written, chosen[:, None]), dim=1)
         running &= chosen != eos
         if not running.any():

@@ -24,6 +24,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.training import checkpoints
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import start_checkpointing
@@ -213,7 +214,8 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
 
 def build_own_collator(config: Config, model: torch.nn.Module, processor: LoadedProcessor) -> Collator:
     """Our collator for this model; the family is found by what forward takes."""
-    family = recognise(unwrap(model)[0])  # a wrapper of the user's may hide what forward takes
+    inner = unwrap(model)[0]  # a wrapper of the user's may hide what forward takes
+    family = recognise(inner)
     return build_collator(
         config,
         family=family,
@@ -221,6 +223,7 @@ def build_own_collator(config: Config, model: torch.nn.Module, processor: Loaded
         processor=processor.processor,
         image_dtype=find_image_dtype(model),
         directory=find_directory(config),
+        positions=find_positions(inner),
         cached=True,
     )
 

@@ -17,6 +17,7 @@ from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_re
 from preflight_ocr.probes.batch.grids import look_at_grid
 from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
+from preflight_ocr.probes.batch.writing import find_unwritable
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -94,6 +95,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         safe_length=_measure_safe_length(parts)
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
+        unwritable=find_unwritable(parts.tokenizer, [str(row.get("text", "")) for row in parts.rows]),
     )
 
 

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper, blank
+from preflight_ocr.harness.facts import Agreement, Forward, Placement, Raised, Site, Unknown, Wrapper, blank
 from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.probes.batch.collator import look_at_reference
 from preflight_ocr.probes.batch.processor import record_openings
+from preflight_ocr.probes.forward.agreement import look_at_agreement
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
@@ -93,7 +94,14 @@ def look_at_forward(parts: Assembly) -> Forward:
     if not isinstance(start, Mapping) or collate is None:
         reason = start if isinstance(start, Unknown) else Unknown(reason="no batch to call the model with")
         return msgspec.structs.replace(
-            facts, given=reason, reference=reason, landing=reason, behaviour=reason, idle_keys=reason, placement=reason
+            facts,
+            given=reason,
+            reference=reason,
+            landing=reason,
+            behaviour=reason,
+            idle_keys=reason,
+            agreement=reason,
+            placement=reason,
         )
     batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
@@ -114,7 +122,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
         return msgspec.structs.replace(
-            facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason, placement=reason
+            facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason, agreement=reason, placement=reason
         )
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
@@ -128,11 +136,21 @@ def look_at_forward(parts: Assembly) -> Forward:
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         generation=look_at_generation(parts),
+        agreement=_look_at_agreement(parts, batch, seen.logits, is_taken=untouched),
         behaviour=no_logits
         if seen.logits is None
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
         placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok"),
     )
+
+
+def _look_at_agreement(
+    parts: Assembly, batch: Batch, logits: torch.Tensor | None, *, is_taken: bool
+) -> Agreement | Unknown:
+    """Training against generation, of a batch that forward took as it came."""
+    if not is_taken or logits is None:
+        return Unknown(reason="forward did not take the collator's batch as it came, or returned no logits")
+    return look_at_agreement(parts, batch, logits)
 
 
 def _look_at_placement(

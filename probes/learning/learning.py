@@ -18,6 +18,7 @@ from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
+from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -71,6 +72,10 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     extra = checkpointed if isinstance(checkpointed, tuple) else ()
     mixed = _try_mixed_precision(parts, adapted, step)
     round_trip_ready = _save(adapted, batch, folder)
+    unsaved = (
+        find_unsaved(inner, moved, folder) if round_trip_ready is None else Unknown(reason=round_trip_ready.message)
+    )
+    alike = attempt(lambda: find_alike_rows(parts, inner))
     with _set_back(inner, before):  # the repeated steps may have driven half-precision weights to infinity
         accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
     learning = Learning(
@@ -83,6 +88,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         if round_trip_ready is None
         else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
         accumulation_ratio=accumulation,
+        unsaved=unsaved,
+        alike_rows=Unknown(reason=alike.message) if isinstance(alike, Raised) else alike,
         merged_equals_unmerged=_merge(adapted, batch),
     )
     return {"adapter": adapter, "learning": learning}

@@ -23,6 +23,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
+from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
@@ -245,6 +246,7 @@ class Assembly:
             processor=loaded.processor,
             image_dtype=self.image_dtype,
             directory=self.directory,
+            positions=find_positions(self.bare),
         )
 
     @cached_property

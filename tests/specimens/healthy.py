@@ -8,6 +8,8 @@ from preflight_ocr.harness.check.children import NO_BUDGET
 from preflight_ocr.harness.facts import (
     Accelerator,
     Adapter,
+    Agreement,
+    AlikeRows,
     AttentionTry,
     Batch,
     Behaviour,
@@ -299,6 +301,7 @@ HEALTHY = Facts(
         mixed_rows="ok",
         mixed_swaps=(),
         swallowed_rows=0,
+        unwritable=None,
     ),
     forward=Forward(
         signature=SIGNATURE,
@@ -357,6 +360,17 @@ HEALTHY = Facts(
         has_generate=True,
         idle_keys=(),
         lost_buffers=(),
+        agreement=Agreement(
+            first=(1.3e-6, 1.1e-6, 1.2e-6),
+            along=(1.8e-6, 1.9e-6, 1.7e-6),
+            cached=(2.1e-6, 2.0e-6, 1.6e-6),
+            tolerance=1e-3,
+            mended_by=(),
+            packed=False,
+            started_again=(),
+            starts=(),
+            target_tokens=40,
+        ),
         processor_calls=(),
     ),
     adapter=Adapter(
@@ -402,6 +416,8 @@ HEALTHY = Facts(
         ),
         training="ok",
         checkpointing="ok",
+        unsaved=(),
+        alike_rows=AlikeRows(ids=(), tokens=(), used=40, trained=False),
         merged_equals_unmerged=True,
         accumulation_ratio=1.0,
     ),

@@ -10,7 +10,7 @@ import pytest
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import ConfigError
-from preflight_ocr.harness.config.keys import effective_keys, inert_keys
+from preflight_ocr.harness.config.keys import effective_keys, find_nearest, inert_keys
 from preflight_ocr.harness.config.schema import Config
 from tests.support.places import ROOT
 
@@ -64,6 +64,11 @@ def test_the_word_none_means_nothing_except_where_it_is_a_choice(read):
     assert config.lora.bias == "none"
     assert config.lora.task_type is None
     assert config.data.val_path is None
+
+
+@pytest.mark.parametrize("key", ["quantization", "load_in_4bit", "model.load_in_4bit", "bnb_config", "lora.rank"])
+def test_a_key_of_another_trainers_file_gets_no_suggestion_that_only_sounds_alike(key):
+    assert find_nearest(key) is None
 
 
 @pytest.mark.parametrize(
