@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
+from preflight_ocr.probes.workbench.calls import call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
 MEASURED_ROWS = 200  # every page is opened for this
@@ -58,6 +60,9 @@ def look_at_collator(parts: Assembly) -> Collator:
             pickle_error="",
             mixed_swaps=(),
         )
+    made = given
+    if reference:
+        given = spell_like(parts, given, reference)
     pickles, pickle_error = _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)
     return Collator(
@@ -73,12 +78,10 @@ def look_at_collator(parts: Assembly) -> Collator:
         else _why(expected),
         planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(expected),
         seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(expected),
-        deterministic=_same(given, parts.seeded(parts.collate, rows)),
+        deterministic=_same(made, parts.seeded(parts.collate, rows)),
         pickles=pickles,
         pickle_error=pickle_error,
-        expected_prompt=expected.rows[0].prompt_text
-        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else _why(expected),
+        expected_prompt=_find_expected_prompt(parts, expected),
         starts_with_bos=expected.rows[0].count("b") == 1
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
         else _why(expected),
@@ -89,6 +92,32 @@ def look_at_collator(parts: Assembly) -> Collator:
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
     )
+
+
+def spell_like(parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The user's batch, in the reference's shapes where forward makes no difference between the two, to the bit.
+
+    A model may well flatten what is stacked; then the shape is the user's own choice. Pictures that change nothing in the
+    logits say nothing about it.
+    """
+    other: dict[str, Any] = {}
+    for name in parts.family.roles if parts.family else ():
+        mine, ours = given.get(name), reference.get(name)
+        if not isinstance(mine, torch.Tensor) or not isinstance(ours, torch.Tensor) or mine.dim() == ours.dim():
+            continue
+        width = ours.shape[1:].numel()
+        if mine.dim() > ours.dim() and width and mine.numel() % width == 0 and mine.shape[-1] == ours.shape[-1]:
+            other[name] = mine.reshape(-1, *ours.shape[1:])
+    if not other:
+        return given
+    unseen = {name: torch.zeros_like(value) if value.is_floating_point() else value for name, value in other.items()}
+    batches = (given, {**given, **other}, {**given, **unseen})
+    logits = [attempt(lambda one=one: read_logits(call(parts.bare, one))) for one in batches]  # type: ignore[misc]
+    first, second, third = logits
+    if not isinstance(first, torch.Tensor) or not isinstance(second, torch.Tensor) or not torch.equal(first, second):
+        return given
+    is_seen = isinstance(third, torch.Tensor) and not torch.equal(first, third)
+    return {**given, **other} if is_seen else given
 
 
 def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | Unknown]:
@@ -102,6 +131,17 @@ def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | U
     if isinstance(made, Raised):
         return None, Unknown(reason=f"our own collator raised {made.type}: {made.message}")
     return dict(made), describe(made, rows=parts.sample, read=parts.reader)
+
+
+def _find_expected_prompt(parts: Assembly, expected: Batch | Unknown) -> str | Unknown:
+    """The prompt that the trained model will be asked with: ours for our own collator, else what the YAML gives."""
+    if parts.config.subject.collator and parts.config.data.prompt is None:
+        return Unknown(
+            reason="data.prompt is not given, so nothing says with which prompt the trained model will be asked"
+        )
+    if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown):
+        return expected.rows[0].prompt_text
+    return _why(expected)
 
 
 def _why(expected: Batch | Unknown) -> Unknown:
@@ -202,10 +242,18 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
 
 
 def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Rows missing from a batch in which one page does not exist; 0 where the collator raises, as it should."""
-    lost = {**rows[0], "image_path": str(Path(str(rows[0]["image_path"])).with_name("no such page.png"))}
-    ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [rows[0], lost])))
-    return 0 if isinstance(ended, Raised) else max(2 - ended, 0)
+    """Rows missing from a batch in which one page does not exist, or cannot be decoded; 0 where the collator raises, as it
+    should. The larger number of the two."""
+    page = Path(str(rows[0]["image_path"]))
+    counts = []
+    with tempfile.TemporaryDirectory() as folder:
+        half = Path(folder) / page.name
+        half.write_bytes(page.read_bytes()[: page.stat().st_size // 2])
+        for lost in (page.with_name("no such page.png"), half):
+            pair = [rows[0], {**rows[0], "image_path": str(lost)}]
+            ended = attempt(lambda pair=pair: count_rows(parts.seeded(parts.collate, pair)))  # type: ignore[misc]
+            counts.append(0 if isinstance(ended, Raised) else max(2 - ended, 0))
+    return max(counts)
 
 
 def _loses_placeholders(batch: Batch, expected: Batch | Unknown) -> bool:

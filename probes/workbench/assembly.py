@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 
 from preflight_ocr.harness.config.config import load_config
@@ -146,7 +148,20 @@ class Assembly:
             mask_argument=self.family.argument("placement_mask") if self.family else None,
             end_ids=self.end_ids,
             reads_labels=self.is_encoder_decoder,
+            read_prompt=self._read_own_prompt,
         )
+
+    def _read_own_prompt(self) -> str:
+        """The first row's prompt as our own collator writes it; "" where that cannot be had."""
+
+        def decode() -> str:
+            ids = self.reference.prompts([self.sample[0]])["input_ids"][0].tolist() if self.reference else []
+            return str(
+                self.tokenizer.decode([i for i in ids if i not in (self.image_token_id, self.tokenizer.pad_token_id)])
+            )
+
+        read = attempt(decode)
+        return "" if isinstance(read, Raised) else read
 
     @cached_property
     def image_dtype(self) -> torch.dtype:
@@ -159,7 +174,7 @@ class Assembly:
 
         A max_seq_length that leaves no room behind the image is a fault to be found, so it does not bind the yardstick.
         """
-        ours, limit = self._build_ours(), self.config.data.max_seq_length
+        ours, limit = self._build_ours(self._read_sizes()), self.config.data.max_seq_length
         if ours is not None and limit is not None and any(ours.smallest_length(row) > limit for row in self.sample):
             ours.max_length = None
         return ours
@@ -176,15 +191,31 @@ class Assembly:
             raise LookupError("no family declares this model; name your collator under subject.collator in the YAML")
         return ours
 
-    def _build_ours(self) -> Collator | None:
+    def _read_sizes(self) -> Mapping[str, Any]:
+        """What the user's batch shows of sizes that the YAML leaves open: another choice than our default is no fault."""
+        read = self.family.read_sizes if self.family else None
+        if read is None or not self.config.subject.collator:
+            return {}
+        batch = attempt(lambda: self.seeded(self.collate, self.sample))
+        sizes = {} if isinstance(batch, Raised) else read(batch)
+        said = self.config.data.preprocessing
+        return {key: size for key, size in sizes.items() if getattr(said, key) is None}
+
+    def _build_ours(self, sizes: Mapping[str, Any] = MappingProxyType({})) -> Collator | None:
         if self.family is None:
             return None
         from preflight_ocr.harness.training.collate import build_collator
 
         # A processor of its own: the user's factory may change the one it is given.
         loaded = load_processor(self.config)
-        return build_collator(
+        config = msgspec.structs.replace(
             self.config,
+            data=msgspec.structs.replace(
+                self.config.data, preprocessing=msgspec.structs.replace(self.config.data.preprocessing, **sizes)
+            ),
+        )
+        return build_collator(
+            config,
             family=self.family,
             tokenizer=loaded.tokenizer,
             processor=loaded.processor,
@@ -199,8 +230,17 @@ class Assembly:
 
     @cached_property
     def sample(self) -> tuple[dict[str, Any], ...]:
-        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable."""
-        return choose_sample(self.rows)
+        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable.
+
+        No more than a batch of the run has, where the user's collator takes just so many and no more.
+        """
+        chosen, size = choose_sample(self.rows), self.config.training.per_device_train_batch_size
+        if size >= len(chosen) or not self.config.subject.collator:
+            return chosen
+        batches = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+        ended = [attempt(lambda rows=rows: self.seeded(self.collate, rows)) for rows in (chosen, *batches)]  # type: ignore[misc]
+        is_for_fewer = isinstance(ended[0], Raised) and not any(isinstance(one, Raised) for one in ended[1:])
+        return chosen[:size] if is_for_fewer else chosen
 
     def seeded(self, collate: Collate, rows: Sequence[Row]) -> Mapping[str, Any]:
         """Collate under a fixed seed, so that two batches differ only where their rows do."""
@@ -211,8 +251,23 @@ class Assembly:
         random.seed(0)
         numpy.random.seed(0)
         torch.manual_seed(0)
-        batch = collate([dict(row) for row in rows])
+        batch = take_apart(collate([dict(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
+
+
+def take_apart(batch: Any) -> Mapping[str, Any]:
+    """A batch by names. A pair (inputs, labels) is unpacked as the trainer of whoever writes such a collator does.
+
+    Raises TypeError for anything else without names: what a trainer makes of it cannot be told.
+    """
+    if isinstance(batch, Mapping):
+        return batch
+    is_pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Mapping)
+    if is_pair and isinstance(batch[1], torch.Tensor) and "labels" not in batch[0]:
+        return {**batch[0], "labels": batch[1]}
+    if hasattr(batch, "items"):
+        return dict(batch.items())
+    raise TypeError(f"the batch is a {type(batch).__name__} without names of arguments; expected a dict of tensors")
 
 
 def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
