@@ -241,10 +241,12 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     return "ok", swapped
 
 
-def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int:
+def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int | Unknown:
     """Rows missing from a batch in which one page does not exist, or cannot be decoded; 0 where the collator raises, as it
     should. The larger number of the two."""
-    page = Path(str(rows[0]["image_path"]))
+    if not isinstance(rows[0]["image_path"], str):
+        return Unknown(reason="the rows have several pages each")
+    page = Path(rows[0]["image_path"])
     counts = []
     with tempfile.TemporaryDirectory() as folder:
         half = Path(folder) / page.name

@@ -15,6 +15,7 @@ import msgspec
 from preflight_ocr.harness.facts import Dataset, RowProblem, Split, Unknown
 from preflight_ocr.harness.foreign.files import is_folder, is_there
 from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
+from preflight_ocr.harness.foreign.rows import find_target, is_known, list_pages
 from preflight_ocr.probes.reading.picture_files import Kind, PictureReader, Trouble, sample_digest, whole_digest
 
 if TYPE_CHECKING:
@@ -125,16 +126,26 @@ def _read_row(
 ) -> tuple[_Row, list[Trouble]]:
     image = document.get("image_path") if isinstance(document, dict) else None
     text = document.get("text") if isinstance(document, dict) else None
-    shown = image if isinstance(image, str) else ""
+    pages = list_pages(document) if isinstance(document, dict) else ()
+    if isinstance(document, dict) and "text" not in document and is_known(document):
+        text = find_target(document)
+    # Of several pages the first stands for all.
+    shown = image if isinstance(image, str) else pages[0] if pages else ""
     usable = bool(shown.strip()) and "\0" not in shown
     found: list[Trouble] = []
     if not isinstance(document, dict):
         found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
-    elif image is not None and not isinstance(image, str):
+    elif image is not None and not isinstance(image, str) and not pages:
         found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
     elif not usable:
         found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
-    if isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
+    has_text = isinstance(document, dict) and ("text" in document or is_known(document) or not document)
+    if isinstance(document, dict) and not has_text:
+        known = "text, answer, suffix, ground_truth, messages or conversations"
+        found.append(
+            ("malformed row", f"no column of {', '.join(map(str, document))} is known to hold text; known: {known}")
+        )
+    elif isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
         found.append(("empty text", f"text is {text!r:.180}, expected what stands on the page"))
     if image_token and isinstance(text, str) and image_token in text:
         found.append(("image token in text", f"{text.count(image_token)} times {image_token}"))

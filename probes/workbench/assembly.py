@@ -25,6 +25,7 @@ from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
+from preflight_ocr.harness.foreign.rows import find_target, list_pages
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.workbench.batches import RowReader
@@ -251,7 +252,9 @@ class Assembly:
         random.seed(0)
         numpy.random.seed(0)
         torch.manual_seed(0)
-        batch = take_apart(collate([dict(row) for row in rows]))
+        is_ours = collate is vars(self).get("reference")
+        given = [row.given if isinstance(row, ReadRow) and not is_ours else row for row in rows]
+        batch = take_apart(collate([dict(row) for row in given]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 
 
@@ -294,10 +297,27 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
     rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
-    return tuple(
-        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
-        for row in rows
-    )
+    return tuple(_locate(row, directory) for row in rows)
+
+
+class ReadRow(dict[str, Any]):
+    """A row by the names that our own collator reads; `given` is the row as its author wrote it, paths made absolute."""
+
+    given: dict[str, Any]
+
+
+def _locate(row: Row, directory: Path) -> dict[str, Any]:
+    """A row with absolute paths; one of another form gets the names of ours beside its own."""
+    image = row.get("image_path")
+    if isinstance(image, list | tuple):
+        return {**row, "image_path": [str(directory / str(page)) for page in image]}
+    located = {**row, "image_path": str(directory / image)} if image else dict(row)
+    pages, text = list_pages(row), find_target(row)
+    if image is not None or "text" in row or len(pages) != 1 or text is None:
+        return located
+    found = ReadRow(located, image_path=str(directory / pages[0]), text=text)
+    found.given = located
+    return found
 
 
 def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:
@@ -305,14 +325,18 @@ def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tu
     from PIL import Image
 
     sized = []
-    for index, row in enumerate(rows[:looked_at]):
+    single = [index for index, row in enumerate(rows) if isinstance(row.get("image_path"), str)]
+    several = [index for index, row in enumerate(rows) if isinstance(row.get("image_path"), list)]
+    for index in (single or several)[:looked_at]:
+        row = rows[index]
         try:
-            with Image.open(row["image_path"]) as image:
+            page = row["image_path"] if single else row["image_path"][0]
+            with Image.open(page) as image:
                 if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                     continue
                 image.load()
                 sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
-        except (KeyError, OSError, SyntaxError, Image.DecompressionBombError):
+        except (IndexError, OSError, SyntaxError, Image.DecompressionBombError):
             continue  # the dataset probe reports each of them with its row
     if not sized:
         raise ValueError("no row has an image that can be opened")
