@@ -41,8 +41,8 @@ def find_target(row: Mapping[str, Any]) -> str | None:
 
 
 def is_known(row: Mapping[str, Any]) -> bool:
-    """Whether the row has one of the forms above, filled or not."""
-    return any(name in row for name in (*_TARGETS, *_CHATS))
+    """Whether the row has one of the forms above, filled or not, or nothing but pictures."""
+    return any(name in row for name in (*_TARGETS, *_CHATS)) or set(row) <= {*_PICTURES}
 
 
 def _list_paths(value: Any) -> Iterator[str]:
