@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.failures import list_rejected
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
@@ -48,7 +48,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     fitting = adapter.fitting_task_types if adapter.rejected else ()
     # A decoder that writes text is CAUSAL_LM. Without a task type, PEFT adds nothing, which always fits.
     better = "CAUSAL_LM" if "CAUSAL_LM" in fitting else fitting[0] if fitting else "null"
-    site = adapter.task_type_site
+    site = None if isinstance(adapter.task_type_site, Unknown) else adapter.task_type_site
     value = "None" if better == "null" else repr(better)
     yield DIAGNOSIS.finding(
         f"Task type {adapter.task_type} makes PEFT call the model with {names}, which its forward does not take.",

@@ -10,4 +10,5 @@ def find_wrapper(facts: Facts) -> Wrapper | Unknown | None:
     loaded = facts.forward if isinstance(facts.forward, Unknown) else facts.forward.wrapper
     if loaded is not None or isinstance(facts.adapter, Unknown):
         return loaded
-    return facts.adapter.wrapper
+    made = facts.adapter.wrapper
+    return None if isinstance(made, Unknown) else made

@@ -72,9 +72,24 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
         carriers=count_carriers(names_before, _list_adapted(inner), anatomy),
         raised=None,
+        unsaved=_list_unsaved(adapted),
         wrapper=_look_inside(parts, adapted, inner, batch),
         task_type_site=_find_task_type(parts.config),
     ), adapted
+
+
+def _list_unsaved(adapted: Any) -> tuple[str, ...]:
+    """Parameters that will be trained and are not in what PEFT's own `save_pretrained` writes; none for another model."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    if not isinstance(adapted, PeftModel):
+        return ()
+    saved: Any = attempt(lambda: set(get_peft_model_state_dict(adapted)))
+    if isinstance(saved, Raised):
+        return ()
+    trained = (name for name, parameter in adapted.named_parameters() if parameter.requires_grad)
+    own = ("lora_", ".modules_to_save.", ".original_module.")
+    return tuple(name for name in trained if name not in saved and not any(mark in name for mark in own))
 
 
 def _look_inside(parts: Assembly, adapted: Any, inner: nn.Module, batch: Batch) -> Wrapper | None:

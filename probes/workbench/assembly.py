@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+NAMED_ANEW = "preflight_form"  # a row's own names are others; ours stand beside them, for our own collator
 
 
 class Assembly:
@@ -253,8 +254,7 @@ class Assembly:
         numpy.random.seed(0)
         torch.manual_seed(0)
         is_ours = collate is vars(self).get("reference")
-        given = [row.given if isinstance(row, ReadRow) and not is_ours else row for row in rows]
-        batch = take_apart(collate([dict(row) for row in given]))
+        batch = take_apart(collate([dict(row) if is_ours else restore_form(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 
 
@@ -300,12 +300,6 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     return tuple(_locate(row, directory) for row in rows)
 
 
-class ReadRow(dict[str, Any]):
-    """A row by the names that our own collator reads; `given` is the row as its author wrote it, paths made absolute."""
-
-    given: dict[str, Any]
-
-
 def _locate(row: Row, directory: Path) -> dict[str, Any]:
     """A row with absolute paths; one of another form gets the names of ours beside its own."""
     image = row.get("image_path")
@@ -315,9 +309,24 @@ def _locate(row: Row, directory: Path) -> dict[str, Any]:
     pages, text = list_pages(row), find_target(row)
     if image is not None or "text" in row or len(pages) != 1 or text is None:
         return located
-    found = ReadRow(located, image_path=str(directory / pages[0]), text=text)
-    found.given = located
-    return found
+    return {**located, NAMED_ANEW: True, "image_path": str(directory / pages[0]), "text": text}
+
+
+def restore_form(row: Row) -> dict[str, Any]:
+    """The row as its author writes it, with the page and the text that stand under our names now."""
+    if NAMED_ANEW not in row:
+        return dict(row)
+    own = {name: value for name, value in row.items() if name not in (NAMED_ANEW, "image_path", "text")}
+    changed = {list_pages(own)[0]: row["image_path"], find_target(own): row["text"]}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: walk(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [walk(one) for one in value]
+        return changed.get(value, value) if isinstance(value, str) else value
+
+    return {name: walk(value) for name, value in own.items()}
 
 
 def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:
