@@ -232,7 +232,8 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     if isinstance(given, Raised):
         return given, ()
     pixels = {name: role for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
-    counts = count_views(given, roles=pixels, rows=len(mixed))
+    # A model may want a plain page in the first row for the others to be seen at all; it is nobody's page.
+    counts = count_views(given, roles=pixels, rows=len(mixed), shows_something=True)
     mask = _argument(parts.family, "placement_mask")
     marked = given.get(mask) if mask else None
     swapped = tuple(i for i in (0, 1) if (counts[i] > 0) != (i == 1)) if pixels else ()

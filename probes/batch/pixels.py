@@ -115,12 +115,14 @@ def compare_views(
     return tuple(found)
 
 
-def count_views(batch: Mapping[str, Any], *, roles: Mapping[str, str], rows: int) -> tuple[int, ...]:
-    """How many views that are not blank each row has."""
+def count_views(
+    batch: Mapping[str, Any], *, roles: Mapping[str, str], rows: int, shows_something: bool = False
+) -> tuple[int, ...]:
+    """How many views that are not blank each row has; with `shows_something`, without those of one colour."""
     counts = [0] * rows
     for argument in [name for name, role in roles.items() if role == "pixels" and name in batch]:
-        for row, _, _ in find_views(argument, batch[argument], rows=rows):
-            if row < rows:
+        for row, _, view in find_views(argument, batch[argument], rows=rows):
+            if row < rows and not (shows_something and bool((view == view.flatten()[0]).all())):
                 counts[row] += 1
     return tuple(counts)
 
