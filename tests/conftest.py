@@ -16,7 +16,7 @@ WARM = ("preflight_ocr.harness.commands.corpus.warm", "preflight_ocr.probes.rehe
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """For every check of a test session: opening one costs the imports of torch, transformers and every family's classes."""
-    from preflight_ocr.harness.check.check import open_sandbox
+    from preflight_ocr.harness.check.sandboxes import open_sandbox
     from preflight_ocr.harness.commands.corpus.run import calm_libraries
 
     with calm_libraries(), open_sandbox(WARM) as opened:

@@ -24,7 +24,7 @@ import yaml
 
 from preflight_ocr.fixtures.corpus import load
 from preflight_ocr.fixtures.corpus.plant import PARTS
-from preflight_ocr.harness.check.check import CHILDREN, Known
+from preflight_ocr.harness.check.children import CHILDREN, Known
 from preflight_ocr.harness.facts import Collator, Facts, Unknown
 
 TRAINING = ("lora", "training", "optimization", "early_stopping", "budget")
@@ -74,7 +74,11 @@ def read_inputs(project: Path, faults: Iterable[str], model_directory: Path) -> 
 
 def list_same(planted: Inputs, healthy: Inputs) -> tuple[str, ...]:
     """The children that read the same in both."""
-    return tuple(child for child in CHILDREN if _read_by(child, planted) == _read_by(child, healthy))
+    return tuple(
+        child.name
+        for child in CHILDREN
+        if child.name in UNREAD_PARTS and _read_by(child.name, planted) == _read_by(child.name, healthy)
+    )
 
 
 def choose_known(planted: Inputs, healthy: Inputs, facts: Facts) -> Known | None:

@@ -41,7 +41,9 @@ from preflight_ocr.fixtures.corpus.models import (
 )
 from preflight_ocr.fixtures.corpus.plant import choose_level, clash, write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
-from preflight_ocr.harness.check.check import check, open_sandbox
+from preflight_ocr.harness.check.asked import Asked
+from preflight_ocr.harness.check.check import judge, look
+from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.commands.corpus.bundles import bundle
 from preflight_ocr.harness.commands.corpus.reuse import Inputs, choose_known, read_inputs
 from preflight_ocr.harness.config.config import load_config
@@ -339,7 +341,8 @@ def attempt(
         inputs = read_inputs(project, faults, place_model(model))
         known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and level == "ran" else None
         started = time.perf_counter()
-        report = check(load_config(project), level=level, trust=True, sandbox=sandbox, together=1, known=known)
+        config, asked = load_config(project), Asked(level=level, trust=True)
+        report = judge(config, asked, look(config, asked, sandbox=sandbox, together=1, known=known))
         seconds = time.perf_counter() - started
         upstream = find_upstream_faults(model) if level == "ran" else ()
         tried = share_out(trials, report, upstream, seconds=seconds, reused=known.children if known else ())

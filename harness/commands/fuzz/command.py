@@ -68,7 +68,7 @@ def fuzz(
     What breaks a promise is kept in `folder`. `sandbox` is one already open, for whoever tries several projects.
     Raises FuzzError where nothing can be tried, SampleError for a folder that holds no sample.
     """
-    from preflight_ocr.harness.check.check import limit, open_sandbox
+    from preflight_ocr.harness.check.sandboxes import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died
 
     if importlib.util.find_spec("hypothesis") is None:

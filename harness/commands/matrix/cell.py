@@ -70,7 +70,7 @@ def run_cell(
         return _stop(cell, reason, environment, subject)
     models = []
     with ExitStack() as stack:
-        from preflight_ocr.harness.check.check import open_sandbox
+        from preflight_ocr.harness.check.sandboxes import open_sandbox
 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="preflight-cell-")))
         sandbox = stack.enter_context(open_sandbox())
@@ -178,7 +178,8 @@ def _note_absence(absence: Absence, cell: Cell) -> ModelRecord:
 
 
 def _look(project: Project, cell: Cell, sandbox: Sandbox, *, trust: bool) -> ModelRecord:
-    from preflight_ocr.harness.check.check import SandboxUnavailable, check
+    from preflight_ocr.harness.check.check import check
+    from preflight_ocr.harness.isolation import SandboxUnavailable
 
     started = time.perf_counter()
     config = project.config
@@ -202,11 +203,10 @@ def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
 
 
 def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:
-    unjudged = report.verdict in ("blind", "partial")
     return ModelRecord(
         model=project.model,
         shown=project.shown,
-        ending="unjudged" if unjudged else report.verdict,
+        ending=report.verdict if report.verdict in ("clear", "refused") else "unjudged",
         reason=report.blind,
         breaches=tuple(
             Breach(code=f.code, name=f.name, severity=f.severity.value, summary=f.summary) for f in report.findings

@@ -10,7 +10,8 @@ import preflight_ocr.harness.check.check
 from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.accelerator import NO_CARD, VISIBLE, choose_card, find_obstacle, look_at_device
-from preflight_ocr.harness.check.check import check, limit
+from preflight_ocr.harness.check.check import check
+from preflight_ocr.harness.check.sandboxes import limit
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Accelerator, Card, Device, Facts, Unknown

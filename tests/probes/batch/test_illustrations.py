@@ -12,14 +12,13 @@ from PIL import Image, ImageOps
 
 from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import CHILDREN, Known, check
+from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.batch import illustrations as pictures
 from preflight_ocr.probes.workbench.assembly import Assembly
-from tests.specimens import HEALTHY
 
 DRAWN = ("qwen2_vl", "donut", "trocr", "pix2struct", "kosmos2_5", "internvl", "llava_next", "idefics3", "deepseek_ocr2")
 
@@ -166,13 +165,10 @@ def test_tokens_are_spelled_with_their_blanks_and_a_shifted_label_is_seen(assemb
     assert any(token.label for token in shifted.tokens)
 
 
-NO_OTHER_CHILD = Known(facts=HEALTHY, children=tuple(child for child in CHILDREN if child != "collator"))
-
-
 def test_pictures_leave_the_facts_and_their_digest_as_they_are(project, sandbox):
     config = load_config(project)
-    plain = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",))
-    shown = check(config, trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("COL001",), illustrated=True)
+    plain = check(config, trust=True, sandbox=sandbox, only=("COL001",))
+    shown = check(config, trust=True, sandbox=sandbox, only=("COL001",), illustrated=True)
     assert plain.facts.digest() == shown.facts.digest()
     assert isinstance(plain.illustrations, Unknown)
     assert isinstance(shown.illustrations, Illustrations)
@@ -182,9 +178,7 @@ def test_pictures_leave_the_facts_and_their_digest_as_they_are(project, sandbox)
 
 def test_a_collator_that_raises_leaves_a_reason_and_its_facts(tmp_path, sandbox):
     path = write_project(tmp_path / "project", ["chain-02"])
-    shown = check(
-        load_config(path), trust=True, sandbox=sandbox, known=NO_OTHER_CHILD, only=("PRC001",), illustrated=True
-    )
+    shown = check(load_config(path), trust=True, sandbox=sandbox, only=("PRC001",), illustrated=True)
     assert isinstance(shown.illustrations, Unknown)
     assert "no pictures could be made" in shown.illustrations.reason
     assert [finding.code for finding in shown.findings] == ["PRC001"]

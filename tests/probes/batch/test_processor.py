@@ -8,7 +8,7 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase
 
 from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import open_sandbox
+from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Opened
 from preflight_ocr.harness.isolation import Returned

@@ -59,6 +59,11 @@ def look(tmp_path):
         Image.new("RGB", (4, 4), (40 * index + 20, 90, 200)).save(path)
         rows.append({"image_path": str(path), "text": text})
 
+    def change_page(row, path, apply):
+        with Image.open(row["image_path"]) as page:
+            apply(page.convert("RGB")).save(path)
+        return {**row, "image_path": str(path)}
+
     def run(model, collate=collate):
         model.eval()
         parts = types.SimpleNamespace(
@@ -71,6 +76,7 @@ def look(tmp_path):
             sample=tuple(rows),
             family=None,
             seeded=lambda make, some: make([dict(row) for row in some]),
+            change_page=change_page,
         )
         batch = collate(rows)
         return look_at_behaviour(parts, batch, call(model, batch)["logits"], collate=collate, repaired=())

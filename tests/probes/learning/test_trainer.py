@@ -47,7 +47,9 @@ def measure(healthy, tmp_path, monkeypatch):
     def run(name):
         subject = msgspec.structs.replace(healthy.config.subject, trainer=f"users_trainer:{name}")
         config = msgspec.structs.replace(healthy.config, subject=subject)
-        parts = types.SimpleNamespace(config=config, sample=healthy.sample, reference=healthy.reference)
+        parts = types.SimpleNamespace(
+            config=config, sample=healthy.sample, reference=healthy.reference, no_trainer=healthy.no_trainer
+        )
         return measure_accumulation(parts, healthy.bare)
 
     return run

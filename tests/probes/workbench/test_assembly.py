@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from preflight_ocr.harness.check.check import open_sandbox
+from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.isolation import Returned
 from preflight_ocr.probes.workbench.assembly import SAMPLED_ROWS, choose_sample, read_rows, restore_form, take_apart

@@ -7,20 +7,22 @@ import torch
 from torch import nn
 
 from preflight_ocr.fixtures.corpus.plant import write_project
-from preflight_ocr.harness.check.check import CHILDREN, Known, look
+from preflight_ocr.harness.check.asked import Asked
+from preflight_ocr.harness.check.check import look
+from preflight_ocr.harness.check.children import CHILDREN, Known
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Forward, Raised, Unknown
 from preflight_ocr.probes.workbench.assembly import limit_ids
 from preflight_ocr.probes.workbench.rescue import make_stand_in
 from tests.specimens import HEALTHY
 
-NO_OTHER_CHILD = Known(facts=HEALTHY, children=tuple(child for child in CHILDREN if child != "forward"))
+NO_OTHER_CHILD = Known(facts=HEALTHY, children=tuple(child.name for child in CHILDREN if child.name != "forward"))
 
 
 def look_at_forward(directory, sandbox, *faults, change=lambda directory: None) -> Forward | Unknown:
     path = write_project(directory, faults)
     change(directory)
-    return look(load_config(path), trust=True, sandbox=sandbox, known=NO_OTHER_CHILD)[0].forward
+    return look(load_config(path), Asked(trust=True), sandbox=sandbox, known=NO_OTHER_CHILD).facts.forward
 
 
 @pytest.mark.parametrize("fault", ["web-17", "web-18", "web-34"])
