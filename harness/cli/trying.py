@@ -115,12 +115,12 @@ def corpus(
     from preflight_ocr.harness.config.packages import RUNNING
 
     require("the corpus", RUNNING)
-    from preflight_ocr.fixtures.corpus import find_faults
+    from preflight_ocr.fixtures.corpus import find_faults, find_patterns
     from preflight_ocr.fixtures.corpus.models import find_miniatures
     from preflight_ocr.harness.commands.corpus.run import run_corpus
     from preflight_ocr.harness.commands.corpus.table import describe, summarise, write_results
 
-    known = {*(model.name for model in find_miniatures()), *(fault.id for fault in find_faults())}
+    known = {*(model.name for model in find_miniatures()), *(fault.id for fault in (*find_faults(), *find_patterns()))}
     if unknown := [name for name in (*models, *faults) if name not in known]:
         close = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]}?" if close else ""

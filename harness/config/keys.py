@@ -91,11 +91,10 @@ INERT: Mapping[str, str] = {
 _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
     "model": ("model.torch_dtype", "model.attn_implementation", "model.device_map"),
     "collator": (
+        # data.prompt and data.preprocessing stay: the user's batch is held against what they say.
         "data.max_seq_length",
-        "data.prompt",
         "data.test_path",
         "data.cache_",
-        "data.preprocessing.",
         "data.augmentation.",
     ),
     "peft": ("lora.",),

@@ -20,6 +20,7 @@ Leave tied modules out of target_modules, or never merge this adapter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Unknown
@@ -43,9 +44,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
     adapter = known(facts.adapter)
     if not adapter.on_tied_weights:
         return
-    tied = {name.rpartition(".")[2] for name in adapter.on_tied_weights}
+    # PEFT keeps an adapted module as `base_layer` inside its own.
+    tied = {name.removesuffix(".base_layer").rpartition(".")[2] for name in adapter.on_tied_weights}
     targets = () if isinstance(adapter.targets, Unknown) else adapter.targets
-    others = [t.name for t in targets if t.name.rpartition(".")[2] not in tied]
+    is_pattern = any(not re.fullmatch(r"[\w.]+", target.name) for target in targets)
+    others = [] if is_pattern else [t.name for t in targets if t.name.rpartition(".")[2] not in tied]
     yield DIAGNOSIS.finding(
         f"{count(len(adapter.on_tied_weights), 'adapted module shares its', 'adapted modules share their')} weight "
         "with another "

@@ -31,6 +31,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wrappers import find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -40,21 +41,21 @@ DIAGNOSIS = Diagnosis(
     contract="the wrapper returns the logits of the model inside it",
     needs=("forward.wrapper",),
     where="a module of your own is wrapped around the model",
-    keys=("subject.model",),
+    keys=("subject.model", "subject.peft"),
 )
 
 
 def applies(facts: Facts) -> bool:
-    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+    return find_wrapper(facts) is not None
 
 
 def excuse(facts: Facts) -> str:
-    wrapper = known(known(facts.forward).wrapper)
+    wrapper = known(find_wrapper(facts))
     return wrapper.same_outputs.reason if wrapper is not None and isinstance(wrapper.same_outputs, Unknown) else ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper = known(known(facts.forward).wrapper)
+    wrapper = known(find_wrapper(facts))
     if wrapper is None or wrapper.dropped or wrapper.same_outputs is not False:
         return
     yield DIAGNOSIS.finding(

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wrappers import find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -38,16 +39,16 @@ DIAGNOSIS = Diagnosis(
     needs=("forward.wrapper",),
     where="a module of your own is wrapped around the model",
     explains=("lost_adapter", "wrapped_before_adapter"),
-    keys=("subject.model",),
+    keys=("subject.model", "subject.peft"),
 )
 
 
 def applies(facts: Facts) -> bool:
-    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+    return find_wrapper(facts) is not None
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper = known(known(facts.forward).wrapper)
+    wrapper = known(find_wrapper(facts))
     if wrapper is None:
         return
     doubled = [(a, b) for a, b in wrapper.shared_names if a.partition(".")[0] != b.partition(".")[0]]

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Learning, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, show_some
+from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -64,6 +64,18 @@ def examine(facts: Facts) -> Iterator[Finding]:
     elif trip.differs_from_base is False and _has_moved(learning):
         seen = "the logits are those of the base model, although the adapter was trained"
     else:
+        return
+    unsaved = () if isinstance(facts.adapter, Unknown) or keys or trip.lost_keys else facts.adapter.unsaved
+    if unsaved and not isinstance(unsaved, Unknown):
+        parts = sorted({name.rpartition(".")[0].rpartition(".")[2] for name in unsaved})
+        yield DIAGNOSIS.finding(
+            f"{count(len(unsaved), 'parameter is', 'parameters are')} trained beside the adapter and not saved with it, and "
+            f"{seen} after the adapter was loaded in a fresh process.",
+            evidence=show_some(unsaved),
+            fix="Name the part under lora.modules_to_save, so that it is saved with the adapter; or leave it frozen.",
+            snippet=f"lora: {{modules_to_save: [{', '.join(parts)}]}}",
+            keys=("lora.modules_to_save", "subject.peft"),
+        )
         return
     yield DIAGNOSIS.finding(
         f"The adapter was saved and loaded onto the bare model in a fresh process, and {seen}. It should give the "

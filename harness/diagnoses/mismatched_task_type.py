@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.failures import list_rejected
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
@@ -48,10 +48,16 @@ def examine(facts: Facts) -> Iterator[Finding]:
     fitting = adapter.fitting_task_types if adapter.rejected else ()
     # A decoder that writes text is CAUSAL_LM. Without a task type, PEFT adds nothing, which always fits.
     better = "CAUSAL_LM" if "CAUSAL_LM" in fitting else fitting[0] if fitting else "null"
+    site = None if isinstance(adapter.task_type_site, Unknown) else adapter.task_type_site
+    value = "None" if better == "null" else repr(better)
     yield DIAGNOSIS.finding(
         f"Task type {adapter.task_type} makes PEFT call the model with {names}, which its forward does not take.",
-        fix=f"Set lora.task_type to {better}; a wrapper that filters keywords is not needed.",
-        snippet=f"lora: {{task_type: {better}}}",
+        fix=f"Set lora.task_type to {better}; a wrapper that filters keywords is not needed."
+        if site is None
+        else f"Write task_type={value} in {site.file}:{site.line}; a wrapper that filters keywords is not needed.",
+        snippet=f"lora: {{task_type: {better}}}" if site is None else f"task_type={value}",
+        places=() if site is None else (site,),
+        keys=() if site is None else ("subject.peft",),
         evidence=(
             f"{adapter.task_type} adds: {', '.join(adapter.injected) or 'nothing'}",
             f"the model does not take: {', '.join(rejected)}",

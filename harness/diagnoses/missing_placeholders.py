@@ -51,14 +51,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not bare:
         return
     token = collator.placeholder
+    features = next((row.count("i") for row in get_rows(collator.reference) if row.count("i")), 0)
     yield DIAGNOSIS.finding(
         f"{count_part(len(bare), len(get_rows(collator.batch)), 'has', 'have')} an image and no `{token}` in "
         "input_ids.",
         fix=f"Put `{token}` into the prompt and expand it to one token per image feature.",
-        snippet=f'prompt_ids = [image_token_id] * features + encode("{_show(collator.expected_prompt)}")',
+        snippet=f'text = "{token}" * {features} + prompt  # the picture\'s tokens in front of the words, behind a BOS'
+        if features
+        else f'text = "{token}" + prompt',
         evidence=show_some(f"row {number}: 0 placeholders, expected {count}" for number, count in bare),
     )
-
-
-def _show(prompt: str | Unknown) -> str:
-    return "..." if isinstance(prompt, Unknown) else prompt.replace("\n", "\\n")

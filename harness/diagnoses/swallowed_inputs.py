@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Batch, Facts, Unknown
+from preflight_ocr.harness.facts import Batch, Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wrappers import find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -46,16 +47,16 @@ DIAGNOSIS = Diagnosis(
         "wrapped_before_adapter",
         "flat_loss",
     ),
-    keys=("subject.model",),
+    keys=("subject.model", "subject.peft"),
 )
 
 
 def applies(facts: Facts) -> bool:
-    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+    return find_wrapper(facts) is not None
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper, collator = known(known(facts.forward).wrapper), known(facts.collator)
+    wrapper, collator = known(find_wrapper(facts)), known(facts.collator)
     if wrapper is None:
         return
     needed = set(collator.roles)

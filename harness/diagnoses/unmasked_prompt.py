@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
+from preflight_ocr.harness.judging.rows import count_trained, excuse_unfound_target, get_rows, is_ahead
 from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -37,6 +37,11 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows",),
     keys=("subject.collator",),
 )
+
+
+def excuse(facts: Facts) -> str:
+    rows = get_rows(known(facts.collator).batch)
+    return excuse_unfound_target(rows)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead
+from preflight_ocr.harness.judging.rows import count_trained, excuse_unfound_target, get_rows, is_ahead
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -38,6 +38,12 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows", "tokenizer.eos"),
     keys=("subject.collator",),
 )
+
+
+def excuse(facts: Facts) -> str:
+    rows = get_rows(known(facts.collator).batch)
+    # An end that is trained on is seen whatever stands in front of it.
+    return "" if any(row.count("e", row.trained) for row in rows) else excuse_unfound_target(rows)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -65,6 +71,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
 def _is_endless(row: Row, limit: int | None, *, shares_id: bool) -> bool:
     if "1" not in row.trained or row.count("e", row.trained) or row.truncated or is_ahead(row):
         return False
+    if "t" not in row.roles:
+        return False  # where the target is not found, nothing tells whether it was cut
     if "e" not in row.roles and limit is not None and len(row.roles.strip(".")) >= limit:
         return False  # full to the limit: the end was cut off
     return not (shares_id and count_trained(row, ".") and "e" not in row.roles)

@@ -1,7 +1,8 @@
 """What is trained on is not the row's text.
 
 ## What it does
-Decodes the labels of each row and looks for the row's own text in them, case and white space aside. Labels that the
+Decodes the labels of each row and looks for the row's own text in them, case and white space aside. A text that the
+collator writes anew (as JSON, with other line breaks) is not found among the tokens at all, and is left out. Labels that the
 collator shifted although the model shifts them again are found by their place.
 
 ## Why it matters
@@ -20,14 +21,16 @@ is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from preflight_ocr.harness.facts import Facts, Row
 from preflight_ocr.harness.judging.deltas import list_moved_rows
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import count_trained, get_rows, is_ahead, squeeze
+from preflight_ocr.harness.judging.rows import count_trained, excuse_unfound_target, get_rows, is_ahead, squeeze
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
+
+LEAST_TOLD = 8  # letters by which one row's text is told from another's
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -41,6 +44,14 @@ DIAGNOSIS = Diagnosis(
 )
 
 
+def excuse(facts: Facts) -> str:
+    collator = known(facts.collator)
+    rows = get_rows(collator.batch)
+    if any("1" in row.trained and _names_other(row, _list_texts(rows)) for row in rows):
+        return ""
+    return excuse_unfound_target(rows)
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     batch, rows = known(collator.batch), get_rows(collator.batch)
@@ -51,7 +62,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         texts = {row.target_text}
         if batch.rows_in != batch.rows_out or number in moved:
             texts |= {other.target_text for other in (*rows, *get_rows(collator.reference))}
-        if said := _compare(row, texts):
+        if said := _compare(row, texts, _list_texts(rows)):
             wrong.append(f"row {number}: {said}")
     if wrong:
         yield DIAGNOSIS.finding(
@@ -63,7 +74,18 @@ def examine(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _compare(row: Row, texts: set[str]) -> str:
+def _list_texts(rows: Sequence[Row]) -> frozenset[str]:
+    return frozenset(squeeze(row.target_text) for row in rows)
+
+
+def _names_other(row: Row, texts: frozenset[str]) -> bool:
+    """Whether it is trained on a text that is another row's and not its own."""
+    trained, own = squeeze(row.supervised_text), squeeze(row.target_text)
+    found = any(len(text) >= LEAST_TOLD and text not in own and text in trained for text in texts)
+    return found and own not in trained
+
+
+def _compare(row: Row, texts: set[str], everybody: frozenset[str]) -> str:
     if is_ahead(row):
         return "the labels lie one token early; the model shifts them again"
     trained = squeeze(row.supervised_text)
@@ -78,6 +100,8 @@ def _compare(row: Row, texts: set[str]) -> str:
         and any(text.startswith(trained) for text in wanted)
     ):
         return ""  # trained to its very end, and the end came early: the row was cut
+    if "t" not in row.roles and not _names_other(row, everybody):
+        return ""  # the text was written anew before training; what became of it nobody can tell
     return f"trained on {_shorten(row.supervised_text)}, expected {_shorten(row.target_text)}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Unknown
+from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Site, Unknown
+from preflight_ocr.harness.facts.running import Wrapper
 
 
 class Target(Fact, kw_only=True):
@@ -43,6 +44,9 @@ class Adapter(Fact, kw_only=True):
     on_tied_weights: tuple[str, ...]
     loss_keyword: str | None  # what Trainer will add to every call, a wrapper hands on and forward does not take
     carriers: tuple[Carrier, ...] | Unknown = Unknown(reason="the modules were not counted")
+    wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # one that the adapter step made around the model, inside of PEFT
+    unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that are trained and that PEFT does not save
+    task_type_site: Site | Unknown | None = NOT_LOOKED_AT  # where the user's own step names it
 
 
 class Census(Fact, kw_only=True):

@@ -58,7 +58,7 @@ class Delta(Fact, kw_only=True):
 class Row(Fact, kw_only=True):
     """One row of a batch as strings with one character per token, so that a shift can be seen by eye.
 
-    `roles`: `b` BOS, `i` image placeholder, `p` prompt, `t` target, `e` EOS, `.` padding, `?` could not be told.
+    `roles`: `b` BOS, `i` image placeholder, `p` prompt, `t` target, `e` EOS, `.` padding, `?` behind the EOS.
     `trained`, `attended`, `marked`: `1` where the label is not -100, the attention mask is on, the placement mask is on.
     `marked` is empty where the model has no placement mask; it has its own length, which may be wrong.
     """

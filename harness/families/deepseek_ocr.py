@@ -171,6 +171,27 @@ def join(prepared: Sequence[Prepared], placement: torch.Tensor) -> dict[str, Any
     return {"images": pairs, "images_seq_mask": placement, "images_spatial_crop": tiling}
 
 
+def read_sizes(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What the author of this batch chose, as the keys of the configuration; empty for a batch without sound pairs."""
+    import torch
+
+    pairs, tiling = batch.get("images"), batch.get("images_spatial_crop")
+    rows = tiling.tolist() if isinstance(tiling, torch.Tensor) else tiling
+    if not isinstance(pairs, list | tuple) or not isinstance(rows, list | tuple) or len(rows) != len(pairs):
+        return {}
+    sizes: dict[str, Any] = {"crop_mode": False}
+    for pair, counts in zip(pairs, rows, strict=True):
+        is_pair = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, torch.Tensor) for v in pair)
+        if not is_pair or any(view.dim() != 4 or view.shape[2] != view.shape[3] for view in pair):
+            return {}
+        if not isinstance(counts, list | tuple) or len(counts) != 2 or len(pair[0]) != counts[0] * counts[1]:
+            return {}
+        sizes["base_size"] = pair[1].shape[-1]
+        if len(pair[0]) > 1:
+            sizes |= {"crop_mode": True, "image_size": pair[0].shape[-1]}
+    return sizes
+
+
 def open_intake(opening: Opening) -> DeepseekIntake:
     return DeepseekIntake(opening)
 
@@ -224,4 +245,5 @@ FAMILY = Family(
     auto_class="AutoModel",
     task_type="CAUSAL_LM",
     open_intake=open_intake,
+    read_sizes=read_sizes,
 )

@@ -100,6 +100,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """Raises FamilyError for files or sizes that do not fit."""
     encoder_decoder: bool = False
     """The target is the decoder's whole sequence: labels hold it alone, and what stands in input_ids is encoded."""
+    read_sizes: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """batch -> the keys of data.preprocessing that its shapes show; empty where they fit no choice of sizes. None for a
+    family whose sizes do not depend on those keys."""
     target_marks: Mapping[str, int] = {}
     """The number that target tokens have in an argument that runs along the tokens; 0 where none is given."""
 

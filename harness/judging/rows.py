@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Raised, Row, Unknown
 
@@ -86,6 +87,13 @@ def is_ahead(row: Row) -> bool:
     """Whether labels were shifted before the model shifts them again: the trained run lies one token too early."""
     wanted = "".join("1" if role in "te" else "0" for role in row.roles)
     return "t" in row.roles and wanted[:1] == "0" and row.trained == wanted[1:] + "0"
+
+
+def excuse_unfound_target(rows: Sequence[Row]) -> str:
+    """Why nothing can be said about targets: of no row was the text found among the tokens. "" where of one it was."""
+    if not any(row.target_text.strip() for row in rows) or any("t" in row.roles for row in rows):
+        return ""
+    return "the rows' text was not found among their tokens: it was cut away, or written anew before training"
 
 
 def squeeze(text: str) -> str:

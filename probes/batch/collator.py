@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.batch.writing import find_unwritable
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
+from preflight_ocr.probes.workbench.calls import call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
 MEASURED_ROWS = 200  # every page is opened for this
@@ -62,6 +64,9 @@ def look_at_collator(parts: Assembly) -> Collator:
             pickle_error="",
             mixed_swaps=(),
         )
+    made = given
+    if reference:
+        given = spell_like(parts, given, reference)
     stays: tuple[bool | Unknown, str] = (Unknown(reason=parts.no_pickling), "")
     pickles, pickle_error = stays if parts.no_pickling else _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)
@@ -80,12 +85,10 @@ def look_at_collator(parts: Assembly) -> Collator:
         else _why(parts, expected),
         planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(parts, expected),
         seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(parts, expected),
-        deterministic=_same(given, parts.seeded(parts.collate, rows)),
+        deterministic=_same(made, parts.seeded(parts.collate, rows)),
         pickles=pickles,
         pickle_error=pickle_error,
-        expected_prompt=expected.rows[0].prompt_text
-        if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else _why(parts, expected),
+        expected_prompt=_find_expected_prompt(parts, expected),
         starts_with_bos=expected.rows[0].count("b") == 1
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
         else _why(parts, expected),
@@ -99,6 +102,32 @@ def look_at_collator(parts: Assembly) -> Collator:
     )
 
 
+def spell_like(parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The user's batch, in the reference's shapes where forward makes no difference between the two, to the bit.
+
+    A model may well flatten what is stacked; then the shape is the user's own choice. Pictures that change nothing in the
+    logits say nothing about it.
+    """
+    other: dict[str, Any] = {}
+    for name in parts.family.roles if parts.family else ():
+        mine, ours = given.get(name), reference.get(name)
+        if not isinstance(mine, torch.Tensor) or not isinstance(ours, torch.Tensor) or mine.dim() == ours.dim():
+            continue
+        width = ours.shape[1:].numel()
+        if mine.dim() > ours.dim() and width and mine.numel() % width == 0 and mine.shape[-1] == ours.shape[-1]:
+            other[name] = mine.reshape(-1, *ours.shape[1:])
+    if not other:
+        return given
+    unseen = {name: torch.zeros_like(value) if value.is_floating_point() else value for name, value in other.items()}
+    batches = (given, {**given, **other}, {**given, **unseen})
+    logits = [attempt(lambda one=one: read_logits(call(parts.bare, one))) for one in batches]  # type: ignore[misc]
+    first, second, third = logits
+    if not isinstance(first, torch.Tensor) or not isinstance(second, torch.Tensor) or not torch.equal(first, second):
+        return given
+    is_seen = isinstance(third, torch.Tensor) and not torch.equal(first, third)
+    return {**given, **other} if is_seen else given
+
+
 def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | Unknown]:
     """Our own collator's batch of the sampled rows and what there is to say of it; None and why where there is none.
 
@@ -110,6 +139,17 @@ def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | U
     if isinstance(made, Raised):
         return None, Unknown(reason=f"our own collator raised {made.type}: {made.message}")
     return dict(made), describe(made, rows=parts.sample, read=parts.reader)
+
+
+def _find_expected_prompt(parts: Assembly, expected: Batch | Unknown) -> str | Unknown:
+    """The prompt that the trained model will be asked with: ours for our own collator, else what the YAML gives."""
+    if parts.config.subject.collator and parts.config.data.prompt is None:
+        return Unknown(
+            reason="data.prompt is not given, so nothing says with which prompt the trained model will be asked"
+        )
+    if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown):
+        return expected.rows[0].prompt_text
+    return _why(parts, expected)
 
 
 def _why(parts: Assembly, expected: Batch | Unknown) -> Unknown:
@@ -200,7 +240,8 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     if isinstance(given, Raised):
         return given, ()
     pixels = {name: role for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
-    counts = count_views(given, roles=pixels, rows=len(mixed))
+    # A model may want a plain page in the first row for the others to be seen at all; it is nobody's page.
+    counts = count_views(given, roles=pixels, rows=len(mixed), shows_something=True)
     mask = _argument(parts.family, "placement_mask")
     marked = given.get(mask) if mask else None
     swapped = tuple(i for i in (0, 1) if (counts[i] > 0) != (i == 1)) if pixels else ()
@@ -210,11 +251,23 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
 
 
 def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int | Unknown:
-    """Rows missing from a batch in which one page does not exist; 0 where the collator raises, as it should."""
-    lost = parts.lose_page(rows[0])
-    if lost is None:
+    """Rows missing from a batch in which one page does not exist, or cannot be decoded; 0 where the collator raises, as it
+    should. The larger number of the two."""
+    gone = parts.lose_page(rows[0])
+    if gone is None:
         return Unknown(reason="a row holds its picture itself, so there is no file that could be missing")
-    ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [rows[0], lost])))
+    counts = [_count_lost(parts, rows[0], gone)]
+    page = rows[0].get("image_path")
+    if isinstance(page, str):
+        with tempfile.TemporaryDirectory() as folder:
+            half = Path(folder) / Path(page).name
+            half.write_bytes(Path(page).read_bytes()[: Path(page).stat().st_size // 2])
+            counts.append(_count_lost(parts, rows[0], {**rows[0], "image_path": str(half)}))
+    return max(counts)
+
+
+def _count_lost(parts: Assembly, row: Mapping[str, Any], lost: Mapping[str, Any]) -> int:
+    ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [row, lost])))
     return 0 if isinstance(ended, Raised) else max(2 - ended, 0)
 
 

@@ -22,6 +22,7 @@ from preflight_ocr.probes.workbench.batches import walk
 SIDE = 48  # views are compared at this size: resampling filters differ in detail, not in what is where
 SURE = 0.97  # share of the variance that an explanation must account for
 LIKELY = 0.85  # the same for telling a whole page from one of its tiles
+ROUNDING = 28  # pixels by which a side may be rounded to whole patches
 BETTER = 0.02  # by how much another explanation must beat "as expected"
 
 Geometry = Literal["as expected", "squashed", "cropped", "mirrored", "turned", "unrecognised"]
@@ -114,12 +115,14 @@ def compare_views(
     return tuple(found)
 
 
-def count_views(batch: Mapping[str, Any], *, roles: Mapping[str, str], rows: int) -> tuple[int, ...]:
-    """How many views that are not blank each row has."""
+def count_views(
+    batch: Mapping[str, Any], *, roles: Mapping[str, str], rows: int, shows_something: bool = False
+) -> tuple[int, ...]:
+    """How many views that are not blank each row has; with `shows_something`, without those of one colour."""
     counts = [0] * rows
     for argument in [name for name, role in roles.items() if role == "pixels" and name in batch]:
-        for row, _, _ in find_views(argument, batch[argument], rows=rows):
-            if row < rows:
+        for row, _, view in find_views(argument, batch[argument], rows=rows):
+            if row < rows and not (shows_something and bool((view == view.flatten()[0]).all())):
                 counts[row] += 1
     return tuple(counts)
 
@@ -140,6 +143,12 @@ def _as_tensor(page: Image.Image, size: tuple[int, int]) -> torch.Tensor:
 def _size_of(view: torch.Tensor) -> tuple[int, int]:
     """Width and height of a view [3, H, W]."""
     return view.shape[2], view.shape[1]
+
+
+def _keeps_ratio(view: tuple[int, int], page: tuple[int, int]) -> bool:
+    """Whether a view has the page's proportions, up to the patches that a model cuts its pages into."""
+    scale = max(view) / max(page)
+    return abs(min(page) * scale - min(view)) <= max(ROUNDING, 0.03 * min(view))
 
 
 def _fit(view: torch.Tensor, candidate: torch.Tensor) -> tuple[float, torch.Tensor, torch.Tensor]:
@@ -196,8 +205,11 @@ def _explain(
     candidates += [("as expected", r, undo(v)) for r, v in yardstick if r != row]
     page = pages[row].convert("RGB")
     elongated = max(page.size) > 1.05 * min(page.size)
-    if elongated:
-        size = _size_of(view)
+    size = _size_of(view)
+    if elongated and _keeps_ratio(size, page.size):
+        # The whole page at another size than ours: how large a page is read is its owner's choice.
+        candidates.append(("as expected", row, _as_tensor(page, size)))
+    elif elongated:
         candidates.append(("squashed", row, _as_tensor(page, size)))
         candidates.append(("cropped", row, _as_tensor(ImageOps.fit(page, size), size)))
     if row in whole:

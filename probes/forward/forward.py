@@ -80,7 +80,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         model_class=type(bare).__name__,
         loading=parts.loading,
         weights="real" if parts.built.weights == "real" else "random",
-        wrapper=_look_at_wrapper(model, bare, reference if isinstance(reference, Mapping) else given),
+        wrapper=look_at_wrapper(model, bare, reference if isinstance(reference, Mapping) else given),
         dtypes=_count_dtypes(parts),
         embedding_rows=int(find_embeddings(bare).weight.shape[0]),
         has_generate=callable(getattr(bare, "generate", None)),
@@ -252,7 +252,7 @@ def _collate_given(parts: Assembly) -> Batch | Unknown:
     return given
 
 
-def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper | None:
+def look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper | None:
     """What a module around the model lets through: run it with the inner forward replaced by a recorder."""
     if model is bare:
         return None

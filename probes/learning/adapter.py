@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Target, Unknown
+from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Site, Target, Unknown, Wrapper
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
+from preflight_ocr.probes.forward.forward import look_at_wrapper
 from preflight_ocr.probes.learning.trainer import LOSS_KEYWORD, adds_loss_keyword
+from preflight_ocr.probes.reading.subject import read_part
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.calls import Batch, read_signature, record_keywords
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -68,7 +71,44 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         loss_keyword=_find_loss_keyword(adapted, inner, batch),
         carriers=count_carriers(names_before, _list_adapted(inner), anatomy),
         raised=None,
+        unsaved=_list_unsaved(adapted),
+        wrapper=_look_inside(parts, adapted, inner, batch),
+        task_type_site=_find_task_type(parts.config),
     ), adapted
+
+
+def _list_unsaved(adapted: Any) -> tuple[str, ...]:
+    """Parameters that will be trained and are not in what PEFT's own `save_pretrained` writes; none for another model."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    if not isinstance(adapted, PeftModel):
+        return ()
+    saved: Any = attempt(lambda: set(get_peft_model_state_dict(adapted)))
+    if isinstance(saved, Raised):
+        return ()
+    trained = (name for name, parameter in adapted.named_parameters() if parameter.requires_grad)
+    own = ("lora_", ".modules_to_save.", ".original_module.")
+    return tuple(name for name in trained if name not in saved and not any(mark in name for mark in own))
+
+
+def _look_inside(parts: Assembly, adapted: Any, inner: nn.Module, batch: Batch) -> Wrapper | None:
+    """The wrapper that PEFT was put around, unless it is the one that the loader gave: that one is known already."""
+    base = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
+    if parts.config.subject.peft is None or base is parts.model or base is inner:
+        return None
+    return look_at_wrapper(base, inner, batch)
+
+
+def _find_task_type(config: Config) -> Site | None:
+    """The line of the user's adapter step that names a task type by itself, and not from the YAML."""
+    sources = read_part(config, config.subject.peft) if config.subject.peft else ()
+    for source in () if isinstance(sources, Unknown) else sources:
+        for node, _ in source.nodes:
+            named = getattr(node, "keywords", ()) if isinstance(node, ast.Call) else ()
+            for keyword in named:
+                if keyword.arg == "task_type" and isinstance(keyword.value, ast.Constant | ast.Attribute):
+                    return source.site(keyword.value, kind="task type")
+    return None
 
 
 def _list_trained(adapted: nn.Module) -> list[nn.Parameter]:

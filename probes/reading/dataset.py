@@ -15,6 +15,7 @@ import msgspec
 from preflight_ocr.harness.facts import Dataset, RowProblem, Split, Unknown
 from preflight_ocr.harness.foreign.files import is_folder, is_there
 from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
+from preflight_ocr.harness.foreign.rows import find_target, is_known, list_pages
 from preflight_ocr.probes.reading.picture_files import Kind, PictureReader, Trouble, sample_digest, whole_digest
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
     twins = _Twins()
     pictures = PictureReader()
     is_ascii = True
+    takes_any = config.subject.collator is not None  # ours reads one page a row
     for name, folder in folders.items():
         if folder is None:
             continue
@@ -68,7 +70,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
             for count, document in enumerate(iterate_list(folder / "metadata.json"), 1):
                 if isinstance(document, dict) and len(columns) < _COLUMNS:
                     columns.update(dict.fromkeys(str(key)[:100] for key in document))
-                row, found = _read_row(name, count - 1, document, folder, image_token)
+                row, found = _read_row(name, count - 1, document, folder, image_token, takes_any=takes_any)
                 size = -1
                 if row.path is not None:
                     seen, size = pictures.look(row.path)
@@ -121,20 +123,30 @@ def _explain_broken(folder: Path, error: BrokenJson | OSError) -> str:
 
 
 def _read_row(
-    split: str, index: int, document: Any, folder: Path, image_token: str | None
+    split: str, index: int, document: Any, folder: Path, image_token: str | None, *, takes_any: bool
 ) -> tuple[_Row, list[Trouble]]:
     image = document.get("image_path") if isinstance(document, dict) else None
     text = document.get("text") if isinstance(document, dict) else None
-    shown = image if isinstance(image, str) else ""
+    pages = list_pages(document) if isinstance(document, dict) else ()
+    if isinstance(document, dict) and "text" not in document and is_known(document):
+        text = find_target(document)
+    # Of several pages the first stands for all.
+    shown = image if isinstance(image, str) else pages[0] if pages and (takes_any or image is None) else ""
     usable = bool(shown.strip()) and "\0" not in shown
     found: list[Trouble] = []
     if not isinstance(document, dict):
         found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
-    elif image is not None and not isinstance(image, str):
+    elif image is not None and not isinstance(image, str) and not (pages and takes_any):
         found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
     elif not usable:
         found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
-    if isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
+    has_text = isinstance(document, dict) and is_known(document)
+    if isinstance(document, dict) and not has_text:
+        known = "text, answer, suffix, ground_truth, messages or conversations"
+        found.append(
+            ("malformed row", f"no column of {', '.join(map(str, document))} is known to hold text; known: {known}")
+        )
+    elif isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
         found.append(("empty text", f"text is {text!r:.180}, expected what stands on the page"))
     if image_token and isinstance(text, str) and image_token in text:
         found.append(("image token in text", f"{text.count(image_token)} times {image_token}"))

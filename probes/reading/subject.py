@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PARTS = ("model", "collator", "peft", "trainer")
 
 REPLACEMENTS: Mapping[str, str] = {
+    "optimizer": "optim",
     "AutoModelForVision2Seq": "AutoModelForImageTextToText",
     "AutoModelWithLMHead": "AutoModelForCausalLM",
     "HybridCache": "StaticCache, or DynamicCache(config=model.config)",

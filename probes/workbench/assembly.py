@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -25,6 +27,7 @@ from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
 from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
+from preflight_ocr.harness.foreign.rows import find_target, list_pages
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+NAMED_ANEW = "preflight_form"  # a row's own names are others; ours stand beside them, for our own collator
 UNDECLARED = "no family declares this model, so there is no reference batch"
 CARRIERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -103,11 +107,11 @@ class Assembly:
 
     def open_page(self, row: Row) -> Image:
         """The picture of a row, upright and in RGB. Raises ImageError or KeyError where there is none."""
-        return open_image(Path(row["image_path"]))
+        return open_image(Path(list_pages(row)[0]))
 
     def name_page(self, row: Row) -> str:
         """What to call the picture of a row."""
-        return str(row["image_path"])
+        return ", ".join(list_pages(row))
 
     def change_page(self, row: Row, path: Path, apply: Callable[[Image], Image]) -> dict[str, Any]:
         """The row with another picture, which is written to `path` where rows name files."""
@@ -115,8 +119,9 @@ class Assembly:
         return {**row, "image_path": str(path)}
 
     def lose_page(self, row: Row) -> dict[str, Any] | None:
-        """The row with the name of a file that is not there; None where it holds its picture itself."""
-        return {**row, "image_path": str(Path(str(row["image_path"])).with_name("no such page.png"))}
+        """The row with the name of a file that is not there; None where it holds its picture itself, or several."""
+        page = row["image_path"]
+        return {**row, "image_path": str(Path(page).with_name("no such page.png"))} if isinstance(page, str) else None
 
     def list_texts(self, most: int) -> list[str]:
         """What the first rows ask to be learnt, as far as that can be told."""
@@ -202,7 +207,20 @@ class Assembly:
             mask_argument=self.family.argument("placement_mask") if self.family else None,
             end_ids=self.end_ids,
             reads_labels=self.is_encoder_decoder,
+            read_prompt=self._read_own_prompt,
         )
+
+    def _read_own_prompt(self) -> str:
+        """The first row's prompt as our own collator writes it; "" where that cannot be had."""
+
+        def decode() -> str:
+            ids = self.reference.prompts([self.sample[0]])["input_ids"][0].tolist() if self.reference else []
+            return str(
+                self.tokenizer.decode([i for i in ids if i not in (self.image_token_id, self.tokenizer.pad_token_id)])
+            )
+
+        read = attempt(decode)
+        return "" if isinstance(read, Raised) else read
 
     @cached_property
     def image_dtype(self) -> torch.dtype:
@@ -215,7 +233,7 @@ class Assembly:
 
         A max_seq_length that leaves no room behind the image is a fault to be found, so it does not bind the yardstick.
         """
-        ours, limit = self._build_ours(), self.config.data.max_seq_length
+        ours, limit = self._build_ours(self._read_sizes()), self.config.data.max_seq_length
         if ours is not None and limit is not None and any(ours.smallest_length(row) > limit for row in self.sample):
             ours.max_length = None
         return ours
@@ -232,15 +250,31 @@ class Assembly:
             raise LookupError("no family declares this model; name your collator under subject.collator in the YAML")
         return ours
 
-    def _build_ours(self) -> Collator | None:
+    def _read_sizes(self) -> Mapping[str, Any]:
+        """What the user's batch shows of sizes that the YAML leaves open: another choice than our default is no fault."""
+        read = self.family.read_sizes if self.family else None
+        if read is None or not self.config.subject.collator:
+            return {}
+        batch = attempt(lambda: self.seeded(self.collate, self.sample))
+        sizes = {} if isinstance(batch, Raised) else read(batch)
+        said = self.config.data.preprocessing
+        return {key: size for key, size in sizes.items() if getattr(said, key) is None}
+
+    def _build_ours(self, sizes: Mapping[str, Any] = MappingProxyType({})) -> Collator | None:
         if self.family is None:
             return None
         from preflight_ocr.harness.training.collate import build_collator
 
         # A processor of its own: the user's factory may change the one it is given.
         loaded = load_processor(self.config)
-        return build_collator(
+        config = msgspec.structs.replace(
             self.config,
+            data=msgspec.structs.replace(
+                self.config.data, preprocessing=msgspec.structs.replace(self.config.data.preprocessing, **sizes)
+            ),
+        )
+        return build_collator(
+            config,
             family=self.family,
             tokenizer=loaded.tokenizer,
             processor=loaded.processor,
@@ -256,8 +290,17 @@ class Assembly:
 
     @cached_property
     def sample(self) -> tuple[dict[str, Any], ...]:
-        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable."""
-        return choose_sample(self.rows)
+        """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable.
+
+        No more than a batch of the run has, where the user's collator takes just so many and no more.
+        """
+        chosen, size = choose_sample(self.rows), self.config.training.per_device_train_batch_size
+        if size >= len(chosen) or not self.config.subject.collator:
+            return chosen
+        batches = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+        ended = [attempt(lambda rows=rows: self.seeded(self.collate, rows)) for rows in (chosen, *batches)]  # type: ignore[misc]
+        is_for_fewer = isinstance(ended[0], Raised) and not any(isinstance(one, Raised) for one in ended[1:])
+        return chosen[:size] if is_for_fewer else chosen
 
     def seeded(self, collate: Collate, rows: Sequence[Row]) -> Mapping[str, Any]:
         """Collate under a fixed seed, so that two batches differ only where their rows do."""
@@ -268,8 +311,24 @@ class Assembly:
         random.seed(0)
         numpy.random.seed(0)
         torch.manual_seed(0)
-        batch = collate([dict(row) for row in rows])
+        is_ours = collate is vars(self).get("reference")
+        batch = take_apart(collate([dict(row) if is_ours else restore_form(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
+
+
+def take_apart(batch: Any) -> Mapping[str, Any]:
+    """A batch by names. A pair (inputs, labels) is unpacked as the trainer of whoever writes such a collator does.
+
+    Raises TypeError for anything else without names: what a trainer makes of it cannot be told.
+    """
+    if isinstance(batch, Mapping):
+        return batch
+    is_pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Mapping)
+    if is_pair and isinstance(batch[1], torch.Tensor) and "labels" not in batch[0]:
+        return {**batch[0], "labels": batch[1]}
+    if hasattr(batch, "items"):
+        return dict(batch.items())
+    raise TypeError(f"the batch is a {type(batch).__name__} without names of arguments; expected a dict of tensors")
 
 
 def limit_ids(batch: Mapping[str, Any], rows: int) -> dict[str, Any]:
@@ -296,10 +355,36 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
     rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
-    return tuple(
-        {**row, "image_path": str(directory / row["image_path"])} if row.get("image_path") else dict(row)
-        for row in rows
-    )
+    return tuple(_locate(row, directory) for row in rows)
+
+
+def _locate(row: Row, directory: Path) -> dict[str, Any]:
+    """A row with absolute paths; one of another form gets the names of ours beside its own."""
+    image = row.get("image_path")
+    if isinstance(image, list | tuple):
+        return {**row, "image_path": [str(directory / str(page)) for page in image]}
+    located = {**row, "image_path": str(directory / image)} if image else dict(row)
+    pages, text = list_pages(row), find_target(row)
+    if image is not None or "text" in row or len(pages) != 1 or text is None:
+        return located
+    return {**located, NAMED_ANEW: True, "image_path": str(directory / pages[0]), "text": text}
+
+
+def restore_form(row: Row) -> dict[str, Any]:
+    """The row as its author writes it, with the page and the text that stand under our names now."""
+    if NAMED_ANEW not in row:
+        return dict(row)
+    own = {name: value for name, value in row.items() if name not in (NAMED_ANEW, "image_path", "text")}
+    changed = {list_pages(own)[0]: row["image_path"], find_target(own): row["text"]}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: walk(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [walk(one) for one in value]
+        return changed.get(value, value) if isinstance(value, str) else value
+
+    return {name: walk(value) for name, value in own.items()}
 
 
 def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:
@@ -307,14 +392,18 @@ def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tu
     from PIL import Image
 
     sized = []
-    for index, row in enumerate(rows[:looked_at]):
+    single = [index for index, row in enumerate(rows) if isinstance(row.get("image_path"), str)]
+    several = [index for index, row in enumerate(rows) if isinstance(row.get("image_path"), list)]
+    for index in (single or several)[:looked_at]:
+        row = rows[index]
         try:
-            with Image.open(row["image_path"]) as image:
+            page = row["image_path"] if single else row["image_path"][0]
+            with Image.open(page) as image:
                 if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                     continue
                 image.load()
                 sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
-        except (KeyError, OSError, SyntaxError, Image.DecompressionBombError):
+        except (IndexError, OSError, SyntaxError, Image.DecompressionBombError):
             continue  # the dataset probe reports each of them with its row
     if not sized:
         raise ValueError("no row has an image that can be opened")

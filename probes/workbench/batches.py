@@ -195,7 +195,8 @@ class RowReader:
     """Reads rows token by token with the tokenizer's special ids.
 
     `mask_argument` is the placement mask's name, if any. Any of `end_ids` ends a text; the tokenizer's EOS where none is
-    given. With `reads_labels`, a row is the decoder's own sequence, which only the labels hold.
+    given. With `reads_labels`, a row is the decoder's own sequence, which only the labels hold. `read_prompt` tells the
+    prompt as the model's own template writes it, so that its last words are not taken for the beginning of an answer.
     """
 
     def __init__(
@@ -206,10 +207,12 @@ class RowReader:
         mask_argument: str | None,
         end_ids: Collection[int] = (),
         reads_labels: bool = False,
+        read_prompt: Callable[[], str] = str,
     ) -> None:
         self.tokenizer, self.image_token_id, self.mask_argument = tokenizer, image_token_id, mask_argument
         self.end_ids = frozenset(end_ids) or frozenset({tokenizer.eos_token_id})
         self.sequence = "labels" if reads_labels else "input_ids"
+        self.read_prompt = read_prompt
 
     def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...] | Unknown:
         """One Row per row of the sequence; rows beyond the given ones have no target text."""
@@ -281,7 +284,7 @@ class RowReader:
         pad = self.tokenizer.pad_token_id
         ids = [pad if label == IGNORED and pad is not None else label for label in labels]
         inside = "".join("0" if label == IGNORED else "1" for label in labels)
-        roles, cut = self._tell_roles(ids, inside, target)
+        roles, cut = self._tell_roles(ids, inside, target, trained=inside)
         return self._write_labels(batch, index, roles, target=target, cut=cut)
 
     def _write_labels(self, batch: Mapping[str, Any], index: int, roles: str, *, target: str, cut: bool) -> Row:
@@ -309,22 +312,20 @@ class RowReader:
         ids = prompt[index].tolist()
         attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
         roles, _ = self._tell_roles(ids, attended, "")
-        # What ends an encoder's prompt is a part of it.
-        return ids, roles.replace("e", "p"), attended
+        # What ends an encoder's prompt, and what stands behind that, is a part of it.
+        return ids, roles.replace("e", "p").replace("?", "p"), attended
 
     def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         ids = batch["input_ids"][index].tolist()
         attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
-        roles, cut = self._tell_roles(ids, attended, target)
+        roles, cut = self._tell_roles(ids, attended, target, trained=_read_trained(batch, index, len(ids)))
         return self._write_row(batch, index, roles, target=target, cut=cut)
 
     def _write_row(self, batch: Mapping[str, Any], index: int, roles: str, *, target: str, cut: bool) -> Row:
         ids = batch["input_ids"][index].tolist()
         attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
         labels: Any = batch.get("labels")
-        trained = "0" * len(ids)
-        if isinstance(labels, torch.Tensor) and labels.dim() == 2 and index < len(labels):
-            trained = "".join("0" if label == IGNORED else "1" for label in labels[index].tolist())
+        trained = _read_trained(batch, index, len(ids))
         marked = _flags(batch.get(self.mask_argument), index, default="") if self.mask_argument else ""
         supervised = [
             i for i, flag in zip(labels[index].tolist() if "1" in trained else [], trained, strict=False) if flag == "1"
@@ -344,8 +345,12 @@ class RowReader:
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode([i for i in ids if i >= 0], skip_special_tokens=False)) if ids else ""
 
-    def _tell_roles(self, ids: list[int], attended: str, target: str) -> tuple[str, bool]:
-        """Padding is told by position (a run of pad ids at either end), never by the id alone: pads occur in text too."""
+    def _tell_roles(self, ids: list[int], attended: str, target: str, *, trained: str = "") -> tuple[str, bool]:
+        """Padding is told by position (a run of pad ids at either end), never by the id alone: pads occur in text too.
+
+        The target may stand anywhere. The first token behind it that ends a text is its end; what follows that belongs to
+        a template.
+        """
         t = self.tokenizer
         start, stop = _strip(ids, t.pad_token_id, attended, keep_one=t.eos_token_id == t.pad_token_id)
         roles = ["."] * len(ids)
@@ -353,30 +358,74 @@ class RowReader:
             roles[i] = "i" if ids[i] == self.image_token_id else "p"
         if start < stop and ids[start] == t.bos_token_id and t.bos_token_id is not None:
             roles[start] = "b"
-        if stop - 1 > start and ids[stop - 1] in self.end_ids:
-            roles[stop - 1] = "e"
         text = [i for i in range(start, stop) if roles[i] == "p"]
-        first, cut = self._find_target([ids[i] for i in text], target)
-        for i in text[first:]:
-            roles[i] = "t"
+        end = self._find_end(ids, text)
+        first, after, cut = self._find_target([ids[i] for i in text], target, body=end)
+        if first < after:
+            first = self._widen(ids, text, first, trained)
+            end = next((k for k in range(after, len(text)) if ids[text[k]] in self.end_ids), len(text))
+            for i in text[first:end]:
+                roles[i] = "t"
+        if end < len(text) and text[end] > start:
+            for i in text[end:]:
+                roles[i] = "?"
+            roles[text[end]] = "e"
         return "".join(roles), cut
 
-    def _find_target(self, ids: list[int], target: str) -> tuple[int, bool]:
-        """Where the target starts among the text tokens (their number, when it is not there), and whether it is cut.
+    def _find_end(self, ids: list[int], text: Sequence[int]) -> int:
+        """Which of the text tokens ends the row, with nothing but white space behind it; their number where none does."""
+        for k in range(len(text) - 1, -1, -1):
+            if ids[text[k]] in self.end_ids:
+                return k
+            if self._decode([ids[text[k]]]).strip():
+                break
+        return len(text)
+
+    def _widen(self, ids: list[int], text: Sequence[int], first: int, trained: str) -> int:
+        """Where the answer starts: with the target, or with what the user writes in front of it, such as a tag.
+
+        That is trained like the target and stands behind a prompt that is not. The prompt's own last words, and whatever
+        holds a control token, are no part of an answer.
+        """
+        before = first
+        while before > 0 and trained[text[before - 1] : text[before - 1] + 1] == "1":
+            before -= 1
+        if before == first or self.sequence == "labels":
+            return before
+        piece = [ids[i] for i in text[before:first]]
+        controls = {*self.tokenizer.all_special_ids, *self.end_ids}
+        # One token too early in front and at the end is what labels look like that were shifted.
+        is_shifted = len(piece) == 1 and trained[text[-1]] == "0"
+        if before == 0 or is_shifted or controls & set(piece):
+            return first
+        said = self._decode(piece).strip()
+        return first if self.read_prompt().strip().endswith(said) else before
+
+    def _find_target(self, ids: list[int], target: str, *, body: int) -> tuple[int, int, bool]:
+        """Where the target starts and ends among the text tokens (their number twice, when it is not there), and whether
+        it is cut, which shows at the end of the first `body` tokens.
 
         Tokens are compared with the tokenized target first; where a tokenizer merged across the boundary, the decoded text.
         """
         wanted = self.tokenizer.encode(target, add_special_tokens=False) if target else []
-        for first in range(len(ids)):
-            here = ids[first:]
-            if wanted[: len(here)] == here and (len(here) == len(wanted) or (len(here) >= 1 and _is_cut(here, wanted))):
-                return first, len(here) < len(wanted)
-        decoded = [self._decode(ids[:k]) for k in range(len(ids) + 1)]
-        whole = decoded[-1].rstrip()
-        if target.strip() and whole.endswith(target.strip()):
-            at = len(whole) - len(target.strip())
-            return next(k for k in range(len(decoded) - 1, -1, -1) if len(decoded[k]) <= at), False
-        return len(ids), False
+        for first in range(len(ids) - len(wanted), -1, -1) if wanted else ():
+            if ids[first : first + len(wanted)] == wanted:
+                return first, first + len(wanted), False
+        for first in range(body):
+            here = ids[first:body]
+            if wanted[: len(here)] == here and _is_cut(here, wanted):
+                return first, body, True
+        words = target.strip()
+        whole = self._decode(ids)
+        if words and (at := whole.rfind(words)) >= 0:
+            decoded = [len(self._decode(ids[:k])) for k in range(len(ids) + 1)]
+            first = next(k for k in range(len(ids), -1, -1) if decoded[k] <= at)
+            return (
+                first,
+                next((k for k in range(first + 1, len(ids)) if decoded[k] >= at + len(words)), len(ids)),
+                False,
+            )
+        return len(ids), len(ids), False
 
 
 def _measure_found(text: str, line: str) -> int:
@@ -401,6 +450,14 @@ def _strip(ids: list[int], pad: int | None, attended: str, *, keep_one: bool) ->
     if keep_one and stop < len(ids):
         stop += 1  # where the pad is the EOS, the first of the run ends the target
     return start, stop
+
+
+def _read_trained(batch: Mapping[str, Any], index: int, length: int) -> str:
+    """`1` where the row's label is not -100; nothing trained where the labels have no such row."""
+    labels: Any = batch.get("labels")
+    if isinstance(labels, torch.Tensor) and labels.dim() == 2 and index < len(labels):
+        return "".join("0" if label == IGNORED else "1" for label in labels[index].tolist())
+    return "0" * length
 
 
 def _flags(value: Any, index: int, *, default: str) -> str:

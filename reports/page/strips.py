@@ -19,7 +19,7 @@ ROLES: Mapping[str, str] = {
     "t": "target",
     "e": "EOS",
     ".": "padding",
-    "?": "could not be told",
+    "?": "behind the EOS",
 }
 
 _SHORT: Mapping[str, str] = dict(zip(ROLES, ("BOS", "image", "prompt", "target", "EOS", "pad", "?"), strict=True))

@@ -1,3 +1,5 @@
+import yaml
+
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge
@@ -32,3 +34,12 @@ def test_weights_that_did_not_arrive_under_their_own_names_are_named(findings_of
     changes = {"learning.round_trip.same_logits": False, "learning.round_trip.lost_keys": ("base_model.model.q_proj",)}
     [finding] = findings_of("lost_adapter", altered(HEALTHY, changes))
     assert "did not arrive" in finding.summary and "not loaded: base_model.model.q_proj" in finding.evidence
+
+
+def test_a_part_that_is_trained_and_not_saved_is_named_with_where_it_belongs(findings_of):
+    changes = {
+        "adapter.unsaved": ("base_model.model.vision.projector.weight",),
+        "learning.round_trip.same_logits": False,
+    }
+    [finding] = findings_of("lost_adapter", altered(HEALTHY, changes))
+    assert yaml.safe_load(finding.fix.snippet) == {"lora": {"modules_to_save": ["projector"]}}

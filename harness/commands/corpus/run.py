@@ -30,8 +30,8 @@ from typing import Literal
 
 import msgspec
 
-from preflight_ocr.fixtures.corpus import find_faults
-from preflight_ocr.fixtures.corpus.cases import Case, find_cases, find_unsuited
+from preflight_ocr.fixtures.corpus import find_faults, find_patterns, load
+from preflight_ocr.fixtures.corpus.cases import Case, find_cases, find_pattern_cases, find_unsuited
 from preflight_ocr.fixtures.corpus.models import (
     find_miniature,
     find_miniatures,
@@ -119,7 +119,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def planted(self) -> tuple[Trial, ...]:
         """Those of one fault, whatever was planted beside it, that were not prevented."""
-        return tuple(t for t in self.trials if len(t.faults) == 1 and t.obstacle is None)
+        return tuple(
+            t for t in self.trials if len(t.faults) == 1 and t.obstacle is None and not is_pattern(t.faults[0])
+        )
+
+    @property
+    def patterns(self) -> tuple[Trial, ...]:
+        """What other people's code does, by itself in a project, that was not prevented."""
+        return tuple(t for t in self.trials if len(t.faults) == 1 and t.obstacle is None and is_pattern(t.faults[0]))
 
     @property
     def healthy(self) -> tuple[Trial, ...]:
@@ -130,6 +137,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def groups(self) -> tuple[Trial, ...]:
         """Several faults at once."""
         return tuple(t for t in self.trials if len(t.faults) > 1)
+
+
+def is_pattern(fault: str) -> bool:
+    """Whether this id is a pattern of other people's code, and not a planted fault."""
+    return any(pattern.id == fault for pattern in find_patterns())
 
 
 def run_corpus(
@@ -241,7 +253,9 @@ def _put_together(trials: Sequence[Trial], alone: bool) -> Iterator[tuple[Trial,
     if alone or not single:
         yield from ((trial,) for trial in trials)
         return
-    for together in bundle(single, trials[0].model):
+    # A pattern is tried by itself: of what is found beside it nobody could say whose it is.
+    yield from ((trial,) for fault, trial in single.items() if is_pattern(fault))
+    for together in bundle((fault for fault in single if not is_pattern(fault)), trials[0].model):
         yield tuple(single[fault] for fault in together)
     yield from ((trial,) for trial in trials if len(trial.faults) > 1)
 
@@ -271,7 +285,7 @@ def list_trials(models: Sequence[str] = (), faults: Sequence[str] = ()) -> Itera
             continue
         if not faults:
             yield Trial(faults=(), model=model.name, obstacle=find_model_obstacle(model.name))
-        for case in find_cases():
+        for case in (*find_cases(), *find_pattern_cases()):
             if case.model == model.name and (not faults or case.fault in faults):
                 yield Trial(faults=(case.fault,), model=case.model, obstacle=case.obstacle)
 
@@ -323,7 +337,7 @@ def attempt(
     model, faults = trials[0].model, tuple(fault for trial in trials for fault in trial.faults)
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         project = write_project(Path(folder) / "project", faults, model=model)
-        level: Level = choose_level([f for f in find_faults() if f.id in faults]) if faults else "ran"
+        level: Level = choose_level([load(fault).FAULT for fault in faults]) if faults else "ran"
         inputs = read_inputs(project, faults, place_model(model))
         known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and level == "ran" else None
         started = time.perf_counter()
@@ -381,7 +395,9 @@ def try_one_step(project: Path, folder: Path, sandbox: Sandbox) -> DryRun:
 
 
 def _expect(trial: Trial) -> tuple[str, ...]:
-    cases: dict[tuple[str, str], Case] = {(case.fault, case.model): case for case in find_cases()}
+    cases: dict[tuple[str, str], Case] = {
+        (case.fault, case.model): case for case in (*find_cases(), *find_pattern_cases())
+    }
     return tuple(dict.fromkeys(name for fault in trial.faults for name in cases[fault, trial.model].expects))
 
 

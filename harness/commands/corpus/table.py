@@ -40,6 +40,14 @@ def summarise(run: Run) -> Iterator[str]:
     if together := sum(bool(trial.beside) for trial in planted):
         yield f"{together} of them were planted beside others in one project, and each was told apart"
     yield f"{sum(bool(t.extra) for t in healthy)} of {len(healthy)} healthy models with a false alarm"
+    if patterns := run.patterns:
+        silent = [trial for trial in patterns if not trial.found and not trial.missed]
+        ids = {trial.faults[0] for trial in patterns}
+        yield (
+            f"{sum(bool(t.extra) for t in patterns)} of {len(patterns)} patterns of other people's code with a false alarm "
+            f"({len(ids)} patterns; {len(silent)} planted as healthy, "
+            f"{sum(t.is_exact for t in patterns if t.found or t.missed)} of {len(patterns) - len(silent)} defects named)"
+        )
     if upstream := [f"{t.model}: {', '.join(t.upstream)}" for t in healthy if t.upstream]:
         yield f"found on healthy models because the installed releases do it: {'; '.join(upstream)}"
     if groups:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from PIL import Image
 
 from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.isolation import Returned
-from preflight_ocr.probes.workbench.assembly import SAMPLED_ROWS, choose_sample, read_rows
+from preflight_ocr.probes.workbench.assembly import SAMPLED_ROWS, choose_sample, read_rows, restore_form, take_apart
 
 
 @pytest.fixture
@@ -109,3 +110,23 @@ def test_a_collator_that_changes_its_rows_does_not_change_ours(healthy):
     before = [dict(row) for row in healthy.sample]
     healthy.seeded(lambda rows: {"x": [row.clear() for row in rows]}, healthy.sample)
     assert [dict(row) for row in healthy.sample] == before
+
+
+def test_a_row_of_another_form_gets_our_names_and_is_given_back_in_its_own(tmp_path):
+    rows = [{"image": "a.png", "question": "What?", "answer": "one"}]
+    (tmp_path / "metadata.json").write_text(json.dumps(rows), encoding="utf-8")
+    [row] = read_rows(tmp_path)
+    assert (row["image_path"], row["text"]) == (str(tmp_path / "a.png"), "one")
+    assert restore_form(row) == {**rows[0], "image": str(tmp_path / "a.png")}
+    assert restore_form({**row, "image_path": "b.png", "text": "two"}) == {**rows[0], "image": "b.png", "answer": "two"}
+
+
+def test_a_pair_of_inputs_and_labels_is_one_batch_and_anything_else_is_said(tmp_path):
+    ids = torch.ones(1, 2)
+    assert take_apart(({"input_ids": ids}, ids)) == {"input_ids": ids, "labels": ids}
+    with pytest.raises(TypeError, match="the batch is a tuple without names"):
+        take_apart((ids, ids, ids))
+
+
+def test_rows_without_a_page_are_passed_over(draw):
+    assert texts(choose_sample([{"image_path": None, "text": "none"}, *draw((10, 10, "good"))])) == ["good"]

@@ -228,3 +228,40 @@ def test_a_text_that_is_cut_is_found_by_how_it_begins():
 
 def test_rows_that_hold_none_of_the_texts_are_held_to_the_first():
     assert read_targets([[0, IMAGE, IMAGE]], "zebra", "words") == ["zebra"]
+
+
+class Controlled(Letters):
+    """Knows which of its tokens are special."""
+
+    all_special_ids = (0, 1, 2)
+
+
+def train(ids, target, first, last, prompt=""):
+    labels = torch.tensor([[i if first <= k < last else -100 for k, i in enumerate(ids)]])
+    reader = RowReader(Controlled(), image_token_id=IMAGE, mask_argument="mask", read_prompt=lambda: prompt)
+    return reader.read({"input_ids": torch.tensor([ids]), "labels": labels}, [{"text": target}])[0]
+
+
+def test_what_a_template_writes_behind_the_end_is_neither_prompt_nor_target():
+    row = read([0, *spell("ab"), 1, *spell("x")], "b")
+    assert (row.roles, row.truncated) == ("bpte?", False)
+
+
+def test_what_is_trained_in_front_of_the_target_belongs_to_the_answer():
+    assert train([0, *spell("readxhello"), 1], "hello", 5, 12).roles == "bpppptttttte"
+
+
+def test_the_last_words_of_the_prompt_do_not_belong_to_the_answer():
+    assert train([0, *spell("readhello"), 1], "hello", 3, 11, prompt="read").roles == "bppppttttte"
+
+
+def test_labels_that_were_shifted_do_not_widen_the_answer():
+    assert train([0, *spell("readhello"), 1], "hello", 4, 10).roles == "bppppttttte"
+
+
+def test_a_prompt_that_is_trained_from_its_first_token_stays_a_prompt():
+    assert train([0, *spell("readhello"), 1], "hello", 1, 11).roles == "bppppttttte"
+
+
+def test_what_closes_an_answer_belongs_to_it():
+    assert train([0, *spell("readhellox"), 1], "hello", 5, 12).roles == "bpppptttttte"
