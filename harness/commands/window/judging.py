@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from preflight_ocr.harness.commands.window.reading import Call, may_serve, read_signature
-from preflight_ocr.harness.commands.window.releases import ClassMembers, Release
+from preflight_ocr.harness.commands.window.releases import Release
 from preflight_ocr.harness.commands.window.uses import SLOTS, OwnClass, Use, is_library
+from preflight_ocr.probes.reading.definitions import Call, ClassNames, may_serve, take_apart
 
 Status = Literal["fits", "missing", "undecided"]
 _PARTS = ("processor", "tokenizer", "extractor")  # how transformers calls the parts of a processor
@@ -225,9 +225,9 @@ class Judge:
                 if is_library(owner) or owner.startswith("a computed"):
                     doubt = doubt or f"{dotted.rpartition('.')[2]} inherits from {owner}, which cannot be read"
                 outside = True
-            elif name in known.kinds:
+            elif name in known.members:
                 return _Member(owner=f"{owner}:{known.name}")
-            elif (serves := may_serve(known.kinds.get("__getattr__", ""), name)) is not None:
+            elif (serves := may_serve(known.members.get("__getattr__", ""), name)) is not None:
                 doubt = doubt or f"{owner} makes attributes when it is asked for them"
                 if serves:
                     return _Member(owner=f"{owner}:{known.name}")
@@ -240,7 +240,6 @@ class Judge:
         if found is None:
             return False
         owner, known = found
-        assert isinstance(known, ClassMembers)
         return any(True for _ in self._release.find_subclasses_with(owner, known.name, name))
 
     def _find_signature(self, target: str, method: str | None) -> tuple[Call | None, str]:
@@ -263,14 +262,14 @@ class Judge:
                 if fields and owner.partition(".")[0] != place[0].partition(".")[0]:
                     continue  # a dataclass has an __init__ of its own, to which a plain base from elsewhere adds nothing
                 return None, f"{owner} is not in the index"
-            kind = known.kinds.get(method)
+            kind = known.members.get(method)
             if kind is not None:
-                call = read_signature(kind[1:-1]) if kind.startswith("(") else None
+                call = take_apart(kind[1:-1]) if kind.startswith("(") else None
                 return (msgspec.structs.replace(call, names=(*call.names, *fields)) if call else None), ""
-            if method == "__init__" and ("__new__" in known.kinds or _is_enumeration(known)):
+            if method == "__init__" and ("__new__" in known.members or _is_enumeration(known)):
                 return None, ""
             fields += known.fields or ()
-        return (Call(tuple(fields), (), (), (), False), "") if fields and method == "__init__" else (None, "")
+        return (Call(tuple(fields)), "") if fields and method == "__init__" else (None, "")
 
 
 def _rule_member(member: _Member, owner: str, name: str) -> Ruling:
@@ -282,5 +281,5 @@ def _rule_member(member: _Member, owner: str, name: str) -> Ruling:
     return Ruling("missing", symbol, f"{owner} has no {name}", outside=member.outside)
 
 
-def _is_enumeration(known: ClassMembers) -> bool:
+def _is_enumeration(known: ClassNames) -> bool:
     return any(base.rpartition(".")[2] in ("Enum", "NamedTuple", "TypedDict", "ExplicitEnum") for base in known.bases)

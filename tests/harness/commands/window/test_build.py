@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from preflight_ocr.harness.cli import preflight
 from preflight_ocr.harness.commands.window.build import Wheels, extend, index, write
 from preflight_ocr.harness.commands.window.judging import Judge
-from preflight_ocr.harness.commands.window.reading import FileNames
 from preflight_ocr.harness.commands.window.releases import INDEX, Index, Indexed, Release, read_index
 from preflight_ocr.harness.commands.window.update import UpdateError, update
 from preflight_ocr.harness.commands.window.uses import Use
+from preflight_ocr.probes.reading.definitions import ModuleNames
 
 FIRST = {
     "__init__.py": """
@@ -81,7 +81,7 @@ def judge(release: Release, use: Use) -> list[tuple[str, str]]:
 
 
 def ask(release: Release, kind: str, target: str, name: str | None, **more: object) -> list[tuple[str, str]]:
-    site = {"file": "a.py", "line": 1, "code": ""}
+    site = {"file": "a.py", "line": 1, "code": "", "kind": "", "runs": None}
     values = {"kind": kind, "package": "peft", "target": target, "name": name, "site": site, "function": None, **more}
     return judge(release, msgspec.convert(values, Use))
 
@@ -132,7 +132,7 @@ THIRD = {
 }
 
 
-def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, FileNames]]:
+def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, ModuleNames]]:
     wheels = Wheels("peft")
     versions = {name.replace("_", ".").removeprefix("v"): texts for name, texts in files.items()}
     return {version: wheels.read(make_wheel(folder, version, texts)) for version, texts in versions.items()}
