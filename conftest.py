@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import tempfile
 
 import pytest
 
@@ -16,6 +17,8 @@ pytest_plugins = ["pytester"]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # asking whether there is a card must not spoil a later fork
+_STATE = tempfile.TemporaryDirectory(prefix="preflight-state-")  # no test signs with the key of whoever runs it
+os.environ["XDG_STATE_HOME"] = _STATE.name
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 

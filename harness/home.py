@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import site
+import sys
+import sysconfig
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
@@ -13,3 +18,12 @@ PREFIXES = tuple(str(HOME / folder) for folder in FOLDERS)
 def is_ours(path: Path) -> bool:
     """Whether a file is part of Preflight. `fixtures` is not: miniatures and planted faults stand for somebody's code."""
     return path.is_relative_to(HOME) and path.relative_to(HOME).parts[0] in FOLDERS
+
+
+@functools.cache
+def find_installed_places() -> tuple[str, ...]:
+    """The folders of the standard library and of installed packages, each with its closing separator."""
+    found = {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found |= {*site.getsitepackages(), site.getusersitepackages()}
+    found |= {place for place in sys.path if place.endswith(("site-packages", "dist-packages"))}
+    return tuple(sorted(f"{place}{os.sep}" for place in found if place))

@@ -98,6 +98,7 @@ def render(report: Report, *, colour: bool = False, width: int = 100) -> str:
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
     blocks += [block for block in (_waivers(report, width), _crashed(report, width), _skipped(report, width)) if block]
     blocks += [_inapplicable(report, width)] if report.not_applicable else []
+    blocks += ["\n".join(_wrap(opening, width, "  ", first="Open: ")) for opening in report.openings]
     applicable = len(report.judgements) - report.count(NotApplicable)
     blocks.append(f"Kept: {report.count(Kept)} of the {applicable} contracts that apply here.")
     return "\n\n".join(blocks)

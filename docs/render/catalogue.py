@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from docs.render.tables import join_cells, quote, tabulate
-from preflight_ocr.harness.config.config import EFFECTS, INERT, Config
+from preflight_ocr.harness.config.keys import EFFECTS, INERT
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.judging.findings import EXIT_CODES, Severity
 from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule

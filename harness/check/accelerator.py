@@ -7,12 +7,13 @@ forked. This one is a new interpreter.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Accelerator, Device, Facts, Unknown
 from preflight_ocr.harness.isolation import Ending, Limits, Returned, Sandbox
@@ -45,14 +46,18 @@ def choose_card(visible: str | None) -> str | None:
     return None if first in ("", "-1") else first
 
 
-def open_card_sandbox(limits: Limits, *, device: str = "cuda", extra: Mapping[str, str] | None = None) -> Sandbox:
+def open_card_sandbox(
+    limits: Limits, *, device: str = "cuda", extra: Mapping[str, str] | None = None, named: Sequence[str] = ()
+) -> Sandbox:
     """A sandbox whose children are new interpreters that see one card, or none where `device` is "cpu".
 
     With several cards in sight Trainer would split each batch over them.
     """
     card = "" if device == "cpu" else choose_card(os.environ.get(VISIBLE)) or ""
     environment = {VISIBLE: card, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    return Sandbox(start_method="spawn", preload=PRELOAD, limits=limits, environment={**environment, **(extra or {})})
+    return Sandbox(
+        start_method="spawn", preload=PRELOAD, limits=limits, environment={**environment, **(extra or {})}, named=named
+    )
 
 
 def look_at_device(
@@ -74,7 +79,8 @@ def look_at_device(
     place.mkdir(exist_ok=True)
     arguments = {"config_path": str(config.source), "trust": trust, "folder": str(place), "device": device}
     # Errors on a card are told later than they happen, unless each launch is waited for.
-    with open_card_sandbox(limits, device=device, extra={"CUDA_LAUNCH_BLOCKING": "1"}) as sandbox:
+    named = config.subject.environment
+    with open_card_sandbox(limits, device=device, extra={"CUDA_LAUNCH_BLOCKING": "1"}, named=named) as sandbox:
         ended = sandbox.run("preflight_ocr.probes.accelerator:observe", arguments)
     if not isinstance(ended, Returned):
         why = tell(ended)
@@ -82,10 +88,12 @@ def look_at_device(
     return _take_over(facts, ended.value), ended.seconds
 
 
-def _take_over(facts: Facts, value: Mapping[str, Any]) -> Facts:
-    device = msgspec.convert(value["device"], Device)
-    if value["accelerator"] is not None:
-        accelerator: Accelerator | Unknown = msgspec.convert(value["accelerator"], Accelerator)
+def _take_over(facts: Facts, value: Any) -> Facts:
+    device = read_answer(value, Device, "device")
+    if isinstance(device, Unknown):
+        return msgspec.structs.replace(facts, device=device, accelerator=device)
+    if value.get("accelerator") is not None:
+        accelerator: Accelerator | Unknown = read_answer(value, Accelerator, "accelerator")
     else:
         said = device.refused.message if device.refused else "it did not say why"
         accelerator = Unknown(reason=f"torch cannot use the card: {said}")

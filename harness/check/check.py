@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
+from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
 from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
@@ -25,7 +25,7 @@ from preflight_ocr.harness.facts import (
     Facts,
     Forward,
     Learning,
-    MemoryNeed,
+    MemoryForecast,
     Processor,
     RoundTrip,
     Site,
@@ -44,8 +44,11 @@ from preflight_ocr.harness.isolation import (
     Sandbox,
     SandboxUnavailable,
 )
+from preflight_ocr.harness.isolation.closing import describe
+from preflight_ocr.harness.isolation.scratch import own_folder
 from preflight_ocr.harness.judging.failures import is_out_of_memory
 from preflight_ocr.harness.judging.findings import Basis, Level
+from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.contracts import choose, derive, judge_all
 from preflight_ocr.harness.verdict.gate import Waiver
 from preflight_ocr.harness.verdict.report import Report
@@ -67,6 +70,7 @@ PRELOAD = (
     "preflight_ocr.probes.batch.processor",
 )
 SECONDS = 600.0  # for one child; a miniature needs a few, a cut 3 B model a minute or two
+IN_ALL = 3  # times that, for all children of a check together
 NOT_ASKED = "not run: --level read reads and runs nothing"
 NOT_NEEDED = "not run: no chosen contract needs it"
 PROBES = {  # the longest first
@@ -74,9 +78,14 @@ PROBES = {  # the longest first
     "forward": "preflight_ocr.probes.forward.forward",
     "collator": "preflight_ocr.probes.batch.collator",
     "processor": "preflight_ocr.probes.batch.processor",
+    "memory": "preflight_ocr.probes.rehearsal.forecast",
 }
-CHILDREN = tuple(PROBES)
+CHILDREN = ("learning", "forward", "collator", "processor")
+"""Those of every check; what a step of the whole model holds is asked where there is a budget, or a page to show it."""
 ILLUSTRATED = "preflight_ocr.probes.batch.illustrations"
+NO_BUDGET = Unknown(
+    reason="no step was rehearsed: budget.vram_gb is not set; set it, or type `preflight memory CONFIG` for the figure"
+)
 RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
 
 
@@ -103,6 +112,7 @@ def check(
     together: int | None = None,
     known: Known | None = None,
     illustrated: bool = False,
+    network: bool = False,
 ) -> Report:
     """Look, judge, decide. `only` keeps the given codes, names or families; `progress` is told what is being done.
 
@@ -110,10 +120,16 @@ def check(
     `sandbox` is one already open, for whoever checks several projects and wants to pay for its imports once.
     `together` is how many children run at a time, as many as there are cores where it is None.
     `known` is what need not be run again. `illustrated` also has the pictures made that a page shows.
+    `network` leaves the network open to foreign code.
     """
     # What is only read needs no child; anything else may look at whatever was run.
     reading = bool(only) and all(d.basis is Basis.READ for d in choose(only))
     shown: list[Illustrations | Unknown] = []
+    trusted = msgspec.structs.replace(config.model, trust_remote_code=trust)
+    # Bound before the first probe reads: what is swapped while the check runs must not be what is cleared.
+    binding = Binding(msgspec.structs.replace(config, model=trusted), waivers) if level != "read" and not only else None
+    touched: set[str] = set()
+    openings: list[str] = []
     facts, timings = look(
         config,
         level=level,
@@ -125,6 +141,9 @@ def check(
         together=together,
         known=known,
         show=shown.append if illustrated else None,
+        touched=touched,
+        network=network,
+        openings=openings,
     )
     progress("judging")
     with _timed(timings, "judge"):
@@ -138,6 +157,8 @@ def check(
         waivers=waivers,
         lines=config.lines,
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
+        bound=binding.settle(touched) if binding else None,
+        openings=openings,
     )
     return msgspec.structs.replace(report, illustrations=shown[0]) if shown else report
 
@@ -154,8 +175,13 @@ def look(
     together: int | None = None,
     known: Known | None = None,
     show: Show | None = None,
+    touched: set[str] | None = None,
+    network: bool = False,
+    openings: list[str] | None = None,
 ) -> tuple[Facts, dict[str, float]]:
     """The facts, and how many seconds each probe took. With `reading`, nothing is run whatever the level.
+
+    The files that the children opened or imported are added to `touched`, and what was open to them to `openings`.
 
     `show` is given what a page shows and no fact holds, if the collator is run; without it no picture is made.
     """
@@ -163,12 +189,11 @@ def look(
     if level == "read" or reading:
         facts = read(config, progress=progress, timings=timings)
         return _without_runs(facts, Unknown(reason=NOT_ASKED if level == "read" else NOT_NEEDED)), timings
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder, _use(sandbox) as opened:
+    with own_folder() as place, _use(sandbox, config, network) as opened:
         facts = read(config, progress=progress, timings=timings)
         if (reason := _forbid(config, facts, trust)) is not None:
             return _without_runs(facts, reason), timings
         limits = limit(SECONDS if seconds is None else seconds)
-        place = Path(folder)
         facts = run(
             config,
             facts,
@@ -181,7 +206,10 @@ def look(
             together=together,
             known=known,
             show=show,
+            touched=touched,
         )
+        if openings is not None and opened.closed is not None:
+            openings.extend(describe(opened.closed))
         if level == "gpu" and (obstacle := find_obstacle(facts)) is None:
             progress("running: accelerator")
             alone = msgspec.structs.replace(limits, memory_bytes=limits.memory_bytes * count_together())
@@ -242,6 +270,7 @@ def run(
     together: int | None = None,
     known: Known | None = None,
     show: Show | None = None,
+    touched: set[str] | None = None,
 ) -> Facts:
     """Run the probes that execute code, each in a child of its own, `together` at a time; as many as there are cores."""
 
@@ -252,10 +281,16 @@ def run(
         progress(f"running: {name if function == 'observe' else function}")
         # The same child that looks at the collator draws what it gives, where that is asked for.
         module = ILLUSTRATED if name == "collator" and show is not None else PROBES[name]
-        return sandbox.submit(f"{module}:{function}", arguments, limits=limits)
+        # What one child may take is cut to what is left for all, so that the whole check has an end too.
+        left = max(1.0, min(limits.seconds, deadline - time.monotonic()))
+        cut = msgspec.structs.replace(limits, seconds=left)
+        return sandbox.submit(f"{module}:{function}", arguments, limits=cut)
 
     endings: dict[str, Any] = {}
+    deadline = time.monotonic() + IN_ALL * limits.seconds
     waiting = [name for name in CHILDREN if known is None or name not in known.children]
+    if config.budget.vram_gb is not None or show is not None:
+        waiting.append("memory")
     running: dict[str, Job] = {}
     cores = together or count_together()
     while waiting or running:
@@ -264,6 +299,8 @@ def run(
             running[name] = submit(name)
         name = _await_one(running)
         endings[name] = _collect(running[name])
+        if touched is not None and not isinstance(ended := running[name].result(), Died):
+            touched.update(ended.touched)
         timings[f"run {name}"] = round(endings[name][1], 3)
         del running[name]
         if name == "learning" and isinstance(endings[name][0], dict):
@@ -271,7 +308,7 @@ def run(
             running["reload"] = submit("learning", "reload")
     if show is not None and "collator" in endings:
         value = endings["collator"][0]
-        show(value if isinstance(value, Unknown) else msgspec.convert(value["illustrations"], Illustrations | Unknown))
+        show(value if isinstance(value, Unknown) else read_answer(value, Illustrations, "illustrations"))
     return _gather(facts, endings, known)
 
 
@@ -295,9 +332,7 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], known: Known
         if known is not None and name in known.children:
             return getattr(known.facts, key or name)
         value = endings[name][0]
-        if isinstance(value, Unknown):
-            return value
-        return msgspec.convert(value[key] if key else value, kind | Unknown)
+        return value if isinstance(value, Unknown) else read_answer(value, kind, key)
 
     processor = section("processor", Processor)
     collator = section("collator", Collator, "collator")
@@ -315,7 +350,7 @@ def _gather(facts: Facts, endings: Mapping[str, tuple[Any, float]], known: Known
         forward=section("forward", Forward),
         adapter=section("learning", Adapter, "adapter"),
         learning=learning,
-        memory=section("learning", MemoryNeed, "memory"),
+        memory=section("memory", MemoryForecast) if "memory" in endings else NO_BUDGET,
     )
 
 
@@ -328,8 +363,8 @@ def _read_image_calls(
         return seen.image_calls if isinstance(seen, Processor) else ()
     if isinstance(collator, Unknown):
         return ()
-    calls: tuple[Site, ...] = msgspec.convert(endings["collator"][0]["image_calls"], tuple[Site, ...])
-    return calls
+    calls = read_answer(endings["collator"][0], tuple[Site, ...], "image_calls")
+    return () if isinstance(calls, Unknown) else calls
 
 
 def _says_why(round_trip: RoundTrip | Unknown) -> bool:
@@ -392,21 +427,25 @@ def _guard(probe: Callable[[], Fact]) -> Fact:
 
 
 @contextmanager
-def _use(sandbox: Sandbox | None) -> Iterator[Sandbox]:
+def _use(sandbox: Sandbox | None, config: Config, network: bool) -> Iterator[Sandbox]:
     """The sandbox that was given, or one of our own."""
     if sandbox is not None:
         yield sandbox
         return
-    with open_sandbox() as own:
+    with open_sandbox(named=config.subject.environment, network=network) as own:
         yield own
 
 
-def open_sandbox(preload: Sequence[str] = ()) -> Sandbox:
+def open_sandbox(preload: Sequence[str] = (), *, named: Sequence[str] = (), network: bool = False) -> Sandbox:
     """A sandbox with what the probes need: no accelerator, quiet libraries, most of the machine's memory.
 
     `preload` names modules that the children of this caller need besides; importing them must run no torch operation.
+    `named` are variables that foreign code gets although their names say that they hold a secret; `network` leaves the
+    network open.
     """
     return Sandbox(
+        named=named,
+        network=network,
         preload=(*PRELOAD, *preload),
         limits=limit(SECONDS),
         environment={

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Repository, Unknown
 
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
+NOT_HERE = Unknown(reason="the model is not on this machine")
 PARTS = ("model", "collator", "peft", "trainer")
 
 
@@ -29,3 +31,17 @@ def find_refusal(config: Config, *, trust: bool, parts: Sequence[str] = PARTS) -
     if isinstance(directory, Unknown):
         return directory.reason
     return NO_TRUST if is_foreign(config, look_at_repository(directory, open_exports()), parts) else ""
+
+
+def lacks_trust(config: Config) -> bool:
+    """Whether somebody else's code would run for it and nobody said that it may. Asked before anything else, always.
+
+    A model that is not on this machine is not asked here: the check says that it is missing.
+    """
+    from preflight_ocr.probes.reading.exports import open_exports
+    from preflight_ocr.probes.reading.repository import look_at_repository
+
+    if config.model.trust_remote_code:
+        return False
+    directory = find_model_files(config)
+    return is_foreign(config, look_at_repository(directory, open_exports()) if directory else NOT_HERE)

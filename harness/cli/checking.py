@@ -6,10 +6,25 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import CONFIG, EPILOG, FILE, LEVEL, SECONDS, TRUST, WAIVERS, Refusal, preflight
+from preflight_ocr.harness.cli.commanding import require_command, say_remarks, watch_command
+from preflight_ocr.harness.cli.options import (
+    EPILOG,
+    FILE,
+    LEVEL,
+    NETWORK,
+    ROWS,
+    SECONDS,
+    TRUST,
+    WAIVERS,
+    CommandTail,
+    Refusal,
+    get_tail,
+    preflight,
+)
 from preflight_ocr.harness.cli.steps import (
     attach_run,
     choose,
+    issue,
     load,
     open_directory,
     read_accepted,
@@ -22,8 +37,8 @@ from preflight_ocr.harness.cli.steps import (
 from preflight_ocr.harness.judging.findings import Level
 
 
-@preflight.command(epilog=EPILOG, short_help="Check the setup in CONFIG; print the findings.")
-@CONFIG
+@preflight.command(cls=CommandTail, epilog=EPILOG, short_help="Check a YAML file or your training command.")
+@click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 @LEVEL
 @TRUST
 @click.option("--json", "json_path", type=FILE, help="Write the report as JSON.")
@@ -33,10 +48,12 @@ from preflight_ocr.harness.judging.findings import Level
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
 @SECONDS
+@ROWS
+@NETWORK
 @click.pass_context
 def check(
     context: click.Context,
-    config_path: Path,
+    config_path: Path | None,
     level: Level,
     trust: bool,
     json_path: Path | None,
@@ -46,8 +63,29 @@ def check(
     only: str,
     waivers: Path | None,
     seconds: float | None,
+    rows: int | None,
+    network: bool,
 ) -> None:
-    """Check the setup in the YAML file CONFIG and print the verdict."""
+    """Check the setup in the YAML file CONFIG, or your own training command, and print the verdict.
+
+    `preflight check --trust -- python train.py --config x` runs that command, unchanged, up to where its training would
+    begin, and looks at what it would train: no YAML file of ours is needed.
+    """
+    if words := get_tail(context):
+        if config_path is not None:
+            raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        require_command(words, trust=trust, level=level)
+        watched = watch_command(words, only=choose(only), waivers=read_accepted(waivers), seconds=seconds, rows=rows)
+        say_remarks(watched)
+        show(watched.report)
+        write_all(
+            watched.report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path
+        )
+        context.exit(watched.report.exit_code)
+    if config_path is None:
+        raise Refusal(
+            "give a YAML file, or your training command behind `--`: preflight check --trust -- python train.py"
+        )
     config = load(config_path, trust=trust)
     report = run_check(
         config,
@@ -55,11 +93,14 @@ def check(
         only=choose(only),
         waivers=read_accepted(waivers),
         seconds=seconds,
+        network=network,
         illustrated=html_path is not None,
     )
     report = attach_run(config, report)
     show(report)
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+    if level != "read" and not only:
+        issue(config, report)
     context.exit(report.exit_code)
 
 

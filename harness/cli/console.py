@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -115,11 +115,11 @@ class _Surviving(io.RawIOBase):
         return len(view)
 
 
-def _survive(stream: io.TextIOBase) -> io.TextIOBase:
+def _survive(stream: TextIO) -> TextIO:
     """The stream on a descriptor that may break; the stream itself where it is not the process's own standard output."""
     try:
-        unbuffered = type(stream.buffer) is io.FileIO  # type: ignore[attr-defined]  # `python -u`
-        raw = stream.buffer if unbuffered else stream.buffer.raw  # type: ignore[attr-defined]
+        unbuffered = isinstance(stream.buffer, io.FileIO)  # `python -u`
+        raw = stream.buffer if unbuffered else getattr(stream.buffer, "raw", None)
         if type(stream) is not io.TextIOWrapper or type(raw) is not io.FileIO or stream.fileno() != 1:
             return stream
     except (OSError, ValueError, AttributeError):

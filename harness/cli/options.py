@@ -16,6 +16,8 @@ from preflight_ocr.harness.judging.findings import EXIT_CODES, Level
 
 EPILOG = "\b\nExit codes:\n" + "".join(f"{code:>4}  {meaning}\n" for code, meaning in EXIT_CODES.items())
 
+TAIL = "preflight_ocr.command"
+
 
 class OutputFile(click.Path):
     """A file to be written; `-` is standard output, which is then kept free of everything else."""
@@ -46,6 +48,17 @@ SECONDS = click.option(
     type=click.FloatRange(min=1),
     help="How long each child that runs foreign code may take. [default: 600]",
 )
+ROWS = click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a command: let `datasets` prepare only the first N rows.",
+)
+NETWORK = click.option(
+    "--network",
+    is_flag=True,
+    help="Leave the network open to foreign code, which is closed where the system can close it.",
+)
 WAIVERS = click.option("--waivers", type=GIVEN_FILE, help="YAML list of findings that are accepted for a while.")
 
 
@@ -72,6 +85,30 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with end_by_signal():
             return super().invoke(ctx)
+
+
+class CommandTail(Command):
+    """A command of ours that takes a command of the user's behind `--`, untouched: it is left in `tail`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ours in front of the first `--`, theirs behind it."""
+        ours, theirs = args, []
+        if "--" in args:
+            at = args.index("--")
+            ours, theirs = args[:at], args[at + 1 :]
+            if not theirs:
+                raise click.UsageError("there is nothing behind `--`; write the command that starts your training", ctx)
+        ctx.meta[TAIL] = tuple(theirs)
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+def get_tail(context: click.Context) -> tuple[str, ...]:
+    """The words behind `--`; empty where there was none."""
+    words: tuple[str, ...] = context.meta[TAIL]
+    return words
 
 
 @click.group(cls=Group, epilog=EPILOG)

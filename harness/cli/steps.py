@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
     from preflight_ocr.harness.facts import Facts
     from preflight_ocr.harness.training.stopping import TrainingStopped
-    from preflight_ocr.harness.verdict.gate import Clearance, Waiver
+    from preflight_ocr.harness.verdict.clearance import Clearance
+    from preflight_ocr.harness.verdict.gate import Waiver
     from preflight_ocr.harness.verdict.report import Report
 
 
@@ -92,8 +94,9 @@ def run_check(
     waivers: tuple[Waiver, ...] = (),
     seconds: float | None = None,
     illustrated: bool = False,
+    network: bool = False,
 ) -> Report:
-    """`illustrated`: with the pictures that a page shows."""
+    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code."""
     from preflight_ocr.harness.check.check import check as check_config
     from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -110,6 +113,7 @@ def run_check(
             progress=progress,
             seconds=seconds,
             illustrated=illustrated,
+            network=network,
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None
@@ -179,31 +183,61 @@ def save(write: Callable[[], None], path: Path) -> None:
         raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def accept(config: Config, path: Path) -> Clearance | None:
-    """The clearance at `path` while it still holds, else None, having said why."""
-    from preflight_ocr.harness.verdict.gate import Clearance, GateError
+def accept(config: Config, path: Path | None, *, waivers: tuple[Waiver, ...] = ()) -> Clearance | None:
+    """The clearance at `path` while it still holds, else None, having said why. Without `path`, the project's own last."""
+    from preflight_ocr.harness.check.trust import NO_TRUST, lacks_trust
+    from preflight_ocr.harness.verdict.clearance import Clearance, find_last
+    from preflight_ocr.harness.verdict.gate import GateError
 
-    if not path.exists():
+    place = path or find_last(config)
+    if not place.exists():
+        return None
+    if lacks_trust(config):
+        click.echo(f"{place} is not looked at: {NO_TRUST}", err=True)
         return None
     try:
-        clearance = Clearance.read(path)
+        clearance = Clearance.read(place)
     except GateError as error:
+        if path is None:  # ours, and damaged: the check writes it anew
+            return None
         raise Refusal(str(error)) from None
-    if clearance.still_holds(config):
-        click.echo(f"Cleared on {clearance.issued:%Y-%m-%d %H:%M} UTC, and nothing changed since: {path}")
+    if clearance.still_holds(config, waivers=waivers):
+        click.echo(f"Cleared on {clearance.issued:%Y-%m-%d %H:%M} UTC, and nothing changed since: {place}")
         return clearance
-    changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
-    click.echo(f"{path} no longer holds ({changed}); checking again", err=True)
+    changed = ", ".join(clearance.changes(config, waivers=waivers))
+    changed = changed or f"it says {clearance.verdict} at level {clearance.level}"
+    click.echo(f"{place} no longer holds ({changed}); checking again", err=True)
     return None
 
 
-def issue(config: Config, report: Report, path: Path | None = None) -> Clearance:
-    from preflight_ocr.harness.verdict.gate import Clearance
+def issue(config: Config, report: Report, *places: Path) -> Clearance | None:
+    """Write the clearance that the report gives, if it gives one, as the project's own last one and to `places`.
 
-    clearance = Clearance.issue(config, verdict=report.verdict, level=report.level, facts_digest=report.facts.digest())
-    place = path or config.training.output_dir / "clearance.json"
-    save(lambda: clearance.write(place), place)
-    click.echo(f"Clearance: {place}")
+    A report that clears nothing takes the last one away: what it was given for was found to be otherwise.
+    """
+    from preflight_ocr.harness.verdict.clearance import Clearance, find_last
+    from preflight_ocr.harness.verdict.gate import GateError
+
+    last = find_last(config)
+    if report.verdict != "clear" or report.bound is None or report.waiver_problems:
+        with contextlib.suppress(OSError):
+            last.unlink(missing_ok=True)
+        return None
+    try:
+        clearance = Clearance.issue(
+            report.bound, verdict=report.verdict, level=report.level, facts_digest=report.facts.digest()
+        )
+    except GateError as error:
+        raise Refusal(str(error)) from None
+    try:
+        clearance.write(last)
+    except OSError as error:  # a home that cannot be written costs a check the next time, and nothing else
+        click.echo(f"{last}: cannot be written ({error.strerror or error}); the next run checks again", err=True)
+    else:
+        click.echo(f"Clearance: {last}")
+    for place in places:
+        save(functools.partial(clearance.write, place), place)
+        click.echo(f"Clearance: {place}")
     return clearance
 
 

@@ -6,8 +6,22 @@ from pathlib import Path
 
 import click
 
+from preflight_ocr.harness.cli.commanding import become, require_command, say_remarks, watch_command
 from preflight_ocr.harness.cli.console import prepare
-from preflight_ocr.harness.cli.options import EPILOG, FILE, GIVEN_FILE, TRUST, WAIVERS, Command, Refusal, preflight
+from preflight_ocr.harness.cli.options import (
+    EPILOG,
+    FILE,
+    GIVEN_FILE,
+    NETWORK,
+    ROWS,
+    SECONDS,
+    TRUST,
+    WAIVERS,
+    CommandTail,
+    Refusal,
+    get_tail,
+    preflight,
+)
 from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
@@ -53,50 +67,80 @@ def demo(context: click.Context, directory: Path) -> None:
     write_all(report, json_path=directory / "report.json", html_path=page)
     if report.verdict != "clear":
         context.exit(report.exit_code or 1)
-    clearance = issue(config, report)
+    clearance = issue(config, report, config.training.output_dir / "clearance.json")
+    if clearance is None:
+        raise Refusal("nothing was cleared, so nothing is trained; run `preflight check` to see why")
     click.echo("\nTraining a LoRA adapter for a few steps ...")
     start_training(config, clearance)
     write_all(attach_run(config, report), html_path=page)
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
-@click.command(cls=Command, epilog=EPILOG)
-@click.option("--config", "config_path", required=True, type=GIVEN_FILE, help="The YAML file that says what to train.")
+@click.command(cls=CommandTail, epilog=EPILOG)
+@click.option("--config", "config_path", type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",
     "clearance_path",
     type=GIVEN_FILE,
-    help="Accept this clearance while nothing it is bound to changed; otherwise check, and write it here.",
+    help="Accept this clearance, not the project's own last one, while it holds; otherwise check, and write it here.",
 )
 @click.option("--html", "html_path", type=FILE, help="Write check and run as one HTML page; implies a check.")
 @TRUST
 @WAIVERS
+@SECONDS
+@ROWS
+@NETWORK
 @click.version_option(package_name="preflight-ocr")
 @click.pass_context
 def run_training(
     context: click.Context,
-    config_path: Path,
+    config_path: Path | None,
     clearance_path: Path | None,
     html_path: Path | None,
     trust: bool,
     waivers: Path | None,
+    seconds: float | None,
+    rows: int | None,
+    network: bool,
 ) -> None:
-    """Check the setup, refuse to train on a BLOCKER, and otherwise train."""
+    """Check the setup, refuse to train on a BLOCKER, and otherwise train.
+
+    Nothing is checked again while the project's own last clearance holds, which `preflight check` writes too.
+
+    `run-training --trust -- COMMAND...` checks your own training command and then runs it in place of this process, with
+    its arguments and its environment untouched.
+    """
     prepare()
+    if words := get_tail(context):
+        if config_path is not None or clearance_path is not None:
+            raise Refusal("a command behind `--` takes neither --config nor --clearance; leave them out")
+        require_command(words, trust=trust)
+        watched = watch_command(words, waivers=read_accepted(waivers), seconds=seconds, rows=rows)
+        say_remarks(watched)
+        show(watched.report)
+        write_all(watched.report, html_path=html_path)
+        if watched.report.verdict == "refused" or watched.report.waiver_problems:
+            click.echo("\nTraining was not started.", err=True)
+            context.exit(watched.report.exit_code or 2)
+        become(words)
+    if config_path is None:
+        raise Refusal(
+            "give --config YAML, or your training command behind `--`: run-training --trust -- python train.py"
+        )
     config = load(config_path, trust=trust)
     require_for_training(config)
     accepted = read_accepted(waivers)
-    clearance = accept(config, clearance_path) if clearance_path and html_path is None else None
+    clearance = accept(config, clearance_path, waivers=accepted) if html_path is None else None
     if clearance is not None:
         start_training(config, clearance)
     else:
-        report = run_check(config, waivers=accepted, illustrated=html_path is not None)
+        report = run_check(config, waivers=accepted, illustrated=html_path is not None, network=network)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
-        if report.verdict != "clear" or report.waiver_problems:
+        clearance = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")
+        if clearance is None:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
-        clearance = issue(config, report, clearance_path)
         try:
             start_training(config, clearance)
         finally:  # the curves of a run that failed or was stopped are those one wants to see

@@ -158,7 +158,8 @@ def _save_batch(facts: Facts, config: Config, directory: Path) -> list[Path]:
         "directory": str(directory.absolute()),
     }
     with Sandbox(preload=("torch", "transformers")) as sandbox:
-        ending = sandbox.run("preflight_ocr.harness.commands.contract_tests:save_batch", arguments)
+        target = "preflight_ocr.harness.commands.contract_tests:save_batch"
+        ending = sandbox.run(target, arguments, writable=(directory.absolute(),))
     if isinstance(ending, Returned):
         return [directory / name for name in ending.value]
     raise NotEnoughFacts(

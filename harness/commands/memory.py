@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Repository, Unknown
-from preflight_ocr.harness.memory.answer import MemoryAnswer, Share, judge
+from preflight_ocr.harness.facts import MemoryForecast, Repository, Share, Unknown
+from preflight_ocr.harness.isolation.scratch import own_folder
 from preflight_ocr.harness.memory.files import Files, read_weights
+from preflight_ocr.harness.memory.fit import judge, open_forecast
 
 SECONDS = 900.0
 """A step of a 3 B mixture of experts takes half a minute to follow, and every change is a step of its own."""
@@ -23,7 +23,7 @@ SECONDS = 900.0
 
 def predict(
     config: Config, *, trust: bool = False, progress: Callable[[str], None] = lambda message: None, sandbox: Any = None
-) -> MemoryAnswer:
+) -> MemoryForecast:
     """What a training step needs. Raises UserError where there is no model directory, SandboxUnavailable where no child can
     be started. `config.source` is the YAML file, or the model directory that was given in its place."""
     from preflight_ocr.probes.reading.repository import find_model_directory
@@ -57,13 +57,13 @@ def _forbid(config: Config, directory: Path, trust: bool) -> str | None:
     return NO_TRUST if is_foreign(config, repository) and not trust else None
 
 
-def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryAnswer | str:
+def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryForecast | str:
     from preflight_ocr.harness.check.check import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died, Returned
 
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
-        source = _write_source(config, Path(folder))
-        arguments = {"config_path": str(source), "trust": trust, "folder": folder}
+    with own_folder() as folder:
+        source = _write_source(config, folder)
+        arguments = {"config_path": str(source), "trust": trust, "folder": str(folder)}
         if sandbox is not None:
             ended = sandbox.run("preflight_ocr.probes.rehearsal.forecast:observe", arguments, limits=limit(SECONDS))
         else:
@@ -71,7 +71,7 @@ def _run_child(config: Config, trust: bool, sandbox: Any) -> MemoryAnswer | str:
                 ended = own.run("preflight_ocr.probes.rehearsal.forecast:observe", arguments, limits=limit(SECONDS))
     match ended:
         case Returned(value=value):
-            return msgspec.convert(value, MemoryAnswer)
+            return msgspec.convert(value, MemoryForecast)
         case ChildRaised(type=kind, message=message):
             return f"{kind.rpartition('.')[2]}: {message}"
         case Died(reason=reason):
@@ -90,15 +90,15 @@ def _write_source(config: Config, folder: Path) -> Path:
     return path
 
 
-def _from_files(config: Config, files: Files | str, *reasons: str) -> MemoryAnswer:
+def _from_files(config: Config, files: Files | str, *reasons: str) -> MemoryForecast:
     """The weight part alone."""
-    budget = config.budget.vram_gb
-    answer = MemoryAnswer(
+    answer = open_forecast(
         source=config.model.base_model,
         method="the weights' files alone; no code was run",
-        budget=None if budget is None else round(budget * 2**30),
-        unknown=(*reasons, "gradients, optimizer and activations: they follow from a model that can be built"),
+        budget_gb=config.budget.vram_gb,
     )
+    rest = "gradients, optimizer and activations: they follow from a model that can be built"
+    answer = msgspec.structs.replace(answer, unknown=(*reasons, rest))
     if isinstance(files, str):
         return judge(msgspec.structs.replace(answer, unknown=(files, *answer.unknown)))
     shares = files.shares
@@ -124,7 +124,7 @@ def _count(files: Files) -> int:
     return files.total // width if width else 0
 
 
-def _compare(answer: MemoryAnswer, files: Files | str) -> MemoryAnswer:
+def _compare(answer: MemoryForecast, files: Files | str) -> MemoryForecast:
     """A word where the code builds another number of bytes than the files hold in the same dtype."""
     if isinstance(files, str) or {share.dtype for share in answer.weights} != {files.dtype}:
         return answer

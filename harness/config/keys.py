@@ -76,6 +76,8 @@ EFFECTS: Mapping[str, str] = {
     "subject.collator": "builds the collator in place of ours",
     "subject.peft": "adds the adapter in place of our step",
     "subject.trainer": "builds the trainer in place of ours",
+    "subject.environment": "lists the environment variables with a secret (`HF_TOKEN`, `*_KEY`) that foreign code gets in a "
+    "check; without it none does",
 }
 """Every dotted key that does something, with what it does. `training.*` adds every TrainingArguments name."""
 

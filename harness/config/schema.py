@@ -149,13 +149,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The user's own parts as "package.module:function"; `path` is put on `sys.path` before they are imported."""
+    """The user's own parts as "package.module:function"; `path` is put on `sys.path` before they are imported.
+
+    environment: variables that foreign code gets in a check although their names say that they hold a secret.
+    """
 
     path: Path
     model: str | None = None
     collator: str | None = None
     peft: str | None = None
     trainer: str | None = None
+    environment: tuple[str, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

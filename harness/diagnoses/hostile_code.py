@@ -2,8 +2,9 @@
 
 ## What it does
 Every piece of foreign code runs in a child process of its own with limits on time, memory and output. This reports
-the children that did not come back: a crash of the interpreter, `os._exit`, an endless loop, memory or output without
-end.
+the children that did not come back: a crash of the interpreter, `os._exit`, an endless loop, a halt, memory or output
+without end. It also reports an answer of a wrong form, which our probes never give: foreign code has then changed what
+they return.
 
 ## Why it matters
 In training the same code would end the run without a traceback, or fill the machine's memory. What stands behind the

@@ -1,12 +1,13 @@
 """A training step needs more memory than the card has.
 
 ## What it does
-Measures what one training step of this model at this batch size needs at least (weights, gradients, optimizer,
-activations, logits) and holds it against `budget.vram_gb`.
+Follows one training step of the whole model on your worst row, with your optimizer, batch size and checkpointing, on
+tensors that have shapes and no numbers, and holds its peak against `budget.vram_gb`. `preflight memory` shows every part
+of the same prediction.
 
 ## Why it matters
-The measure is a lower bound: allocator and kernels come on top. What is over the budget here ends as "CUDA out of
-memory" on the card, at the first step or at the longest page.
+What is over the budget here ends as "CUDA out of memory" on the card: at the first step, or hours later at the longest
+page.
 
 ## Example
 ```yaml
@@ -29,9 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
-from preflight_ocr.harness.facts import Configuration, Facts, MemoryNeed, Unknown
+from preflight_ocr.harness.facts import Configuration, Facts, MemoryForecast, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
@@ -48,66 +47,55 @@ DIAGNOSIS = Diagnosis(
 )
 
 
-class Lever(msgspec.Struct, frozen=True):
-    """A change of the configuration, in words and as YAML, and what a step needs after it."""
-
-    words: str
-    yaml: str
-    need: MemoryNeed
-
-
 def applies(facts: Facts) -> bool:
     return isinstance(facts.configuration, Unknown) or facts.configuration.budget_bytes is not None
 
 
+def excuse(facts: Facts) -> str:
+    forecast = known(facts.memory)
+    return "" if forecast.fits is not None else "; ".join(forecast.unknown)
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
-    configuration, need = known(facts.configuration), known(facts.memory)
-    budget = configuration.budget_bytes
-    if budget is None or need.total <= budget:
+    forecast = known(facts.memory)
+    if forecast.fits is not False or forecast.budget is None:
         return
-    levers = tuple(_list_levers(configuration, need))
-    enough = next((lever for lever in levers if lever.need.total <= budget), None)
-    parts = ("weights", "gradients", "optimizer", "activations", "logits")
-    more = "" if configuration.gradient_checkpointing else "gradient checkpointing, "
+    budget = _show(forecast.budget)
+    if forecast.needed is None:
+        weights = _show(forecast.weight_bytes or 0)
+        yield DIAGNOSIS.finding(
+            f"The weights alone take {weights}; the budget is {budget}. Nothing can be trained in it.",
+            evidence=forecast.unknown[:3],
+            fix=f"Load the weights in a smaller dtype, or take a card with more than {weights}.",
+        )
+        return
+    enough = next((change for change in forecast.changes if change.fits), forecast.together)
     yield DIAGNOSIS.finding(
-        f"A training step needs at least {_show(need.total)} at batch size {need.batch_size}; the budget is "
-        f"{_show(budget)}. It will run out of memory.",
-        evidence=(
-            ", ".join(f"{part} {_show(getattr(need, part))}" for part in parts),
-            f"longest row: {need.longest_row} tokens",
-            *(f"with {lever.words}: {_show(lever.need.total)}" for lever in levers),
-        ),
-        fix=f"Use {enough.words}: about {_show(enough.need.total)}."
+        f"A training step needs {_show(forecast.needed)} at batch size {_count_rows(facts, forecast)}; the budget is "
+        f"{budget}. It will run out of memory.",
+        evidence=tuple(_list_evidence(forecast)),
+        fix=f"Use {enough.words}: {_show(enough.needed)}."
         if enough
-        else f"None of these is enough by itself: add {more}smaller images or shorter rows, or take a larger card.",
-        snippet=enough.yaml if enough else levers[-1].yaml if levers else "",
+        else f"No change of the YAML is enough: take a card with at least {_show(forecast.needed)}.",
+        snippet=enough.yaml if enough else "",
     )
 
 
-def _list_levers(configuration: Configuration, need: MemoryNeed) -> Iterator[Lever]:
-    """From the smallest change to the largest; what is frozen is halved, what is trained stays in float32."""
-    half = msgspec.structs.replace(
-        need, weights=need.weights // 2, activations=need.activations // 2, logits=need.logits // 2
-    )
-    single = f"per_device_train_batch_size: 1\n  gradient_accumulation_steps: {_accumulate(configuration, need)}"
-    is_full = configuration.torch_dtype in (None, "float32")
-    if need.batch_size > 1:
-        yield Lever("batch size 1 and accumulation", f"training:\n  {single}", _shrink(need))
-    if is_full:
-        yield Lever("bfloat16", "model:\n  torch_dtype: bfloat16\ntraining:\n  bf16: true", half)
-    if is_full and need.batch_size > 1:
-        yaml = f"model:\n  torch_dtype: bfloat16\ntraining:\n  bf16: true\n  {single}"
-        yield Lever("bfloat16, batch size 1 and accumulation", yaml, _shrink(half))
+def _list_evidence(forecast: MemoryForecast) -> Iterator[str]:
+    if forecast.peak is not None:
+        parts = sorted(forecast.peak.parts.items(), key=lambda item: -item[1])
+        yield ", ".join(f"{part} {_show(size)}" for part, size in parts)
+    if forecast.step is not None:
+        yield f"the longest row has {forecast.step.longest_row} tokens: {forecast.step.worst_row}"
+    for change in forecast.changes[:6]:
+        yield f"with {change.words}: {_show(change.needed)}"
 
 
-def _shrink(need: MemoryNeed) -> MemoryNeed:
-    rows = need.batch_size
-    return msgspec.structs.replace(need, activations=need.activations // rows, logits=need.logits // rows, batch_size=1)
-
-
-def _accumulate(configuration: Configuration, need: MemoryNeed) -> int:
-    """The accumulation that keeps the number of rows in an optimizer step."""
-    return configuration.accumulation_steps * need.batch_size
+def _count_rows(facts: Facts, forecast: MemoryForecast) -> int:
+    if forecast.step is not None:
+        return forecast.step.batch_size
+    configuration = facts.configuration
+    return configuration.batch_size if isinstance(configuration, Configuration) else 1
 
 
 def _show(size: int) -> str:

@@ -25,12 +25,13 @@ data: {max_seq_length: 2048}     # image tokens + prompt + the longest text + 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import cuts_image, pair_rows
+from preflight_ocr.harness.judging.rows import count_real, cuts_image, pair_rows
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -56,8 +57,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     configuration = facts.configuration
     limit = None if isinstance(configuration, Unknown) else configuration.max_seq_length
-    longest = 0 if isinstance(facts.memory, Unknown) else facts.memory.longest_row
-    wanted = longest if longest > (limit or 0) else 2 * (limit or max(len(row.roles) for _, row in cut))
+    wanted = max((limit or 0) + 8, *(_estimate_length(row) for _, row in cut))
     yield DIAGNOSIS.finding(
         f"{count_part(len(cut), len(rows), 'is cut before its', 'are cut before their')} text ends"
         + (f" (max_seq_length is {limit})" if limit else "")
@@ -71,3 +71,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
         snippet=f"data:\n  max_seq_length: {wanted}",
         owners=owners,
     )
+
+
+def _estimate_length(row: Row) -> int:
+    """Tokens that the row needs, if the rest of its text takes as many a letter as what is there; a tenth more."""
+    text, letters = row.count("t"), len(row.supervised_text)
+    rest = len(row.target_text) * text / letters if letters else float(len(row.target_text))
+    return math.ceil((count_real(row) - text + 1.1 * rest) / 8) * 8

@@ -21,7 +21,8 @@ from preflight_ocr.harness.facts.accelerator import (
     Wait,
 )
 from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
-from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, MemoryNeed, RoundTrip, Target
+from preflight_ocr.harness.facts.learning import Adapter, Carrier, Census, Learning, RoundTrip, Target
+from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
     Batch,
     Collator,
@@ -88,7 +89,7 @@ class Facts(Fact, kw_only=True):
     forward: Forward | Unknown = NOT_RUN
     adapter: Adapter | Unknown = NOT_RUN
     learning: Learning | Unknown = NOT_RUN
-    memory: MemoryNeed | Unknown = NOT_RUN
+    memory: MemoryForecast | Unknown = NOT_RUN
     device: Device | Unknown = NOT_RUN
     accelerator: Accelerator | Unknown = NOT_RUN
 
@@ -152,24 +153,28 @@ __all__ = [
     "Learning",
     "LoaderTry",
     "LostBuffer",
-    "MemoryNeed",
+    "MemoryChange",
+    "MemoryForecast",
     "NamedCard",
     "Opened",
     "Operand",
     "Origin",
     "Parameter",
+    "Peak",
     "PixelView",
     "Placement",
     "Precision",
     "Processor",
     "ProcessorFiles",
     "Raised",
+    "RehearsedStep",
     "Repair",
     "Repository",
     "Returned",
     "RoundTrip",
     "Row",
     "RowProblem",
+    "Share",
     "Signature",
     "Site",
     "Split",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Literal, ParamSpec, TypeVar, dataclass_transform, get_args
+from typing import ClassVar, Literal, ParamSpec, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
@@ -16,14 +16,18 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="fact"
     """A tagged struct, so that a section and `Unknown` can share a union and survive JSON.
 
     This is the border where foreign text becomes a fact: whatever a field is given, made here or sent by a child, no fact
-    holds text that a terminal would act on. Newlines stay; a writer shows them as its own.
+    holds text that a terminal would act on. Newlines stay; a writer shows them as its own. `of_tokens` names the
+    fields that hold one letter for each token of a row: they are never cut.
     """
+
+    of_tokens: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if type(value) is str:
-                cleaned: object = value if value.isprintable() and len(value) <= LONGEST else clean(value)
+                limit = len(value) if name in self.of_tokens else LONGEST
+                cleaned: object = value if value.isprintable() and len(value) <= limit else clean(value, limit=limit)
             elif type(value) in (tuple, list, dict):
                 cleaned = clean_value(value)
             else:

@@ -81,20 +81,3 @@ class Learning(Fact, kw_only=True):
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without
-
-
-class MemoryNeed(Fact, kw_only=True):
-    """A lower bound of a training step's peak, in bytes, by part; measured on this model at this batch size."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    logits: int
-    batch_size: int
-    longest_row: int
-
-    @property
-    def total(self) -> int:
-        """The sum of the parts, in bytes."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Site, Unknown
 
@@ -62,6 +62,8 @@ class Row(Fact, kw_only=True):
     `trained`, `attended`, `marked`: `1` where the label is not -100, the attention mask is on, the placement mask is on.
     `marked` is empty where the model has no placement mask; it has its own length, which may be wrong.
     """
+
+    of_tokens: ClassVar[frozenset[str]] = frozenset({"roles", "trained", "attended", "marked"})
 
     roles: str
     trained: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Signature, Site, Unknown
 from preflight_ocr.harness.facts.preparing import Opened
@@ -14,6 +14,8 @@ class Landing(Fact, kw_only=True):
     `landed` has one character per token: `1` where the vector is not the token's own embedding any more.
     `features` is how many feature vectors the model offered for the row; Unknown where no scatter was seen.
     """
+
+    of_tokens: ClassVar[frozenset[str]] = frozenset({"landed"})
 
     row: int
     placeholders: int
@@ -180,7 +182,7 @@ class Forward(Fact, kw_only=True):
     repairs: tuple[Repair, ...]
     landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
-    wrapper: Wrapper | Unknown | None  # None where there is none
+    wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

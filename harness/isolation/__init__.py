@@ -3,9 +3,10 @@
     with Sandbox(limits=Limits(seconds=60), path=[folder]) as sandbox:
         ending = sandbox.run("collator:build", {"rows": 4})
 
-The ending is `Returned`, `ChildRaised` or `Died`; nothing the child does raises here. It is a guard against accidents
-(crashes, endless loops, floods, leftovers), not against a determined attacker: the child has the user's own rights to
-files and network.
+The ending is `Returned`, `ChildRaised` or `Died`; nothing the child does raises here. Where the system can close it
+(`closing`), the child writes below its own folders alone, reaches no network and signals nobody; `Sandbox.closed` says
+what was open.
+What is and is not held stands in docs/explanation/isolation.md.
 
 Held back on Linux: time, memory (addresses where no accelerator is in use, and resident memory of the whole family),
 output, file size, number of processes, core dumps; whatever a child started ends with it. On macOS memory is watched if

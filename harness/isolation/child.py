@@ -14,6 +14,7 @@ import linecache
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -24,8 +25,10 @@ from typing import NoReturn
 
 import msgspec
 
+from preflight_ocr.harness.isolation.closing import Closed, close
 from preflight_ocr.harness.isolation.endings import Frame, Limits
 from preflight_ocr.harness.isolation.processes import die_with_parent
+from preflight_ocr.harness.isolation.touched import listen
 from preflight_ocr.harness.isolation.wire import (
     Call,
     Failure,
@@ -45,7 +48,10 @@ CHANNEL_LOST = 113
 ANSWER_LOST = 114
 """The exit status of a child in which not even the telling of what happened worked any more."""
 
+OPEN = Closed(writing="it was asked for", network="it was asked for", shared_memory="it was asked for")
+
 _FAILED_TO_START = 115
+_CACHES = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH", "NUMBA_CACHE_DIR")
 _CALL_BYTES = 2**32
 _TEXT = 64 * 2**10
 _LINE = 1000
@@ -86,12 +92,15 @@ def live(*, calls: int, result: int, alone: bool) -> NoReturn:
         send = _open_channel(result)
         _open_streams()
         sys.path[:0] = call.path
+        _move_in(call.scratch)
+        closed = OPEN if call.writable is None else close((call.scratch, *call.writable), network=call.network)
         preloaded = import_modules(call.preload)
         resident = _restrict(call.limits)
         _calm_torch()
         encoder, leave = encode, os._exit
+        touched = listen()
         flushers = (sys.stdout.flush, sys.stderr.flush, _flush_c)
-        send(encoder(Started(preloaded=preloaded, resident_bytes=resident)))
+        send(encoder(Started(preloaded=preloaded, resident_bytes=resident, closed=closed)))
     except BaseException:
         traceback.print_exc()
         os._exit(_FAILED_TO_START)
@@ -99,7 +108,7 @@ def live(*, calls: int, result: int, alone: bool) -> NoReturn:
     # From here on the code we run may have replaced any builtin and any attribute of any module: what is needed
     # afterwards was fetched before.
     try:
-        answer = _make_call(call, encoder)
+        answer = _make_call(call, encoder, touched)
     except BaseException:
         leave(ANSWER_LOST)
     try:
@@ -129,15 +138,17 @@ def import_modules(modules: Iterable[str], *, announce: Callable[[str], None] | 
     return seen
 
 
-def _make_call(call: Call, encoder: Callable[[Value | Failure | Unsendable], bytes]) -> bytes:
+def _make_call(
+    call: Call, encoder: Callable[[Value | Failure | Unsendable], bytes], touched: Callable[[], tuple[str, ...]]
+) -> bytes:
     try:
         module, _, attribute = call.target.partition(":")
         arguments = msgspec.msgpack.decode(call.arguments)
         value = attrgetter(attribute)(importlib.import_module(module))(**arguments)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are the target's own as well
-        return encoder(_describe(error))
+        return encoder(_describe(error, touched()))
     try:
-        return encoder(Value(value=value))
+        return encoder(Value(value=value, touched=touched()))
     except BaseException as error:
         return encoder(Unsendable(reason=f"{error}"))
 
@@ -145,7 +156,7 @@ def _make_call(call: Call, encoder: Callable[[Value | Failure | Unsendable], byt
 # ---- what it raised, as text
 
 
-def _describe(error: BaseException) -> Failure:
+def _describe(error: BaseException, touched: tuple[str, ...]) -> Failure:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
@@ -159,7 +170,7 @@ def _describe(error: BaseException) -> Failure:
     except BaseException as second:
         text = f"{name}: {message}\n(its traceback cannot be read: {type(second).__name__})"
         frames = ()
-    return Failure(kind=_clean(name, _LINE), message=message, traceback=_clean(text), frames=frames)
+    return Failure(kind=_clean(name, _LINE), message=message, traceback=_clean(text), frames=frames, touched=touched)
 
 
 def _skip_ours(trace: TracebackType | None) -> TracebackType | None:
@@ -233,6 +244,15 @@ def _open_streams() -> None:
 def _flush_c() -> None:
     if sys.platform != "win32":
         ctypes.CDLL(None).fflush(None)
+
+
+def _move_in(scratch: str) -> None:
+    """Have what libraries keep for a while go into the child's own folder, which is cleared when it ends."""
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        os.environ[name] = scratch
+    tempfile.tempdir = None  # it is asked for again
+    for name in _CACHES:
+        os.environ.setdefault(name, str(Path(scratch) / name.lower()))
 
 
 def _restrict(limits: Limits) -> int:

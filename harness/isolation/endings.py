@@ -39,11 +39,15 @@ class Frame(Struct, frozen=True, kw_only=True):
 
 
 class Returned(Struct, frozen=True, kw_only=True):
-    """The target returned `value`: None, bool, int, float, str, bytes, list and dict, whatever it was in the child."""
+    """The target returned `value`: None, bool, int, float, str, bytes, list and dict, whatever it was in the child.
+
+    touched: absolute paths of the files that it opened to read or imported, without what is installed.
+    """
 
     value: Any
     output: str
     seconds: float
+    touched: tuple[str, ...] = ()
 
 
 class ChildRaised(Struct, frozen=True, kw_only=True):
@@ -59,6 +63,7 @@ class ChildRaised(Struct, frozen=True, kw_only=True):
     frames: tuple[Frame, ...]
     output: str
     seconds: float
+    touched: tuple[str, ...] = ()
 
 
 class Died(Struct, frozen=True, kw_only=True):

@@ -9,14 +9,33 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Usage", "adopt_orphans", "die_with_parent", "family", "kill_family", "measure_usage", "tell_status"]
+__all__ = [
+    "MARK",
+    "Usage",
+    "adopt_orphans",
+    "bury_family",
+    "die_with_parent",
+    "family",
+    "is_halted",
+    "kill_family",
+    "measure_usage",
+    "tell_status",
+    "watch_orphans",
+]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+MARK = "PREFLIGHT_SANDBOX"
+"""The variable by which a process is known as one of a sandbox's, wherever it went."""
+
 _PROC = Path("/proc")
+_BURIAL_SECONDS = 2.0
 _STAT_BYTES = 4096  # the line has about 300
 
 
@@ -39,6 +58,53 @@ def adopt_orphans() -> None:
     """Linux: make this process the parent of every descendant whose own parent ends, so that none gets away."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def watch_orphans(mark: str) -> Iterator[None]:
+    """Linux: be the parent of whatever loses its own, and at the end kill those that carry `mark` in their environment.
+
+    So ends a daemon that left its session twice and whose warm process was killed above it. One that also emptied its
+    environment is not known any more.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before = _is_subreaper()
+    adopt_orphans()
+    try:
+        yield
+    finally:
+        for pid in _find_marked(f"{MARK}={mark}".encode()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError, OSError):
+                os.waitpid(pid, 0)
+        if not before:
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _is_subreaper() -> bool:
+    seen = ctypes.c_int()
+    ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(seen), 0, 0, 0)
+    return bool(seen.value)
+
+
+def _find_marked(mark: bytes) -> list[int]:
+    """The descendants of this process whose environment holds `mark`."""
+    found = []
+    for pid in family(os.getpid()) - {os.getpid()}:
+        with contextlib.suppress(OSError):
+            if mark in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def is_halted(pid: int) -> bool:
+    """Linux: whether a process stands still (SIGSTOP, or a debugger). Elsewhere the limit on time ends such a one."""
+    if sys.platform != "linux" or (text := _read_stat(str(pid))) is None:
+        return False
+    return text.rpartition(b")")[2].split(None, 1)[0] in (b"T", b"t")
 
 
 def family(root: int) -> set[int]:
@@ -74,18 +140,49 @@ def _read_stat(name: str) -> bytes | None:
         os.close(descriptor)
 
 
-def kill_family(root: int) -> None:
-    """Kill `root`, which leads its session, and all that belongs to it. No error when they are gone already."""
+def bury_family(root: int, *, itself: bool) -> None:
+    """Kill the family of `root`, and wait for those of it that became our own children when it ended.
+
+    `itself`: `root` is one of those too. Without this they would stay in the table of processes as long as we run.
+    """
+    members = kill_family(root)
+    if sys.platform != "linux":
+        return
+    deadline = time.monotonic() + _BURIAL_SECONDS
+    while adopted := _find_adopted(root, members) - (set() if itself else {root}):
+        for pid in adopted:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+
+
+def _find_adopted(root: int, members: set[int]) -> set[int]:
+    """Our own children that are of the family: by id, or by its session or group, which a dead one keeps."""
+    found, mine = set(), os.getpid()
+    with os.scandir(_PROC) as entries:
+        for name in (entry.name for entry in entries if entry.name.isdigit()):
+            if (text := _read_stat(name)) is not None:
+                parent, group, session = map(int, text.rpartition(b")")[2].split(None, 5)[1:4])
+                if parent == mine and (int(name) in members or root in (group, session)):
+                    found.add(int(name))
+    return found
+
+
+def kill_family(root: int) -> set[int]:
+    """Kill `root`, which leads its session, and all that belongs to it; returns their ids. No error when they are gone."""
     if sys.platform == "win32":
         command = ["taskkill", "/T", "/F", "/PID", str(root)]
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        return
+        return {root}
     members = family(root) if sys.platform == "linux" else {root}
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(root, signal.SIGKILL)
     for pid in members:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+    return members
 
 
 def measure_usage(root: int, limit_bytes: int, *, whole_family: bool) -> Usage:

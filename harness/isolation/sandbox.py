@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
+import secrets
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -15,7 +17,11 @@ from typing import Literal
 import msgspec
 
 from preflight_ocr.harness.isolation.capture import Capture
+from preflight_ocr.harness.isolation.closing import Closed
 from preflight_ocr.harness.isolation.endings import Died, Ending, Limits, SandboxUnavailable
+from preflight_ocr.harness.isolation.environment import without_secrets
+from preflight_ocr.harness.isolation.processes import MARK, watch_orphans
+from preflight_ocr.harness.isolation.scratch import own_folder, remove
 from preflight_ocr.harness.isolation.sources import Event, Source, Spawner, WarmParent
 from preflight_ocr.harness.isolation.watch import LEAVE_SECONDS, Replies, Watch
 from preflight_ocr.harness.isolation.wire import Call, encode, write_frame
@@ -46,15 +52,29 @@ class Sandbox:
         start_method: Literal["fork", "spawn"] | None = None,
         environment: Mapping[str, str] | None = None,
         path: Sequence[Path] = (),
+        named: Collection[str] = (),
+        network: bool = False,
+        closed: bool = True,
     ) -> None:
-        """`environment` is laid over ours; `path` is put before `sys.path`, in the children alone."""
+        """`environment` is laid over ours, less its secrets; `path` is put before `sys.path`, in the children alone.
+
+        named: variables that the children get although their names say that they hold a secret.
+        network: leave the network open. closed: False leaves all open, as on a system that can close nothing.
+        """
         can_fork = sys.platform == "linux"
         if start_method == "fork" and not can_fork:
             raise ValueError(f"start_method='fork' needs Linux, this is {sys.platform}: use 'spawn' or leave it out")
         self.start_method = start_method or ("fork" if can_fork else "spawn")
         self._preload = tuple(preload)
         self._limits = limits or Limits()
-        self._environment = {**os.environ, **_SINGLE_THREADED, **(environment or {})}
+        offline = {"HF_HUB_OFFLINE": "1"} if closed and not network and can_fork else {}
+        mine = without_secrets(os.environ, named=named)
+        self._environment = {**mine, **_SINGLE_THREADED, **offline, **(environment or {}), MARK: secrets.token_hex(8)}
+        self._network, self._closes = network, closed
+        self._stack = contextlib.ExitStack()
+        self._folder: Path | None = None
+        self._numbers = itertools.count()
+        self.closed: Closed | None = None
         self._path = tuple(str(Path(entry).resolve()) for entry in path)
         self._lock = threading.Lock()
         self._warm: WarmParent | None = None
@@ -64,6 +84,8 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         self._open = True
+        self._folder = self._stack.enter_context(own_folder("children"))
+        self._stack.enter_context(watch_orphans(self._environment[MARK]))
         if self.start_method == "fork":
             self._get_warm()
         return self
@@ -80,6 +102,7 @@ class Sandbox:
             warm.close()
         for job in jobs:
             job.join(LEAVE_SECONDS)
+        self._stack.close()
 
     @property
     def preloaded(self) -> dict[str, str]:
@@ -92,20 +115,35 @@ class Sandbox:
             return dict(self._get_warm().wait())
         return dict(self._preloaded or {})
 
-    def run(self, target: str, arguments: Mapping[str, object], *, limits: Limits | None = None) -> Ending:
+    def run(
+        self,
+        target: str,
+        arguments: Mapping[str, object],
+        *,
+        limits: Limits | None = None,
+        writable: Sequence[Path] = (),
+    ) -> Ending:
         """Call `target` ("package.module:function") with keyword arguments in a child, and wait for how it ends.
 
         The arguments travel as built-in values: a path arrives as str, a tuple as list, a struct as dict.
+        It may write below the folder that an argument `folder` names, and below those of `writable`.
         Raises SandboxUnavailable when no child can be started; TypeError for an argument that cannot be sent.
         """
-        job = self.submit(target, arguments, limits=limits)
+        job = self.submit(target, arguments, limits=limits, writable=writable)
         try:
             return job.result()
         except BaseException:  # an impatient user must not leave the child behind
             job.cancel()
             raise
 
-    def submit(self, target: str, arguments: Mapping[str, object], *, limits: Limits | None = None) -> Job:
+    def submit(
+        self,
+        target: str,
+        arguments: Mapping[str, object],
+        *,
+        limits: Limits | None = None,
+        writable: Sequence[Path] = (),
+    ) -> Job:
         """Start the same at once, without waiting. It is for the caller to run no more at a time than cores allow."""
         self._check_open()
         if ":" not in target:
@@ -116,8 +154,19 @@ class Sandbox:
         except NotImplementedError as error:
             raise TypeError(f"arguments for {target}: {error}") from None
         forks = self.start_method == "fork"
+        assert self._folder is not None
+        scratch = self._folder / str(next(self._numbers))
+        scratch.mkdir()
+        places = [*writable, *([Path(str(folder))] if (folder := arguments.get("folder")) else [])]
         call = Call(
-            target=target, arguments=raw, path=self._path, preload=() if forks else self._preload, limits=limits
+            target=target,
+            arguments=raw,
+            path=self._path,
+            preload=() if forks else self._preload,
+            limits=limits,
+            scratch=str(scratch),
+            writable=tuple(str(place.absolute()) for place in places) if self._closes else None,
+            network=self._network,
         )
         source = self._get_warm() if forks else Spawner(self._environment)
         job = Job(call, source, self._finish)
@@ -131,10 +180,12 @@ class Sandbox:
         if not self._open:
             raise RuntimeError("the sandbox is closed: use it inside `with Sandbox() as sandbox:`")
 
-    def _finish(self, job: Job, preloaded: dict[str, str]) -> None:
+    def _finish(self, job: Job, preloaded: dict[str, str], closed: Closed | None) -> None:
         with self._lock:
             self._jobs.discard(job)
             self._preloaded = self._preloaded or preloaded
+            self.closed = closed or self.closed
+        remove(Path(job.scratch))
 
     def _get_warm(self) -> WarmParent:
         """A warm process that served and then died (a child may have killed it) is replaced by a new one."""
@@ -148,8 +199,11 @@ class Sandbox:
 class Job:
     """One call under way."""
 
-    def __init__(self, call: Call, source: Source, finish: Callable[[Job, dict[str, str]], None]) -> None:
+    def __init__(
+        self, call: Call, source: Source, finish: Callable[[Job, dict[str, str], Closed | None], None]
+    ) -> None:
         self._call = call
+        self.scratch = call.scratch
         self._limits = call.limits
         self._source = source
         self._finish = finish
@@ -185,18 +239,19 @@ class Job:
 
     def _work(self) -> None:
         preloaded: dict[str, str] = {}
+        closed: Closed | None = None
         ending: Ending | SandboxUnavailable = SandboxUnavailable("the sandbox failed to watch over the call")
         try:
-            ending, preloaded = self._supervise()
+            ending, preloaded, closed = self._supervise()
         except SandboxUnavailable as error:
             stopped = Died(reason="was stopped before its end, as asked", output="", seconds=0.0)
             ending = stopped if self._cancelled.is_set() else error
         finally:
-            self._finish(self, preloaded)
+            self._finish(self, preloaded, closed)
             self._ending = ending
             self._done.set()
 
-    def _supervise(self) -> tuple[Ending, dict[str, str]]:
+    def _supervise(self) -> tuple[Ending, dict[str, str], Closed | None]:
         with contextlib.ExitStack() as stack:
             calls, call_end = _open_pipe(stack)
             output_end, output = _open_pipe(stack)
@@ -216,7 +271,7 @@ class Job:
             if feeder.is_alive():  # it holds on to its descriptor, whose number must not become another file's
                 call_end.detach()
             watch.drain()
-            return watch.tell(capture.read()), watch.preloaded
+            return watch.tell(capture.read()), watch.preloaded, watch.closed
 
 
 def _feed(descriptor: int, payload: bytes) -> None:

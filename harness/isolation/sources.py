@@ -17,7 +17,7 @@ import msgspec
 
 from preflight_ocr.harness.isolation.capture import Capture
 from preflight_ocr.harness.isolation.endings import SandboxUnavailable
-from preflight_ocr.harness.isolation.processes import kill_family, tell_status
+from preflight_ocr.harness.isolation.processes import bury_family, kill_family, tell_status
 from preflight_ocr.harness.isolation.warm import PACKET_BYTES
 from preflight_ocr.harness.isolation.wire import (
     Ended,
@@ -45,9 +45,10 @@ Event = Started | Value | Failure | Unsendable | Ended | Oversized | None
 
 
 class Process(Protocol):
-    """A child that was begun. `pid` is None as long as it is not known."""
+    """A child that was begun. `pid` is None as long as it is not known; `above` are the processes between it and us."""
 
     pid: int | None
+    above: tuple[int, ...]
 
     def kill(self) -> None:
         """Tell it and its family to end; an Ended event follows."""
@@ -108,6 +109,10 @@ class WarmParent:
         self._capture = Capture(output_end, _OUTPUT_BYTES)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def replaceable(self) -> bool:
@@ -211,6 +216,7 @@ class WarmParent:
 class _ForkedProcess:
     def __init__(self, warm: WarmParent, number: int, events: queue.SimpleQueue[Event]) -> None:
         self.pid: int | None = None
+        self.above: tuple[int, ...] = (warm.pid,)
         self._warm = warm
         self._number = number
         self._events = events
@@ -228,7 +234,7 @@ class _ForkedProcess:
 
     def lose(self, reason: str) -> None:
         if self.pid is not None:  # the kernel has killed the child itself, yet not what it had started
-            kill_family(self.pid)
+            bury_family(self.pid, itself=True)
         self._events.put(Ended(job=self._number, status=None, reason=reason))
 
 
@@ -278,6 +284,7 @@ class Spawner:
 class _SpawnedProcess:
     def __init__(self, process: subprocess.Popen[bytes], events: queue.SimpleQueue[Event]) -> None:
         self.pid: int | None = process.pid
+        self.above: tuple[int, ...] = ()
         self._process = process
         self._events = events
         threading.Thread(target=self._wait, daemon=True).start()
@@ -293,7 +300,7 @@ class _SpawnedProcess:
         if sys.platform != "win32":
             # Until it is waited for, its id cannot be another's: the moment to end what it leaves behind.
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            kill_family(self._process.pid)
+            bury_family(self._process.pid, itself=False)
         status = self._process.wait()
         self.pid = None
         self._events.put(Ended(job=0, status=status))

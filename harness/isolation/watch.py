@@ -11,9 +11,11 @@ import time
 import msgspec
 
 from preflight_ocr.harness.isolation.child import ANSWER_LOST, CHANNEL_LOST
+from preflight_ocr.harness.isolation.closing import Closed
 from preflight_ocr.harness.isolation.endings import ChildRaised, Died, Ending, Limits, Returned
-from preflight_ocr.harness.isolation.processes import measure_usage, tell_status
+from preflight_ocr.harness.isolation.processes import is_halted, measure_usage, tell_status
 from preflight_ocr.harness.isolation.sources import START_SECONDS, Event, Process
+from preflight_ocr.harness.isolation.touched import TOUCHED_BYTES
 from preflight_ocr.harness.isolation.wire import (
     Ended,
     Failure,
@@ -28,6 +30,8 @@ from preflight_ocr.harness.isolation.wire import (
 __all__ = ["LEAVE_SECONDS", "Replies", "Watch"]
 
 LEAVE_SECONDS = 5.0
+HALT_SECONDS = 2.0
+"""How long a process may stand still (SIGSTOP, SIGTSTP, a debugger) before it counts as one that does not come back."""
 _POLL_SECONDS = 0.05
 _POLLS_PER_CENSUS = 5
 _REASON = 2000
@@ -46,6 +50,8 @@ class Watch:
         self._events = events
         self._cancelled = cancelled
         self.preloaded: dict[str, str] = {}
+        self.closed: Closed | None = None
+        self._halted_since: float | None = None
         self._answer: Value | Failure | Unsendable | None = None
         self._status: int | None = None
         self._reason: str | None = None
@@ -82,7 +88,7 @@ class Watch:
         seconds = self._seconds or time.monotonic() - self._begin
         answer = self._answer
         if isinstance(answer, Value):
-            return Returned(value=answer.value, output=output, seconds=seconds)
+            return Returned(value=answer.value, output=output, seconds=seconds, touched=answer.touched)
         if isinstance(answer, Failure):
             return ChildRaised(
                 type=answer.kind,
@@ -91,6 +97,7 @@ class Watch:
                 frames=answer.frames,
                 output=output,
                 seconds=seconds,
+                touched=answer.touched,
             )
         if isinstance(answer, Unsendable):
             reason = f"returned a value that cannot be sent back: {answer.reason[:_REASON]}"
@@ -102,6 +109,7 @@ class Watch:
         match event:
             case Started():
                 self.preloaded = event.preloaded
+                self.closed = event.closed
                 self._baseline = event.resident_bytes
                 self._started = True
                 self._begin = time.monotonic()
@@ -133,12 +141,23 @@ class Watch:
         pid = self._process.pid
         if pid is None or not self._started:
             return
+        if self._was_halted(pid):
+            self._stop("was halted by a signal, did not go on, and was stopped")
+            return
         most = self._baseline + self._limits.memory_bytes
         usage = measure_usage(pid, most, whole_family=whole_family)
         if usage.resident_bytes > most:
             self._stop(f"exceeded {_tell_bytes(self._limits.memory_bytes)} of memory and was stopped")
         elif usage.processes > self._limits.processes:
             self._stop(f"exceeded {self._limits.processes} processes and was stopped")
+
+    def _was_halted(self, pid: int) -> bool:
+        """Whether the child, or the warm process above it, has stood still for HALT_SECONDS."""
+        if not any(is_halted(each) for each in (pid, *self._process.above)):
+            self._halted_since = None
+            return False
+        self._halted_since = self._halted_since or time.monotonic()
+        return time.monotonic() - self._halted_since > HALT_SECONDS
 
     def _stop(self, reason: str) -> None:
         if self._answer is None:
@@ -172,6 +191,11 @@ def _tell_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
+def _measure(names: tuple[str, ...]) -> int:
+    """Bytes that the names take in an answer, their heads included, so that they do not count as the value's own."""
+    return len(msgspec.msgpack.encode(names))
+
+
 class Replies(threading.Thread):
     """Reads what a child sends: Started, one answer, and no word more."""
 
@@ -186,11 +210,11 @@ class Replies(threading.Thread):
         with os.fdopen(self._descriptor, "rb", buffering=0):
             for _ in range(2):
                 try:
-                    payload = read_frame(self._descriptor, max(self._limit, _SMALL))
+                    payload = read_frame(self._descriptor, max(self._limit, _SMALL) + TOUCHED_BYTES)
                     if payload is None:
                         return
                     reply = _decode(payload)
-                    if isinstance(reply, Value) and len(payload) > self._limit:
+                    if isinstance(reply, Value) and len(payload) - _measure(reply.touched) > self._limit:
                         raise Oversized(len(payload))
                     self._events.put(reply)
                 except Oversized as error:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 import msgspec
 from msgspec import Struct
 
+from preflight_ocr.harness.isolation.closing import Closed
 from preflight_ocr.harness.isolation.endings import Frame, Limits
 
 __all__ = [
@@ -38,13 +39,21 @@ _CHUNK = 2**16
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What a child has to do. `preload` is for a child in a new interpreter; a forked one has it already."""
+    """What a child has to do. `preload` is for a child in a new interpreter; a forked one has it already.
+
+    scratch: its own folder for whatever is temporary.
+    writable: the folders that it may write below besides; None where nothing is to be closed.
+    network: whether the network is left open.
+    """
 
     target: str
     arguments: msgspec.Raw
     path: tuple[str, ...]
     preload: tuple[str, ...]
     limits: Limits
+    scratch: str
+    writable: tuple[str, ...] | None
+    network: bool
 
 
 class Started(Struct, frozen=True, kw_only=True, tag=True):
@@ -52,10 +61,14 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
 
     preloaded: dict[str, str]
     resident_bytes: int
+    closed: Closed
 
 
 class Value(Struct, frozen=True, kw_only=True, tag=True):
+    """`touched` are the files that the target opened to read or imported, without what is installed."""
+
     value: object
+    touched: tuple[str, ...]
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag=True):
@@ -63,6 +76,7 @@ class Failure(Struct, frozen=True, kw_only=True, tag=True):
     message: str
     traceback: str
     frames: tuple[Frame, ...]
+    touched: tuple[str, ...]
 
 
 class Unsendable(Struct, frozen=True, kw_only=True, tag=True):

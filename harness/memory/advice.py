@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.memory.answer import Change, Peak
+from preflight_ocr.harness.facts import MemoryChange, Peak
 from preflight_ocr.harness.memory.optimizers import LIBRARY
 
 Measure = Callable[[Config], Peak | None]
@@ -98,13 +98,13 @@ def _set(section: Any, steps: Sequence[str], value: Any) -> Any:
 
 def advise(
     config: Config, peak: Peak, budget: int, levers: Sequence[Lever], measure: Measure
-) -> tuple[tuple[Change, ...], Change | None]:
+) -> tuple[tuple[MemoryChange, ...], MemoryChange | None]:
     """Each change that saves something, and the least lossy of them together that fit; None where one alone is enough or
     all of them are not.
 
     Two levers on one key are never taken together: the later one, which goes further, takes the place of the other.
     """
-    singles: list[tuple[Lever, Change]] = []
+    singles: list[tuple[Lever, MemoryChange]] = []
     for lever in levers:
         after = measure(change(config, lever.values))
         if after is not None and after.needed < peak.needed * (1 - _WORTH):
@@ -115,7 +115,7 @@ def advise(
     return changes, _combine(config, budget, [lever for lever, _ in singles], measure)
 
 
-def _combine(config: Config, budget: int, levers: Sequence[Lever], measure: Measure) -> Change | None:
+def _combine(config: Config, budget: int, levers: Sequence[Lever], measure: Measure) -> MemoryChange | None:
     chosen: list[Lever] = []
     found: Peak | None = None
     for lever in levers:
@@ -142,11 +142,11 @@ def _change_all(config: Config, levers: Sequence[Lever]) -> Config:
     return config
 
 
-def _describe(levers: Sequence[Lever], peak: Peak, budget: int) -> Change:
+def _describe(levers: Sequence[Lever], peak: Peak, budget: int) -> MemoryChange:
     values: dict[str, Any] = {}
     for lever in levers:
         values |= lever.values
-    return Change(
+    return MemoryChange(
         words=", ".join(lever.words for lever in levers),
         cost="; ".join(dict.fromkeys(lever.cost for lever in levers)),
         yaml=write_yaml(values),

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from preflight_ocr.harness.memory.answer import Share
+from preflight_ocr.harness.facts import Share
 
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _DTYPES: Mapping[str, tuple[str, int]] = {

@@ -43,7 +43,7 @@ from preflight_ocr.harness.training.stopping import Stopper, TrainingStopped
 from preflight_ocr.harness.training.subject import load_part
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.verdict.gate import Clearance
+    from preflight_ocr.harness.verdict.clearance import Clearance
 
 LOG = logging.getLogger("preflight_ocr.harness.training")
 

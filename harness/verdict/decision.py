@@ -47,12 +47,13 @@ ESSENTIAL: Mapping[Level, Mapping[str, str]] = {
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rules look at. `standing` are the root causes that no waiver covers."""
+    """What the rules look at: `standing` are the root causes that no waiver covers, `changed` is what did so meanwhile."""
 
     judgements: tuple[Judgement, ...]
     standing: tuple[Finding, ...]
     facts: Facts
     level: Level
+    changed: tuple[str, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,10 @@ def find_dead(facts: Facts) -> Unknown | None:
 def _find_worst(case: Case, severity: Severity) -> str:
     found = [finding.code for finding in case.standing if finding.severity is severity]
     return f"{severity.value}: {', '.join(found)}" if found else ""
+
+
+def _find_change(case: Case) -> str:
+    return f"changed while it was checked: {', '.join(case.changed)}; run the check again" if case.changed else ""
 
 
 def _find_crash(case: Case) -> str:
@@ -161,6 +166,7 @@ RULES = (
         exit_code=12,
         why=lambda case: _find_worst(case, Severity.BLOCKER),
     ),
+    Rule(when="what was checked changed while it was checked", verdict="blind", exit_code=3, why=_find_change),
     Rule(when="a contract crashed", verdict="blind", exit_code=3, why=_find_crash),
     Rule(when="a child ended without an answer", verdict="blind", exit_code=3, why=_find_dead),
     Rule(when="the model's files could not be read", verdict="blind", exit_code=3, why=_find_unread),

@@ -1,4 +1,4 @@
-"""What may be trained: waivers, the decision they lead to, and the clearance that training accepts.
+"""What may be trained: waivers, and the decision they lead to.
 
 The gate takes outcomes and says "clear" or "refused". It never looks at a model and never judges one.
 """
@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import hashlib
-import importlib.machinery
-import importlib.metadata
-import platform
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
-from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Level
 from preflight_ocr.harness.verdict.contracts import Judgement, root_causes
 from preflight_ocr.harness.verdict.decision import Case, Verdict, settle
-
-_WHOLE = (".py", ".json", ".jinja", ".txt", ".model", ".yaml", ".yml")
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
-_HEAD = 1 << 20
 
 
 class GateError(ValueError):
@@ -83,8 +71,12 @@ def decide(
     facts: Facts,
     level: Level,
     today: datetime.date | None = None,
+    changed: tuple[str, ...] = (),
 ) -> Decision:
-    """Take what is waived out of the findings, and let the rules of `decision` settle what stands."""
+    """Take what is waived out of the findings, and let the rules of `decision` settle what stands.
+
+    `changed` is what was no longer the same when the check had ended.
+    """
     judgements, today = tuple(judgements), today or datetime.date.today()
     roots = root_causes(judgements)
     looked_at = {j.contract.diagnosis.code for j in judgements if isinstance(j.outcome, Kept | Broken)}
@@ -102,7 +94,7 @@ def decide(
             waived.append(msgspec.structs.replace(waiver, code=code))
         elif code in looked_at:
             problems.append(f"waiver {code} waives nothing: the contract holds by itself; delete the waiver")
-    ruling = settle(Case(judgements=judgements, standing=tuple(standing), facts=facts, level=level))
+    ruling = settle(Case(judgements=judgements, standing=tuple(standing), facts=facts, level=level, changed=changed))
     return Decision(
         verdict=ruling.verdict,
         exit_code=ruling.exit_code,
@@ -118,105 +110,3 @@ def nearest(code_or_name: str) -> str:
     names = {key: m.DIAGNOSIS for m in catalogue() for key in (m.DIAGNOSIS.code.lower(), m.DIAGNOSIS.name)}
     close = difflib.get_close_matches(code_or_name.lower(), names, n=1, cutoff=0.5)
     return f"; did you mean {names[close[0]].code} ({names[close[0]].name})?" if close else ""
-
-
-class Clearance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That a check ended well, and a sha256 of everything it depended on.
-
-    `bound_to` holds one digest each for the model's files, the configuration, the rows, the installed versions and the
-    subject's source, so that a clearance that no longer holds can say which of them changed.
-    """
-
-    schema_version: Literal[1] = 1
-    verdict: Verdict
-    level: str
-    facts_digest: str
-    bound_to: dict[str, str]
-    issued: datetime.datetime
-
-    @classmethod
-    def issue(cls, config: Config, *, verdict: Verdict, level: str, facts_digest: str) -> Clearance:
-        """A clearance for what is on the disk at this moment."""
-        return cls(
-            verdict=verdict,
-            level=level,
-            facts_digest=facts_digest,
-            bound_to=bind(config),
-            issued=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-        )
-
-    @classmethod
-    def read(cls, path: Path) -> Clearance:
-        """Read a clearance. Raises GateError where there is none or it is not one."""
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
-        except OSError as error:
-            raise GateError(f"{path}: cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise GateError(f"{path}: this is not a clearance ({error}); delete it, and it is written anew") from None
-
-    def write(self, path: Path) -> None:
-        """Write it in one step. Raises OSError where the folder cannot be written."""
-        atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n")
-
-    def changes(self, config: Config) -> tuple[str, ...]:
-        """Which of the things it is bound to are no longer what they were."""
-        now = bind(config)
-        return tuple(part for part in sorted({*now, *self.bound_to}) if now.get(part) != self.bound_to.get(part))
-
-    def still_holds(self, config: Config) -> bool:
-        """Whether training may start on it: it says clear, foreign code was run for it, and nothing changed since."""
-        return self.verdict == "clear" and self.level in ("ran", "gpu") and not self.changes(config)
-
-
-def bind(config: Config) -> dict[str, str]:
-    """Part -> sha256, for everything a clearance depends on. Reads files; runs and imports nothing foreign."""
-    directory = config.model.directory
-    model = [("base_model", config.model.base_model), ("revision", str(config.model.revision))]
-    versions = sorted({f"{d.name}=={d.version}".lower() for d in importlib.metadata.distributions()})
-    rows = [p for p in (config.data.train_path, config.data.val_path, config.data.test_path) if p is not None]
-    return {
-        "configuration": _digest(_read_files([config.source])),
-        "model files": _digest([*model, *(_read_files(_model_files(directory)) if directory else ())]),
-        "rows": _digest(_read_files(sorted(p / "metadata.json" for p in rows))),
-        "subject": _digest(_read_files(_subject_files(config))),
-        "versions": _digest([("python", platform.python_version()), *((v, "") for v in versions)]),
-    }
-
-
-def _digest(entries: Iterable[tuple[str, str]]) -> str:
-    lines = "".join(f"{name}\0{value}\n" for name, value in entries)
-    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
-
-
-def _read_files(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Name and digest; weights by size and first MiB, which holds their header: hashing 7 GB would cost a minute."""
-    for path in paths:
-        if path.is_file():
-            with path.open("rb") as file:
-                data = file.read(_HEAD) if path.suffix in _WEIGHTS else file.read()
-            yield path.name, f"{path.stat().st_size} {hashlib.sha256(data).hexdigest()}"
-
-
-def _model_files(directory: Path) -> list[Path]:
-    return sorted(p for p in directory.iterdir() if p.suffix in _WHOLE + _WEIGHTS)
-
-
-def _subject_files(config: Config) -> list[Path]:
-    """The Python files of each part's top-level package, or of the folder that holds its module."""
-    subject = config.subject
-    files: set[Path] = set()
-    for part in (subject.model, subject.collator, subject.peft, subject.trainer):
-        if part is None:
-            continue
-        top, dot, _ = part.partition(":")[0].partition(".")
-        # Finding a top-level name executes nothing; finding a dotted one would import its parent.
-        spec = importlib.machinery.PathFinder.find_spec(top, [str(subject.path), *sys.path])
-        if spec is None:
-            continue
-        # A package without `__init__.py` has no origin, and may lie in several folders.
-        for folder in map(Path, spec.submodule_search_locations or ()):
-            files.update(folder.rglob("*.py"))
-        if spec.origin and not spec.submodule_search_locations:
-            files.update(Path(spec.origin).parent.rglob("*.py") if dot else Path(spec.origin).parent.glob("*.py"))
-    return sorted(files)

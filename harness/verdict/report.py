@@ -22,6 +22,7 @@ from preflight_ocr.harness.judging.findings import (
     Severity,
     Skipped,
 )
+from preflight_ocr.harness.verdict.binding import Bound
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.decision import Tone, Verdict, choose_tone, head
 from preflight_ocr.harness.verdict.gate import Waiver, decide
@@ -42,6 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `environment` is name -> version; `timings` is phase -> seconds. `lines` is dotted key -> its line
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are
     what a page shows and nobody judges; `run` is the training run that a page draws.
+    `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
+    to foreign code while it ran.
     """
 
     verdict: Verdict
@@ -60,6 +63,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[Path, ...] = ()
     illustrations: Illustrations | Unknown = NOT_SHOWN
     run: RunHistory | Unknown = NO_RUN
+    bound: Bound | None = None
+    openings: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -74,10 +79,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         today: datetime.date | None = None,
         lines: Mapping[str, int] | None = None,
         folders: Iterable[Path] = (),
+        bound: Bound | None = None,
+        openings: Iterable[str] = (),
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
-        decision = decide(judgements, waivers, facts=facts, level=level, today=today)
+        changed = bound.changed if bound else ()
+        decision = decide(judgements, waivers, facts=facts, level=level, today=today, changed=changed)
         return cls(
             verdict=decision.verdict,
             ruled_exit=decision.exit_code,
@@ -93,6 +101,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             waiver_problems=decision.problems,
             lines=dict(lines or {}),
             folders=tuple(folders),
+            bound=bound,
+            openings=tuple(openings),
         )
 
     def count(self, kind: type[Outcome]) -> int:

@@ -15,7 +15,6 @@ import torch
 from PIL import Image, ImageOps
 
 from preflight_ocr.harness.facts import PixelView, Raised
-from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import walk
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -41,7 +40,7 @@ def explain_by_remaking(
         return ()
     for change, apply in CHANGES.items():
         with tempfile.TemporaryDirectory() as folder:
-            changed = [_change(row, Path(folder) / f"{index}.png", apply) for index, row in enumerate(rows)]
+            changed = [parts.change_page(row, Path(folder) / f"{index}.png", apply) for index, row in enumerate(rows)]
             remade = attempt(lambda changed=changed: parts.seeded(parts.reference, changed))  # type: ignore[misc]
         if not isinstance(remade, Raised) and _match(given, remade, arguments):
             return tuple(
@@ -82,11 +81,6 @@ def compare_rows(
             )
         )
     return tuple(views)
-
-
-def _change(row: Mapping[str, Any], path: Path, apply: Callable[[Image.Image], Image.Image]) -> dict[str, Any]:
-    apply(open_image(Path(row["image_path"]))).save(path)
-    return {**row, "image_path": str(path)}
 
 
 def _match(left: Mapping[str, Any], right: Mapping[str, Any], arguments: Sequence[str]) -> bool:

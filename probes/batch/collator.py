@@ -12,7 +12,6 @@ from PIL import Image
 
 from preflight_ocr.harness.facts import Batch, Collator, PixelView, Raised, Unknown, blank
 from preflight_ocr.harness.families import Family
-from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_remaking
 from preflight_ocr.probes.batch.grids import look_at_grid
@@ -23,13 +22,17 @@ from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
 from preflight_ocr.probes.workbench.tracing import attempt
 
 MEASURED_ROWS = 200  # every page is opened for this
-UNDECLARED = "no family declares this model, so there is no reference batch"
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
+    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+
+
+def observe_parts(parts: Assembly) -> dict[str, object]:
+    """The same of parts that are there."""
     with redirect_cuda(), record_image_calls() as calls:
-        facts = look_at_collator(Assembly(config_path, trust=trust, folder=Path(folder)))
+        facts = look_at_collator(parts)
     return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
 
 
@@ -58,7 +61,8 @@ def look_at_collator(parts: Assembly) -> Collator:
             pickle_error="",
             mixed_swaps=(),
         )
-    pickles, pickle_error = _try_pickling(parts.collate)
+    stays: tuple[bool | Unknown, str] = (Unknown(reason=parts.no_pickling), "")
+    pickles, pickle_error = stays if parts.no_pickling else _try_pickling(parts.collate)
     mixed, swapped = _try_mixed(parts, rows)
     return Collator(
         owner=owner,
@@ -66,22 +70,24 @@ def look_at_collator(parts: Assembly) -> Collator:
         batch=batch,
         reference=expected,
         roles=roles,
-        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names) if reference else _why(expected),
-        views=_look_at_views(parts, given, reference, rows) if reference else _why(expected),
+        deltas=compare(given, reference, roles=roles, accepted=parts.forward_names)
+        if reference
+        else _why(parts, expected),
+        views=_look_at_views(parts, given, reference, rows) if reference else _why(parts, expected),
         grid=look_at_grid(given, reference, roles, parts.reference.intake.packing)
         if reference and parts.reference
-        else _why(expected),
-        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(expected),
-        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(expected),
+        else _why(parts, expected),
+        planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(parts, expected),
+        seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(parts, expected),
         deterministic=_same(given, parts.seeded(parts.collate, rows)),
         pickles=pickles,
         pickle_error=pickle_error,
         expected_prompt=expected.rows[0].prompt_text
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else _why(expected),
+        else _why(parts, expected),
         starts_with_bos=expected.rows[0].count("b") == 1
         if isinstance(expected, Batch) and not isinstance(expected.rows, Unknown)
-        else _why(expected),
+        else _why(parts, expected),
         mixed_rows=mixed,
         mixed_swaps=swapped,
         swallowed_rows=_count_swallowed(parts, rows),
@@ -98,14 +104,14 @@ def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | U
     """
     made = attempt(lambda: None if parts.reference is None else parts.seeded(parts.reference, parts.sample))
     if made is None:
-        return None, Unknown(reason=UNDECLARED)
+        return None, Unknown(reason=parts.no_reference)
     if isinstance(made, Raised):
         return None, Unknown(reason=f"our own collator raised {made.type}: {made.message}")
     return dict(made), describe(made, rows=parts.sample, read=parts.reader)
 
 
-def _why(expected: Batch | Unknown) -> Unknown:
-    return expected if isinstance(expected, Unknown) else Unknown(reason=UNDECLARED)
+def _why(parts: Assembly, expected: Batch | Unknown) -> Unknown:
+    return expected if isinstance(expected, Unknown) else Unknown(reason=parts.no_reference)
 
 
 def _argument(family: Family | None, role: Any) -> str | None:
@@ -121,7 +127,7 @@ def _look_at_views(
     parts: Assembly, given: Mapping[str, Any], reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[PixelView, ...] | Unknown:
     if parts.reference is None:
-        return Unknown(reason=UNDECLARED)
+        return Unknown(reason=parts.no_reference)
     intake = parts.reference.intake
     roles = dict(parts.family.roles) if parts.family else {}
     pixels = [name for name, role in roles.items() if role == "pixels" and name in given]
@@ -134,7 +140,7 @@ def _look_at_views(
             spread(given, roles=roles, packing=intake.packing, shares=shares),
             spread(reference, roles=roles, packing=intake.packing, shares=shares),
             roles=roles,
-            pages=[open_image(Path(row["image_path"])) for row in rows],
+            pages=[parts.open_page(row) for row in rows],
             mean=intake.mean,
             std=intake.std,
         )
@@ -184,7 +190,7 @@ def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:
 
 def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, tuple[int, ...]]:
     """A batch in which one row has no image, made only where the data has such rows."""
-    bare = next((dict(row) for row in parts.rows if not row.get("image_path")), None)
+    bare = parts.find_bare_row()
     if bare is None:
         return Unknown(reason="every row of the data has an image"), ()
     mixed = [bare, *rows[:1]]
@@ -201,9 +207,11 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     return "ok", swapped
 
 
-def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int:
+def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int | Unknown:
     """Rows missing from a batch in which one page does not exist; 0 where the collator raises, as it should."""
-    lost = {**rows[0], "image_path": str(Path(str(rows[0]["image_path"])).with_name("no such page.png"))}
+    lost = parts.lose_page(rows[0])
+    if lost is None:
+        return Unknown(reason="a row holds its picture itself, so there is no file that could be missing")
     ended = attempt(lambda: count_rows(parts.seeded(parts.collate, [rows[0], lost])))
     return 0 if isinstance(ended, Raised) else max(2 - ended, 0)
 
@@ -219,7 +227,7 @@ def _measure_safe_length(parts: Assembly) -> int | Unknown:
     """The length that the longest image, prompt and one target token need, over the rows the reference can open."""
     longest = getattr(parts.reference, "smallest_length", None)
     if longest is None:
-        return Unknown(reason=UNDECLARED if parts.reference is None else "not measured for a foreign collator")
+        return Unknown(reason=parts.no_reference if parts.reference is None else "not measured for a foreign collator")
     lengths = [n for row in parts.rows[:MEASURED_ROWS] if (n := _length_of(longest, row)) is not None]
     return max(lengths) if lengths else Unknown(reason="no row could be opened")
 

@@ -20,7 +20,6 @@ from PIL import Image
 
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.facts.illustrations import Illustrations, Picture, RowIllustration
-from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.batch.collator import count_shares, look_at_collator, look_at_reference
 from preflight_ocr.probes.batch.pixels import find_views, shows_whole, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
@@ -39,7 +38,11 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: what the collator's `observe` gives, and `illustrations` beside it, or an Unknown."""
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+
+
+def observe_parts(parts: Assembly) -> dict[str, object]:
+    """The same of parts that are there."""
     with record_image_calls() as calls:
         facts = look_at_collator(parts)
     shown: Any = attempt(lambda: show_rows(parts))
@@ -56,7 +59,7 @@ def show_rows(parts: Assembly) -> Illustrations:
     """The sampled rows as the collator in use gives them. Raises what it raises."""
     given = dict(parts.seeded(parts.collate, parts.sample))
     roles = dict(parts.family.roles) if parts.family else {}
-    pages = [open_image(Path(row["image_path"])) for row in parts.sample]
+    pages = [parts.open_page(row) for row in parts.sample]
     normalisation = _find_normalisation(parts)
     views, remarks = _find_all(parts, given, roles)
     tokens: Any = attempt(lambda: parts.reader.spell(given))
@@ -69,7 +72,7 @@ def show_rows(parts: Assembly) -> Illustrations:
         drawn = tuple(_draw_view(path, view, page, normalisation) for path, view in mine[:MOST_VIEWS])
         rows.append(
             RowIllustration(
-                original=None if page is None else _draw_page(page, parts.sample[index]["image_path"]),
+                original=None if page is None else _draw_page(page, parts.name_page(parts.sample[index])),
                 views=drawn,
                 columns=_count_columns(tiling, index, sum(not picture.is_whole for picture in drawn)),
                 left_out=max(len(mine) - MOST_VIEWS, 0),

@@ -11,7 +11,6 @@ import torch
 from PIL import ImageOps
 
 from preflight_ocr.harness.facts import Behaviour, Raised, Unknown
-from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.probes.workbench.assembly import Assembly, Collate
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits, read_signature
@@ -69,9 +68,7 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
     ids = batch[sequence]
     changed = ids.clone()
     first: list[int | None] = []
-    for row, facts in enumerate(parts.reader.read(batch, parts.sample)):
-        own = facts.roles[-ids.shape[1] :]  # an encoder's prompt stands before its decoder's own sequence
-        text = [i for i, role in enumerate(own) if role in "pt"]
+    for row, text in enumerate(parts.reader.find_text(batch, parts.sample)):
         first.append(text[0] if text else None)
         if text:
             others = {int(ids[row, i]) for i in text} - {int(ids[row, text[0]])}
@@ -86,14 +83,14 @@ def _change_images(
     parts: Assembly, base: torch.Tensor, collate_again: Any
 ) -> tuple[tuple[bool | None, ...], tuple[tuple[int, int], ...]]:
     """Another picture of the same size in one row: do that row's logits move, and no other's?"""
-    rows = [dict(row) for row in parts.sample]
+    rows = list(parts.sample)
     reaches: list[bool | None] = []
     leaks = []
     with tempfile.TemporaryDirectory() as folder:
         for index, row in enumerate(rows):
             other = Path(folder) / f"{index}.png"
-            ImageOps.invert(ImageOps.mirror(open_image(Path(row["image_path"])))).save(other)
-            changed = collate_again([*rows[:index], {**row, "image_path": str(other)}, *rows[index + 1 :]])
+            changed_row = parts.change_page(row, other, lambda page: ImageOps.invert(ImageOps.mirror(page)))
+            changed = collate_again([*rows[:index], changed_row, *rows[index + 1 :]])
             after = read_logits(call(parts.bare, changed))
             if after is None or after.shape != base.shape:
                 return tuple(None for _ in rows), ()
@@ -122,7 +119,7 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, collate_a
     row = int(lengths.argmin())
     if int(lengths[row]) == mask.shape[1]:
         return Unknown(reason="no row of the sample is padded")
-    alone = collate_again([dict(parts.sample[row])])
+    alone = collate_again([parts.sample[row]])
     attended = _mask_of(parts, alone)
     sequence = alone[parts.reader.sequence]
     own = torch.ones_like(sequence[0], dtype=torch.bool) if attended is None else attended[0].bool()

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from preflight_ocr.harness.facts import Forward, Placement, Raised, Site, Unknown, Wrapper, blank
 from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
-from preflight_ocr.probes.batch.collator import UNDECLARED, look_at_reference
+from preflight_ocr.probes.batch.collator import look_at_reference
 from preflight_ocr.probes.batch.processor import record_openings
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
@@ -43,7 +43,11 @@ APART = Unknown(reason="an encoder-decoder keeps the picture apart from the text
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Forward facts as builtins."""
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+
+
+def observe_parts(parts: Assembly) -> dict[str, object]:
+    """The same of parts that are there."""
     with redirect_cuda() as redirected, record_openings() as openings:
         facts = look_at_forward(parts)
     facts = msgspec.structs.replace(
@@ -219,7 +223,7 @@ def _unloaded(raised: Raised) -> Forward:
 def _collate_reference(parts: Assembly) -> Batch | Unknown:
     reference, expected = look_at_reference(parts)
     if reference is None:
-        return expected if isinstance(expected, Unknown) else Unknown(reason=UNDECLARED)
+        return expected if isinstance(expected, Unknown) else Unknown(reason=parts.no_reference)
     return reference
 
 
@@ -248,9 +252,11 @@ def _look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper |
     )
 
 
-def _look_again(wrapper: Wrapper | None, model: nn.Module, bare: nn.Module, batch: Batch) -> Wrapper | None:
+def _look_again(
+    wrapper: Wrapper | Unknown | None, model: nn.Module, bare: nn.Module, batch: Batch
+) -> Wrapper | Unknown | None:
     """The wrapper with a batch that the model inside it is known to run, where the first one could not be run."""
-    if wrapper is None or not isinstance(wrapper.same_outputs, Unknown):
+    if not isinstance(wrapper, Wrapper) or not isinstance(wrapper.same_outputs, Unknown):
         return wrapper
     return msgspec.structs.replace(wrapper, same_outputs=_compare_outputs(model, bare, batch))
 
@@ -297,7 +303,7 @@ def _find_highest_id(parts: Assembly, *batches: Any) -> int | Unknown:
     found = [int(ids.max()) for ids in tensors if isinstance(ids, torch.Tensor) and ids.numel()]
     if not found:
         return Unknown(reason="no input_ids tensor")
-    texts = [str(row.get("text", "")) for row in parts.rows[:TOKENIZED_ROWS]]
+    texts = parts.list_texts(TOKENIZED_ROWS)
     encoded = attempt(lambda: [parts.tokenizer.encode(text, add_special_tokens=False) for text in texts])
     written = [] if isinstance(encoded, Raised) else [int(token) for ids in encoded for token in ids]
     return max(found + written)

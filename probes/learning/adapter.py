@@ -12,7 +12,6 @@ from torch import nn
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Target, Unknown
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
-from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.probes.learning.trainer import LOSS_KEYWORD, adds_loss_keyword
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.calls import Batch, read_signature, record_keywords
@@ -22,13 +21,13 @@ from preflight_ocr.probes.workbench.tracing import attempt
 def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
     """The Adapter facts, and the adapted model or None."""
     keys = tuple(batch)
-    model, bare, anatomy = parts.model, parts.bare, parts.anatomy
-    names_before = tuple(name for name, module in bare.named_modules() if _can_carry(module))
+    bare, anatomy = parts.bare, parts.anatomy
+    names_before = parts.list_carriers()
     accepted = set(parts.forward_names) if not _takes_anything(bare) else None
     # Where PEFT cannot adapt anything at all, the adapter step below says so.
     found: Any = attempt(lambda: tuple(find_fitting_task_types(keys, accepted)))
     fitting: tuple[str, ...] = () if isinstance(found, Raised) else found
-    adapted: Any = attempt(lambda: attach(model, parts.config))
+    adapted: Any = attempt(parts.adapt)
     if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
         task = parts.config.lora.task_type if parts.config.subject.peft is None else None
@@ -103,10 +102,6 @@ def _takes_anything(model: nn.Module) -> bool:
     import inspect
 
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(type(model).forward).parameters.values())
-
-
-def _can_carry(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d | nn.Conv2d | nn.Conv3d)
 
 
 def _read_settings(adapted: Any) -> Any:

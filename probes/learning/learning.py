@@ -18,7 +18,6 @@ from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
-from preflight_ocr.probes.learning.memory import measure_need, measure_weights
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -33,10 +32,14 @@ TOLERANCE = 1e-3
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
-    """Run in a child: Adapter, Learning and MemoryNeed as builtins. The saved adapter is left in `folder` for `reload`."""
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
+    """Run in a child: Adapter and Learning as builtins. The saved adapter is left in `folder` for `reload`."""
+    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+
+
+def observe_parts(parts: Assembly, folder: Path) -> dict[str, object]:
+    """The same of parts that are there."""
     with redirect_cuda():
-        found = look_at_learning(parts, Path(folder))
+        found = look_at_learning(parts, folder)
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
 
 
@@ -47,9 +50,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
-        memory = _weigh_alone(parts, reason)  # before another adapter is tried
         learning = _look_without_adapter(parts, batch, adapter, reason)
-        return {"adapter": adapter, "learning": learning, "memory": memory}
+        return {"adapter": adapter, "learning": learning}
     inner = unwrap(adapted)[0]
     step, training = _find_step(adapted, inner, adapter, batch)
     while step is None and make_runnable(parts, batch):
@@ -57,12 +59,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         step, _ = _find_step(adapted, inner, adapter, batch)
     if step is None:
         reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
-        return {
-            "adapter": adapter,
-            "learning": blank(Learning, reason, training=training),
-            "memory": _weigh_alone(parts, reason),
-        }
-    memory = measure_need(parts, adapted, step)
+        return {"adapter": adapter, "learning": blank(Learning, reason, training=training)}
     census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
     checkpointed = _try_checkpointing(parts, inner, step, reached)
@@ -88,13 +85,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         accumulation_ratio=accumulation,
         merged_equals_unmerged=_merge(adapted, batch),
     )
-    return {"adapter": adapter, "learning": learning, "memory": memory}
-
-
-def _weigh_alone(parts: Assembly, reason: Unknown) -> Any:
-    """What the weights alone need, where no step could be made."""
-    found = attempt(lambda: measure_weights(parts))
-    return reason if isinstance(found, Raised) else found
+    return {"adapter": adapter, "learning": learning}
 
 
 def _look_without_adapter(
@@ -239,7 +230,7 @@ def _try_checkpointing(parts: Assembly, inner: Any, step: Any, reached: set[str]
     settings = training.gradient_checkpointing_kwargs if training.gradient_checkpointing else None
 
     def count() -> tuple[Census, ...]:
-        if training.gradient_checkpointing and parts.config.subject.trainer is not None:
+        if training.gradient_checkpointing and parts.has_own_trainer:
             inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
         else:
             start_checkpointing(inner, settings)
@@ -373,21 +364,25 @@ def _adapted_dtype(inner: nn.Module) -> torch.dtype:
 
 def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
+    return reload_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+
+
+def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
+    """The same of parts that are there, whose model has no adapter any more."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    parts = Assembly(config_path, trust=trust, folder=Path(folder))
     with redirect_cuda():
         batch = _choose_batch(parts)
         while isinstance(attempt(partial(_logits, parts.bare, batch)), Raised) and make_runnable(parts, batch):
             batch = _choose_batch(parts)
-        saved = torch.load(Path(folder) / "logits.pt", weights_only=True)
-        loaded = PeftModel.from_pretrained(parts.bare, str(Path(folder) / "adapter"))
+        saved = torch.load(folder / "logits.pt", weights_only=True)
+        loaded = PeftModel.from_pretrained(parts.bare, str(folder / "adapter"))
         # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
         logits = _logits(unwrap(loaded)[0], batch)
     arrived = get_peft_model_state_dict(loaded)
     expected = set(arrived)
-    with safe_open(Path(folder) / "adapter" / "adapter_model.safetensors", framework="pt") as file:
+    with safe_open(folder / "adapter" / "adapter_model.safetensors", framework="pt") as file:
         written = set(file.keys())
         lost = {
             key for key in written & expected if not torch.equal(file.get_tensor(key).float(), arrived[key].float())

@@ -47,7 +47,7 @@ def measure_accumulation(parts: Assembly, adapted: Any) -> float | Unknown:
     if isinstance(factory, Raised):
         return Unknown(reason=f"the user's trainer could not be imported: {factory.type}: {factory.message}")
     if factory is None:
-        return Unknown(reason="no subject.trainer: our own Trainer is Hugging Face's, unchanged")
+        return Unknown(reason=parts.no_trainer)
     losses = attempt(lambda: [_log_one_step(parts, factory, adapted, accumulation) for accumulation in (1, 2)])
     if isinstance(losses, Raised):
         return Unknown(reason=f"the user's trainer raised {losses.type}: {losses.message}")

@@ -84,9 +84,8 @@ def write_initial_state(
     """
     for kind, named in (("parameter", model.named_parameters()), ("buffer", model.named_buffers())):
         for name, tensor in named:
-            simulation.ledger.write(
-                tensor, simulation.find(tensor).device, Origin(kind=kind, name=name, site=None, call="")
-            )  # type: ignore[arg-type]
+            origin = Origin(kind=kind, name=name, site=None, call="")  # type: ignore[arg-type]
+            simulation.ledger.write(tensor, simulation.find(tensor).device, origin)
     for name, tensor in (*_list_attributes(model), *globals_):
         if not simulation.ledger.knows(tensor):
             kind = "global" if (name, tensor) in globals_ else "attribute"

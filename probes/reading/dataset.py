@@ -38,7 +38,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 class _Place(NamedTuple):
     split: str
-    index: int
+    number: int
     image: str
     path: Path
 
@@ -196,7 +196,7 @@ class _Twins:
             if twin is None and size > 0 and size in self._by_size:
                 twin = self._find_same(place.path, size)
             if twin is not None:
-                yield f"train row {twin.index} ({twin.image}) = {place.split} row {place.index} ({place.image})"
+                yield f"train row {twin.number} ({twin.image}) = {place.split} row {place.number} ({place.image})"
 
     def _find_same(self, path: Path, size: int) -> _Place | None:
         """The first row of train whose picture has these bytes. Only files that look alike are read whole."""

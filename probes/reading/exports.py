@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import hashlib
 import importlib.machinery
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ import msgspec
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.foreign.files import read_bytes
+from preflight_ocr.harness.state import find_cache_directory
 from preflight_ocr.probes.reading.definitions import (
     SET_ON_SELF,
     Call,
@@ -346,15 +346,6 @@ def open_exports() -> Exports:
     """The exports of this interpreter's packages, with the answers kept in the user's cache directory."""
     identity = hashlib.sha256(f"{sys.prefix}\0{sys.version}".encode()).hexdigest()[:16]
     return Exports(cache=find_cache_directory() / f"exports-{identity}.msgpack")
-
-
-def find_cache_directory() -> Path:
-    """LOCALAPPDATA on Windows, else XDG_CACHE_HOME or ~/.cache; `preflight` in it."""
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "preflight"
 
 
 def _scan(folder: Path, package: str) -> Iterator[tuple[str, str]]:

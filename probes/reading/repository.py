@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preflight_ocr.harness.config.hub import find_snapshot
 from preflight_ocr.harness.facts import Import, Repository, Signature, Unknown
-from preflight_ocr.harness.foreign.files import expand, is_there
+from preflight_ocr.harness.foreign.files import is_there
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.hazards import find_device_sites, find_hazards
 from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, read_bytes, read_object
@@ -57,16 +57,8 @@ def find_model_directory(config: Config) -> Path | Unknown:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         return Unknown(reason=f"there is no folder {name}; correct `model.base_model` in {config.source}")
     revision = config.model.revision or "main"
-    for cache in _find_hub_caches(config.model.cache_dir):
-        repository = cache / f"models--{name.replace('/', '--')}"
-        commit = revision
-        reference = repository / "refs" / revision
-        if reference.is_file():
-            text = read_bytes(reference, limit=1000)
-            commit = text.decode("ascii", errors="replace").strip() if isinstance(text, bytes) else revision
-        snapshot = repository / "snapshots" / commit
-        if re.fullmatch(r"[\w.-]+", commit) and snapshot.is_dir():
-            return snapshot
+    if (snapshot := find_snapshot(config)) is not None:
+        return snapshot
     pinned = f", revision={revision!r}" if config.model.revision else ""
     where = f", cache_dir={str(config.model.cache_dir)!r}" if config.model.cache_dir else ""
     command = f'python -c "from huggingface_hub import snapshot_download as d; d({name!r}{pinned}{where})"'
@@ -426,16 +418,3 @@ def _measure_weights(directory: Path) -> int | Unknown:
     except OSError as error:
         return Unknown(reason=f"{directory}: the weights cannot be read: {error.strerror}", cause="unreadable file")
     return sum(pickles) if pickles else Unknown(reason=f"{directory} holds no weights")
-
-
-def _find_hub_caches(chosen: Path | None) -> Iterator[Path]:
-    """Where huggingface_hub would look, first the folder the YAML file names."""
-    if chosen is not None:
-        yield chosen
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
-        if os.environ.get(variable):
-            yield expand(os.environ[variable])
-    home = os.environ.get("HF_HOME")
-    cache = os.environ.get("XDG_CACHE_HOME")
-    own = Path(home) if home else (Path(cache) if cache else expand("~/.cache")) / "huggingface"
-    yield expand(str(own)) / "hub"

@@ -18,10 +18,10 @@ from torch import nn
 
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Raised, Unknown
+from preflight_ocr.harness.facts import MemoryForecast, Peak, Raised, RehearsedStep, Share, Unknown
 from preflight_ocr.harness.families.anatomy import find_embeddings, unwrap
 from preflight_ocr.harness.memory import advice, allocator
-from preflight_ocr.harness.memory.answer import MemoryAnswer, Peak, Share, Step, judge
+from preflight_ocr.harness.memory.fit import CONTEXT, CUBLAS, judge, open_forecast
 from preflight_ocr.harness.memory.optimizers import is_known
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import NOT_REENTRANT
@@ -41,7 +41,7 @@ _FLASH = "flash_attention_2"
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, Any]:
-    """Run in a child: an MemoryAnswer as builtins."""
+    """Run in a child: a MemoryForecast as builtins."""
     with redirect_cuda():
         parts = Whole(config_path, trust=trust, folder=Path(folder))
         answer: dict[str, Any] = msgspec.to_builtins(foresee(parts))
@@ -114,13 +114,10 @@ def _build_with_attention(config: Config) -> tuple[Any, Any]:
     return build_empty(config)
 
 
-def foresee(parts: Whole) -> MemoryAnswer:
+def foresee(parts: Whole) -> MemoryForecast:
     """Everything that can be told of this project; what cannot is in `unknown`, with its reason."""
     config = parts.config
-    budget = config.budget.vram_gb
-    answer = MemoryAnswer(
-        source=config.model.base_model, method="", budget=None if budget is None else round(budget * 2**30)
-    )
+    answer = open_forecast(source=config.model.base_model, method="", budget_gb=config.budget.vram_gb)
     model = attempt(lambda: parts.bare)
     if isinstance(model, Raised):
         return _without(answer, f"the model cannot be built: {model.type}: {model.message}")
@@ -156,7 +153,7 @@ def foresee(parts: Whole) -> MemoryAnswer:
     return judge(answer)
 
 
-def _add_advice(answer: MemoryAnswer, stage: Stage, peak: Peak, budget: int) -> MemoryAnswer:
+def _add_advice(answer: MemoryForecast, stage: Stage, peak: Peak, budget: int) -> MemoryForecast:
     config = stage.parts.config
     main = max(answer.weights, key=lambda share: share.bytes).dtype
     levers = tuple(
@@ -177,7 +174,7 @@ def _add_advice(answer: MemoryAnswer, stage: Stage, peak: Peak, budget: int) -> 
     return msgspec.structs.replace(answer, changes=changes, together=together)
 
 
-def _without(answer: MemoryAnswer, reason: str) -> MemoryAnswer:
+def _without(answer: MemoryForecast, reason: str) -> MemoryForecast:
     return judge(msgspec.structs.replace(answer, unknown=(*answer.unknown, reason)))
 
 
@@ -259,14 +256,16 @@ class Stage:
             allocated=taken.allocated,
             reserved=taken.reserved,
             segments=allocator.find_smallest_limit(lifetimes.events, steps=6),
+            libraries=CUBLAS,
+            context=CONTEXT,
         )
 
-    def describe(self) -> Step:
+    def describe(self) -> RehearsedStep:
         """The step of the project as it is configured."""
         config = self.parts.config
         training = config.training
         bare = self.parts.bare
-        return Step(
+        return RehearsedStep(
             batch_size=training.per_device_train_batch_size,
             accumulation=training.gradient_accumulation_steps,
             optim=find_optim(config),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.schema import Config
@@ -23,6 +24,7 @@ from preflight_ocr.harness.facts import Raised
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
+from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.workbench.batches import RowReader
@@ -31,24 +33,38 @@ from preflight_ocr.probes.workbench.rescue import load
 from preflight_ocr.probes.workbench.tracing import attempt
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from preflight_ocr.harness.training.collate import Collator
 
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+UNDECLARED = "no family declares this model, so there is no reference batch"
+CARRIERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Assembly:
     """The user's parts where the YAML names them, ours elsewhere.
 
-    `collate` is the collator in use, `reference` is always ours, None for a model that no family declares.
+    `collate` is the collator in use, `reference` is always ours, None for a model that no family declares. This one is
+    made from a YAML file; `probes/workbench/held.py` makes one from the parts of a command that was held.
     """
+
+    no_reference = UNDECLARED
+    no_trainer = "no subject.trainer: our own Trainer is Hugging Face's, unchanged"
+    no_pickling = ""  # why nobody would ever pickle the collator
 
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
         self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
         self.config: Config = load_config(Path(config_path), trust=trust)
+
+    @property
+    def has_own_trainer(self) -> bool:
+        """Whether a trainer of the user's switches gradient checkpointing on, as Trainer does, and not we."""
+        return self.config.subject.trainer is not None
 
     @cached_property
     def built(self) -> Built:
@@ -73,6 +89,41 @@ class Assembly:
     def bare(self) -> Any:
         """The Hugging Face model, without a wrapper of the user's."""
         return unwrap(self.model)[0]
+
+    def adapt(self) -> Any:
+        """The model with its adapter, by the user's step or ours. Raises what that raises."""
+        from preflight_ocr.harness.training.adapter import attach
+
+        return attach(self.model, self.config)
+
+    def list_carriers(self) -> tuple[str, ...]:
+        """The names of the bare model's modules that can carry an adapter. Ask before `adapt`."""
+        return tuple(name for name, module in self.bare.named_modules() if isinstance(module, CARRIERS))
+
+    def open_page(self, row: Row) -> Image:
+        """The picture of a row, upright and in RGB. Raises ImageError or KeyError where there is none."""
+        return open_image(Path(row["image_path"]))
+
+    def name_page(self, row: Row) -> str:
+        """What to call the picture of a row."""
+        return str(row["image_path"])
+
+    def change_page(self, row: Row, path: Path, apply: Callable[[Image], Image]) -> dict[str, Any]:
+        """The row with another picture, which is written to `path` where rows name files."""
+        apply(self.open_page(row)).save(path)
+        return {**row, "image_path": str(path)}
+
+    def lose_page(self, row: Row) -> dict[str, Any] | None:
+        """The row with the name of a file that is not there; None where it holds its picture itself."""
+        return {**row, "image_path": str(Path(str(row["image_path"])).with_name("no such page.png"))}
+
+    def list_texts(self, most: int) -> list[str]:
+        """What the first rows ask to be learnt, as far as that can be told."""
+        return [str(row.get("text", "")) for row in self.rows[:most]]
+
+    def find_bare_row(self) -> dict[str, Any] | None:
+        """A row without a picture, where the data has one."""
+        return next((dict(row) for row in self.rows if not row.get("image_path")), None)
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -99,6 +150,10 @@ class Assembly:
     @cached_property
     def processor(self) -> Any:
         """What AutoProcessor gives, or the tokenizer where it gives nothing."""
+        return self.open_processor()
+
+    def open_processor(self) -> Any:
+        """The processor that the model's files describe."""
         if isinstance(loaded := attempt(lambda: load_processor(self.config)), Raised):
             _ = self.built  # a tokenizer may need the model's configuration, and with it what the rescue stands in for
             return load_processor(self.config).processor

@@ -211,7 +211,7 @@ class RowReader:
         self.end_ids = frozenset(end_ids) or frozenset({tokenizer.eos_token_id})
         self.sequence = "labels" if reads_labels else "input_ids"
 
-    def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
+    def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...] | Unknown:
         """One Row per row of the sequence; rows beyond the given ones have no target text."""
         read = self._read_row if self.sequence == "input_ids" else self._read_labels
         targets = self._find_targets(batch[self.sequence], [str(row.get("text", "")) for row in rows])
@@ -219,6 +219,13 @@ class RowReader:
             read(batch, index, targets[index] if index < len(targets) else "")
             for index in range(len(batch[self.sequence]))
         )
+
+    def find_text(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """The positions of each row's text tokens in its own sequence: an encoder's prompt stands before a decoder's."""
+        length = batch[self.sequence].shape[1]
+        read = self.read(batch, rows)
+        assert not isinstance(read, Unknown)
+        return [[i for i, role in enumerate(row.roles[-length:]) if role in "pt"] for row in read]
 
     def _find_targets(self, sequences: torch.Tensor, texts: Sequence[str]) -> Sequence[str]:
         """The texts in order; where some rows were dropped, those of the rows that are still there, by what is in them."""
@@ -275,13 +282,18 @@ class RowReader:
         ids = [pad if label == IGNORED and pad is not None else label for label in labels]
         inside = "".join("0" if label == IGNORED else "1" for label in labels)
         roles, cut = self._tell_roles(ids, inside, target)
+        return self._write_labels(batch, index, roles, target=target, cut=cut)
+
+    def _write_labels(self, batch: Mapping[str, Any], index: int, roles: str, *, target: str, cut: bool) -> Row:
+        labels: list[int] = batch["labels"][index].tolist()
+        inside = "".join("0" if label == IGNORED else "1" for label in labels)
         roles = "".join("." if flag == "0" else role for role, flag in zip(roles, inside, strict=True))
         supervised = [label for label in labels if label != IGNORED]
         asked, read, attended = self._read_encoder(batch, index)
         return Row(
             roles=read + roles,
             trained="0" * len(asked) + inside,
-            attended=attended + "1" * len(ids),
+            attended=attended + "1" * len(labels),
             supervised_text=self._decode(supervised),
             target_text=target,
             prompt_text=self._decode([i for i, role in zip(asked, read, strict=True) if role == "p"]),
@@ -303,11 +315,16 @@ class RowReader:
     def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
         ids = batch["input_ids"][index].tolist()
         attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
+        roles, cut = self._tell_roles(ids, attended, target)
+        return self._write_row(batch, index, roles, target=target, cut=cut)
+
+    def _write_row(self, batch: Mapping[str, Any], index: int, roles: str, *, target: str, cut: bool) -> Row:
+        ids = batch["input_ids"][index].tolist()
+        attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
         labels: Any = batch.get("labels")
         trained = "0" * len(ids)
         if isinstance(labels, torch.Tensor) and labels.dim() == 2 and index < len(labels):
             trained = "".join("0" if label == IGNORED else "1" for label in labels[index].tolist())
-        roles, cut = self._tell_roles(ids, attended, target)
         marked = _flags(batch.get(self.mask_argument), index, default="") if self.mask_argument else ""
         supervised = [
             i for i, flag in zip(labels[index].tolist() if "1" in trained else [], trained, strict=False) if flag == "1"

@@ -68,6 +68,36 @@ def build_small(config: Config, *, whole: bool = False) -> Built:
     return Built(model=model.eval(), weights="random", cut=cut, bytes_before_cut=weights)
 
 
+def build_like(kind: Any, model_config: Any, dtype: str | None) -> Built:
+    """A model of class `kind` from its configuration, on the meta device first, then cut and filled as `build_small` does.
+
+    `dtype` is what the caller of `from_pretrained` asked for; "auto" and None mean what the configuration names.
+    """
+    from accelerate import init_empty_weights
+
+    torch.manual_seed(SEED)
+    make = getattr(kind, "_from_config", kind)
+    with init_empty_weights(include_buffers=False), _LargeOnMeta():
+        model = make(model_config)
+    if any(buffer.is_meta for buffer in model.buffers()):
+        with init_empty_weights(include_buffers=False):
+            model = make(model_config)
+    asked = find_dtype(dtype)
+    if not isinstance(asked, torch.dtype):
+        named = getattr(model_config, "dtype", None) or getattr(model_config, "torch_dtype", None)
+        asked = named if dtype == "auto" and isinstance(named, torch.dtype) else torch.float32
+    weights = sum(
+        p.numel() * (asked.itemsize if p.is_floating_point() else p.element_size()) for p in model.parameters()
+    )
+    cut = tuple(_cut(model))
+    for known in (model_config, model.config):
+        _count_layers_again(known, model)
+    _materialise(model, asked)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return Built(model=model.eval(), weights="random", cut=cut, bytes_before_cut=weights)
+
+
 def _count_bytes(parameter: nn.Parameter, config: Config) -> int:
     """What a parameter of the whole model will take: in the asked dtype, else in the one the model is built in."""
     asked = find_dtype(config.model.torch_dtype)

@@ -9,7 +9,7 @@ from typing import Any
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import require
-from preflight_ocr.harness.memory.answer import MemoryAnswer
+from preflight_ocr.harness.facts import MemoryForecast
 from preflight_ocr.reports.memory.terminal import SHOWN, show
 
 FORMATS = (".svg", ".png")
@@ -28,7 +28,7 @@ _COLOURS = (
 )
 
 
-def write(answer: MemoryAnswer, path: Path) -> None:
+def write(answer: MemoryForecast, path: Path) -> None:
     """SVG or PNG, by the file's suffix. Raises UserError for another one, or where there is nothing to draw."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"--plot {path}: the suffix is {path.suffix!r}, expected .svg or .png")
@@ -39,7 +39,7 @@ def write(answer: MemoryAnswer, path: Path) -> None:
     atomic.write_bytes(path, draw(answer, bars, path.suffix.lower().removeprefix(".")))
 
 
-def list_bars(answer: MemoryAnswer) -> list[tuple[str, list[tuple[str, int]]]]:
+def list_bars(answer: MemoryForecast) -> list[tuple[str, list[tuple[str, int]]]]:
     """(name of the bar, its parts with their bytes, from the bottom). The first is the step as configured; a change has one
     part. Of weights alone, one bar by part of the model."""
     if answer.peak is None:
@@ -52,7 +52,7 @@ def list_bars(answer: MemoryAnswer) -> list[tuple[str, list[tuple[str, int]]]]:
     return [("as it is", parts), *((change.words, [("after the change", change.needed)]) for change in changes)]
 
 
-def draw(answer: MemoryAnswer, bars: list[tuple[str, list[tuple[str, int]]]], kind: str) -> bytes:
+def draw(answer: MemoryForecast, bars: list[tuple[str, list[tuple[str, int]]]], kind: str) -> bytes:
     """The picture. Text stays text in an SVG, so that it can be searched and read aloud."""
     import matplotlib
 

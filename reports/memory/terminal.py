@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from preflight_ocr.harness.memory.answer import Change, MemoryAnswer, Peak
+from preflight_ocr.harness.facts import MemoryChange, MemoryForecast, Peak
 
 SHOWN = {
     "weights": "frozen weights",
@@ -29,7 +29,7 @@ def show(size: int) -> str:
     return f"{size} B"
 
 
-def render(answer: MemoryAnswer, *, width: int = 100) -> str:
+def render(answer: MemoryForecast, *, width: int = 100) -> str:
     """Lines of at most `width` characters, except YAML."""
     lines = (
         [f"Memory of {answer.source}", *_wrap(f"How: {answer.method}", width), ""]
@@ -56,7 +56,7 @@ def render(answer: MemoryAnswer, *, width: int = 100) -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n")
 
 
-def _describe_step(answer: MemoryAnswer, width: int) -> Iterator[str]:
+def _describe_step(answer: MemoryForecast, width: int) -> Iterator[str]:
     step = answer.step
     assert step is not None
     checkpointing = "gradient checkpointing" if step.checkpointing else "no checkpointing"
@@ -79,7 +79,7 @@ def _list_peak(peak: Peak) -> Iterator[tuple[str, str]]:
     yield "needed", show(peak.needed)
 
 
-def _give_verdict(answer: MemoryAnswer, width: int) -> Iterator[str]:
+def _give_verdict(answer: MemoryForecast, width: int) -> Iterator[str]:
     if answer.budget is None:
         if answer.needed is not None:
             yield f"It needs a card of {show(answer.needed)}. Set budget.vram_gb to hold it against yours."
@@ -96,14 +96,14 @@ def _give_verdict(answer: MemoryAnswer, width: int) -> Iterator[str]:
         yield from _give_advice(answer, width)
 
 
-def _give_advice(answer: MemoryAnswer, width: int) -> Iterator[str]:
+def _give_advice(answer: MemoryForecast, width: int) -> Iterator[str]:
     if not answer.changes:
         yield "Nothing that could be changed makes it smaller: take a larger card."
         return
     yield ""
     yield "What would make it smaller, what costs least first:"
     yield from _table([(c.words, show(c.needed), "fits" if c.fits else "", c.cost) for c in answer.changes], width)
-    chosen: Change | None = next((c for c in answer.changes if c.fits), answer.together)
+    chosen: MemoryChange | None = next((c for c in answer.changes if c.fits), answer.together)
     if chosen is None:
         yield "Not even all of them together make it fit: take a larger card."
         return

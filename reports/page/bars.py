@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from preflight_ocr.harness.facts import Adapter, Census, Configuration, Facts, Learning, MemoryNeed, Unknown
+from preflight_ocr.harness.facts import Adapter, Census, Facts, Learning, MemoryForecast, Unknown
 
 WIDTH = 1000  # of every bar, in its own units
 
@@ -21,7 +21,15 @@ PARTS: Mapping[str, str] = {
     "other": "Other",
 }
 
-_MEMORY = ("weights", "gradients", "optimizer", "activations", "logits")
+_MEMORY = {
+    "frozen weights": ("weights", "buffers"),
+    "trained weights, their gradients and optimizer states": ("adapter", "gradients", "optimizer"),
+    "kept for backward": ("activations",),
+    "logits, their copies and gradients": ("logits",),
+    "batch, and what an operation needs meanwhile": ("batch", "workspace"),
+}
+"""What a reader compares -> the kinds of memory that a forecast tells apart."""
+_REST = "allocator, libraries and CUDA itself"
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +80,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     budget: int | None
     mark: float | None
-    need: MemoryNeed
+    forecast: MemoryForecast
 
     @property
     def share(self) -> float | None:
@@ -81,7 +89,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fits(self) -> bool | None:
-        """Whether the lower bound is within the budget; None without one."""
+        """Whether the need is within the budget; None without one."""
         return None if self.budget is None else self.total <= self.budget
 
 
@@ -154,22 +162,24 @@ def _make_bar(name: str, modules: int, adapted: int, idle: int | None, unreached
 
 
 def weigh_memory(facts: Facts) -> Budget | Unknown:
-    """The lower bound of a step's peak by part, against the budget."""
-    need = facts.memory
-    if isinstance(need, Unknown):
-        return need
-    configuration = facts.configuration
-    budget = configuration.budget_bytes if isinstance(configuration, Configuration) else None
-    whole = max(need.total, budget or 0, 1)
-    stretches = [(name, f"part-{index}", getattr(need, name)) for index, name in enumerate(_MEMORY)]
-    kind = "lost" if budget is not None and need.total > budget else "plain"
+    """The peak of a training step by part, against the budget."""
+    forecast = facts.memory
+    if isinstance(forecast, Unknown):
+        return forecast
+    if forecast.peak is None or forecast.needed is None:
+        return Unknown(reason="; ".join(forecast.unknown))
+    peak, budget = forecast.peak, forecast.budget
+    named = {name: sum(peak.parts.get(kind, 0) for kind in kinds) for name, kinds in _MEMORY.items()}
+    sizes = (*named.items(), (_REST, forecast.needed - sum(named.values())))
+    whole = max(forecast.needed, budget or 0, 1)
+    kind = "lost" if forecast.fits is False else "plain"
     return Budget(
-        segments=tuple(_lay_out(stretches, max(need.total, 1))),
-        against=tuple(_lay_out([("needed at least", kind, need.total)], whole)),
-        total=need.total,
+        segments=tuple(_lay_out([(n, f"part-{i}", size) for i, (n, size) in enumerate(sizes)], forecast.needed)),
+        against=tuple(_lay_out([("needed", kind, forecast.needed)], whole)),
+        total=forecast.needed,
         budget=budget,
         mark=None if budget is None else round(WIDTH * budget / whole, 1),
-        need=need,
+        forecast=forecast,
     )
 
 

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.campaign.gate import change_everything
+from tests.campaign.hostile import attack_children
 from tests.campaign.inputs import attack_reading, attack_running
 from tests.campaign.tally import Tally, render
 from tests.campaign.training import kill_at_random, tear_checkpoints
@@ -17,6 +19,8 @@ from tests.campaign.training import kill_at_random, tear_checkpoints
 PARTS: dict[str, tuple[int, Callable[[int], Tally]]] = {
     "reading": (10_000, attack_reading),
     "running": (300, attack_running),
+    "children": (1000, attack_children),  # as many as the table has
+    "gate": (1000, change_everything),  # as many as the table has
     "kills": (50, kill_at_random),
     "checkpoints": (1000, tear_checkpoints),  # as many as there are files and ways to tear them
 }

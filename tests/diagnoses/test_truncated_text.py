@@ -6,7 +6,7 @@ def test_a_text_cut_short_is_reported_with_what_is_learned_of_it(findings_of):
     [finding] = findings_of("truncated_text", SICK)
     assert finding.summary.startswith("1 of 2 rows")
     assert "learned 13 of 20 letters" in finding.evidence[0]
-    assert "max_seq_length: 24" in finding.fix.snippet
+    assert "max_seq_length: 32" in finding.fix.snippet
 
 
 def test_a_row_that_loses_image_tokens_is_left_to_the_diagnosis_of_those(findings_of):

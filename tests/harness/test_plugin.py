@@ -19,14 +19,20 @@ from preflight_ocr.harness.facts import Facts
 
 here = pathlib.Path(__file__).parent
 
-def look(config, *, level, trust, progress):
+class Known:
+    def __init__(self, *, facts, children):
+        self.children = children
+
+def look(config, *, level, trust, progress, reading=False, known=None):
     with (here / "looked.txt").open("a", encoding="utf-8") as log:
-        log.write(f"{level} {trust}\\n")
+        spared = "nothing" if reading else "-".join(known.children) if known else ""
+        log.write(f"{level} {trust} {spared}".strip() + "\\n")
     progress("looking")
     return Facts.from_json((here / "facts.json").read_bytes()), {}
 
 module = types.ModuleType("preflight_ocr.harness.check.check")
-module.look = look
+module.look, module.Known = look, Known
+module.CHILDREN = ("learning", "forward", "collator", "processor")
 sys.modules["preflight_ocr.harness.check.check"] = module
 """
 SICK = altered(
@@ -62,7 +68,7 @@ def test_every_contract_is_an_item_with_the_finding_as_its_failure(session):
     result = session("-v")
     result.stdout.fnmatch_lines(
         [
-            f"collected {_items()} items",
+            f"*collected {_items()} items",
             "*preflight.yaml::CFG001-unknown_key FAILED*",
             "*preflight.yaml::CFG003-warmup_beyond_run PASSED*",
             "*preflight.yaml::ENV002-legacy_encoding SKIPPED (no rows were given)*",
@@ -110,7 +116,36 @@ def test_level_and_trust_reach_the_engine(session, pytester):
     session("--preflight-trust", "-k", "CFG003")
     session("-m", "gpu")
     session("-m", "not gpu", "-k", "CFG003")
-    assert _looked(pytester) == ["read False", "ran True", "gpu False", "ran False"]
+    assert _looked(pytester) == ["read False nothing", "ran True nothing", "gpu False", "ran False nothing"]
+
+
+def test_only_what_the_chosen_contracts_need_is_run(session, pytester):
+    session("-k", "LBL001")
+    session("-k", "LBL001 or LRN003")
+    session("preflight.yaml::FWD006-failing_forward")
+    session("-k", "CFG001")
+    assert _looked(pytester) == [
+        "ran False learning-forward-processor",
+        "ran False forward-processor",
+        "ran False learning-collator-processor",
+        "ran False nothing",
+    ]
+
+
+def test_a_node_id_chooses_one_contract(session):
+    session("preflight.yaml::CFG003-warmup_beyond_run").assert_outcomes(passed=1)
+
+
+def test_collecting_alone_looks_at_nothing(session, pytester):
+    session("--collect-only", "-q").stdout.fnmatch_lines(["*LBL001-copied_labels*"])
+    assert not (pytester.path / "looked.txt").exists()
+
+
+def test_a_command_needs_trust_and_stands_alone(session, pytester):
+    for words in (("--preflight-command", "python train.py"),):
+        result = session(*words)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "give one of them" in result.stdout.str() + result.stderr.str()
 
 
 def test_a_crash_of_ours_is_an_error(session, pytester):

@@ -19,7 +19,7 @@ import pytest
 from tests.support.places import ROOT
 
 FLOORS = (
-    ("harness/__init__", "harness/home", "harness/atomic", "harness/foreign"),
+    ("harness/__init__", "harness/home", "harness/atomic", "harness/state", "harness/foreign"),
     ("harness/facts",),
     ("harness/config",),
     ("harness/isolation",),
@@ -28,6 +28,7 @@ FLOORS = (
     ("harness/diagnoses",),
     ("harness/verdict",),
     ("harness/training",),
+    ("harness/holding",),
     ("fixtures/__init__", "fixtures/pages", "fixtures/remote"),
     ("fixtures/native",),
     ("probes/__init__", "probes/reading"),

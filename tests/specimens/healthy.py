@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from preflight_ocr.harness.check.check import NO_BUDGET
 from preflight_ocr.harness.facts import (
     Accelerator,
     Adapter,
@@ -24,7 +25,6 @@ from preflight_ocr.harness.facts import (
     Leaf,
     Learning,
     LoaderTry,
-    MemoryNeed,
     Opened,
     Parameter,
     PixelView,
@@ -405,15 +405,7 @@ HEALTHY = Facts(
         merged_equals_unmerged=True,
         accumulation_ratio=1.0,
     ),
-    memory=MemoryNeed(
-        weights=2_600_000,
-        gradients=16_384,
-        optimizer=32_768,
-        activations=40_000_000,
-        logits=163_840,
-        batch_size=2,
-        longest_row=24,
-    ),
+    memory=NO_BUDGET,
     device=Unknown(reason="there is no accelerator on this machine"),
 )
 

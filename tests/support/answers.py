@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from preflight_ocr.harness.memory.answer import Change, MemoryAnswer, Peak, Share, Step, judge
+from preflight_ocr.harness.facts import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
+from preflight_ocr.harness.memory.fit import CONTEXT, CUBLAS, judge
 
 GIB = 1 << 30
 
@@ -19,28 +20,34 @@ def answer():
         allocated=10 * GIB,
         reserved=12 * GIB,
         segments=11 * GIB,
+        libraries=CUBLAS,
+        context=CONTEXT,
     )
     changes = (
-        Change(words="batch size 1", cost="no quality", yaml="training:\n  per_device_train_batch_size: 1",
+        MemoryChange(words="batch size 1", cost="no quality", yaml="training:\n  per_device_train_batch_size: 1",
                needed=9 * GIB, fits=False),
-        Change(words="gradient checkpointing", cost="slower", yaml="training:\n  gradient_checkpointing: true",
+        MemoryChange(words="gradient checkpointing", cost="slower", yaml="training:\n  gradient_checkpointing: true",
                needed=7 * GIB, fits=True),
     )  # fmt: skip
     return judge(
-        MemoryAnswer(
+        MemoryForecast(
             source="models/$hostile$ <b>",
             method="rehearsed",
             weights=(Share(part="vision", dtype="bfloat16", parameters=3, bytes=6),),
             weight_bytes=6 * GIB,
             trained_parameters=10,
             trained_bytes=40,
-            step=Step(
+            step=RehearsedStep(
                 batch_size=2, accumulation=4, optim="adamw_torch", precision="bf16 autocast", checkpointing=False,
                 attention="sdpa", longest_row=1200, worst_row="page-7.png", looked_at=24, rows=900,
             ),
             peak=peak,
             budget=8 * GIB,
             changes=changes,
+            together=None,
+            needed=None,
+            fits=None,
             assumptions=("kernels are not counted",),
+            unknown=(),
         )
     )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +17,7 @@ from preflight_ocr.harness.commands.bench.prediction import predict_peak
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Card, Unknown
+from preflight_ocr.harness.isolation.scratch import own_folder
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn")
 SECONDS = 1800.0
@@ -57,16 +57,16 @@ def bench(
     allowed = limit(SECONDS if seconds is None else seconds)
     alone = msgspec.structs.replace(allowed, memory_bytes=allowed.memory_bytes * count_together())
     progress(f"measuring {len(batches) * len(image_sizes)} points on the {'card' if chosen == 'cuda' else 'processor'}")
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
+    with own_folder() as folder:
         arguments = {
-            "config_path": str(config.source), "trust": trust, "folder": folder, "device": chosen,
+            "config_path": str(config.source), "trust": trust, "folder": str(folder), "device": chosen,
             "batches": list(batches), "image_sizes": list(image_sizes), "repeats": repeats,
         }  # fmt: skip
         with open_card_sandbox(alone, device=chosen) as sandbox:
             ended = sandbox.run("preflight_ocr.harness.commands.bench.observe:observe", arguments)
         if isinstance(ended, ChildRaised | Died):
             ending = ended.reason if isinstance(ended, Died) else f"{ended.type.rpartition('.')[2]}: {ended.message}"
-            points = _read_points(Path(folder) / POINTS)
+            points = _read_points(folder / POINTS)
             if not points:
                 raise BenchRefused(f"{config.source}: nothing could be measured: {ending}")
             value: dict[str, Any] = {"notes": [f"the child ended before its end: {ending}"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.isolation.scratch import own_folder
 
 BATCH = "per_device_train_batch_size"
 
@@ -25,9 +25,9 @@ def predict_peak(config: Config, batch: int, *, trust: bool = False, sandbox: An
     from preflight_ocr.harness.commands.memory import predict
     from preflight_ocr.harness.isolation import SandboxUnavailable
 
-    with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
+    with own_folder() as folder:
         try:
-            answer = predict(_with_batch(config, batch, Path(folder)), trust=trust, sandbox=sandbox)
+            answer = predict(_with_batch(config, batch, folder), trust=trust, sandbox=sandbox)
         except (UserError, SandboxUnavailable) as error:
             return Unknown(reason=f"not predicted: {error}")
     if answer.peak is None:

@@ -202,11 +202,10 @@ def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
 
 
 def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:
-    unjudged = report.verdict in ("blind", "partial")
     return ModelRecord(
         model=project.model,
         shown=project.shown,
-        ending="unjudged" if unjudged else report.verdict,
+        ending=report.verdict if report.verdict in ("clear", "refused") else "unjudged",
         reason=report.blind,
         breaches=tuple(
             Breach(code=f.code, name=f.name, severity=f.severity.value, summary=f.summary) for f in report.findings

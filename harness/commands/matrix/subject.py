@@ -8,7 +8,7 @@ from pathlib import Path
 
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.home import HOME
-from preflight_ocr.harness.verdict.gate import bind
+from preflight_ocr.harness.verdict.binding import bind
 
 MINIATURES = "miniatures"
 _PACKAGES = ("harness", "probes", "fixtures")

@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +19,7 @@ from preflight_ocr.harness import cli
 from preflight_ocr.harness.facts import KeyFact, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
+from preflight_ocr.harness.verdict.binding import Binding
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY, altered
@@ -40,7 +42,9 @@ class Engine(types.ModuleType):
         self.facts = HEALTHY
         self.asked: list[dict] = []
 
-    def check(self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False):
+    def check(
+        self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False, network=False
+    ):
         self.asked.append(
             {
                 "config": config,
@@ -53,9 +57,10 @@ class Engine(types.ModuleType):
         )
         progress("looking")
         judgements = judge_all(derive(self.facts, only=only), self.facts)
-        return Report.build(
+        report = Report.build(
             self.facts, judgements, config=config.source, level=level, timings={"read": 0.1}, waivers=waivers
         )
+        return msgspec.structs.replace(report, bound=Binding(config, waivers).settle(()))
 
     def look(self, config, *, level, trust, progress):
         self.asked.append({"config": config, "level": level, "trust": trust})
@@ -63,7 +68,8 @@ class Engine(types.ModuleType):
 
 
 @pytest.fixture
-def engine(monkeypatch):
+def engine(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     engine = Engine()
     monkeypatch.setitem(sys.modules, "preflight_ocr.harness.check.check", engine)
     monkeypatch.setattr("sys.excepthook", sys.excepthook)
@@ -316,6 +322,42 @@ def test_a_clearance_is_written_accepted_and_refused_after_a_change(run, engine,
     result = run(*words, command=cli.run_training)
     assert "no longer holds (model files)" in result.stderr
     assert (len(engine.asked), len(trained)) == (2, 3)
+
+
+def test_a_check_writes_the_clearance_that_training_accepts(run, engine, config, trained):
+    result = run("check", config)
+    assert "Clearance: " in result.stdout
+    result = run("--config", config, command=cli.run_training)
+    assert "nothing changed since" in result.stdout
+    assert (len(engine.asked), len(trained)) == (1, 1)
+
+
+@pytest.mark.parametrize("words", [("--level", "read"), ("--only", "CFG004")])
+def test_a_check_of_a_part_writes_no_clearance(run, engine, config, trained, words):
+    assert "Clearance: " not in run("check", config, *words).stdout
+    run("--config", config, command=cli.run_training)
+    assert len(engine.asked) == 2
+
+
+def test_a_check_that_finds_a_blocker_takes_the_last_clearance_away(run, engine, config, trained):
+    run("check", config)
+    engine.facts = altered(HEALTHY, MISALIGNED)
+    assert run("check", config).exit_code == 12
+    assert run("--config", config, command=cli.run_training).exit_code == 12
+    assert (len(engine.asked), trained) == (3, [])
+
+
+def test_trust_is_asked_before_a_clearance_is_looked_at(run, engine, config, trained, tmp_path):
+    (tmp_path / "parts.py").write_text("def collate(): ...", encoding="utf-8")
+    text = config.read_text(encoding="utf-8").replace(", trust_remote_code: true", "")
+    config.write_text(f'{text}subject: {{collator: "parts:collate"}}\n', encoding="utf-8")
+    run("check", config, "--trust")
+    result = run("--config", config, command=cli.run_training)
+    assert "is not looked at: foreign code is not run without trust" in result.stderr
+    assert len(engine.asked) == 2
+    assert not engine.asked[1]["trust"]
+    run("--config", config, "--trust", command=cli.run_training)
+    assert len(engine.asked) == 3  # the check without trust was bound to another answer
 
 
 def test_a_broken_clearance_stops_before_anything_runs(run, engine, config, trained, tmp_path):

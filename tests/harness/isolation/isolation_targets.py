@@ -237,3 +237,25 @@ def find_path() -> list[str]:
 
 def get_environment(name: str) -> str | None:
     return os.environ.get(name)
+
+
+def make_socket() -> None:
+    import socket
+
+    socket.socket(socket.AF_INET).close()
+
+
+def leave_files() -> list[str]:
+    import tempfile
+
+    shared = Path("/dev/shm") / f"preflight-test-{os.getpid()}"
+    shared.write_text("x", encoding="utf-8")
+    left = Path(tempfile.mkdtemp()) / "file"
+    left.write_text("x", encoding="utf-8")
+    return [str(left), str(shared)]
+
+
+def import_module(name: str) -> None:
+    import importlib
+
+    importlib.import_module(name)

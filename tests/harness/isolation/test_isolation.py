@@ -35,7 +35,9 @@ def others() -> set[int]:
 @pytest.fixture(scope="module", params=METHODS)
 def sandbox(request: pytest.FixtureRequest, others: set[int]) -> Iterator[Sandbox]:
     """One for all tests of a start method: whatever a test did to it, the next one still has to work."""
-    with Sandbox(preload=(), start_method=request.param, limits=Limits(seconds=20), path=[HERE]) as sandbox:
+    with Sandbox(
+        preload=(), start_method=request.param, limits=Limits(seconds=20), path=[HERE], closed=False
+    ) as sandbox:
         yield sandbox
 
 
@@ -213,7 +215,7 @@ def test_what_never_ends_is_stopped_at_the_limit(sandbox: Sandbox, name: str) ->
 
 @linux_only
 def test_a_child_that_kills_the_process_above_it_does_not_take_the_run_down() -> None:
-    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=10)) as sandbox:
+    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=10), closed=False) as sandbox:
         ending = call(sandbox, "kill_its_parent")
         assert isinstance(ending, Died)
         assert ending.reason == "lost the warm process it was forked from, which was killed by signal 9 (SIGKILL)"
@@ -222,7 +224,7 @@ def test_a_child_that_kills_the_process_above_it_does_not_take_the_run_down() ->
 
 @linux_only
 def test_a_child_that_halts_the_process_above_it_is_stopped_all_the_same(others: set[int]) -> None:
-    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=0.5)) as sandbox:
+    with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=0.5), closed=False) as sandbox:
         ending = call(sandbox, "stop_its_parent")
         assert isinstance(ending, Died)
         assert ending.reason == "exceeded 0.5 s and was stopped"
@@ -257,7 +259,7 @@ def test_too_many_processes_are_stopped(sandbox: Sandbox, tmp_path: Path) -> Non
 @linux_only
 def test_a_process_that_left_for_a_session_of_its_own_is_ended_too(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    with Sandbox(preload=(), path=[HERE]) as sandbox:
+    with Sandbox(preload=(), path=[HERE], closed=False) as sandbox:
         assert isinstance(call(sandbox, "start_daemon", file=str(notes)), Returned)
         assert wait_until(lambda: not lives(int(notes.read_text(encoding="utf-8"))))
 
@@ -274,7 +276,7 @@ def test_nothing_outlives_us_when_we_are_killed(method: str, tmp_path: Path) -> 
     notes = tmp_path / "notes"
     script = (
         "import sys\nfrom pathlib import Path\nfrom preflight_ocr.harness.isolation import Sandbox\n"
-        f"with Sandbox(preload=(), start_method={method!r}, path=[Path({str(HERE)!r})]) as sandbox:\n"
+        f"with Sandbox(preload=(), start_method={method!r}, path=[Path({str(HERE)!r})], closed=False) as sandbox:\n"
         f"    job = sandbox.submit('isolation_targets:start_many', {{'file': {str(notes)!r}, 'count': 3}})\n"
         "    sandbox.run('isolation_targets:sleep', {'seconds': 60})\n"
     )

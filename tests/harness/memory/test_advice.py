@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.facts import Peak
 from preflight_ocr.harness.memory.advice import advise, change, list_levers
-from preflight_ocr.harness.memory.answer import CONTEXT, CUBLAS, Peak
+from preflight_ocr.harness.memory.fit import CONTEXT, CUBLAS
 
 MIB = 1 << 20
 FIXED = CONTEXT + CUBLAS
@@ -26,7 +27,8 @@ def measure(config):
         return None  # this model has no tiles
     states = config.lora.r * 10 // (4 if config.training.optim == "adamw_8bit" else 1)
     size = (400 // half + row * config.training.per_device_train_batch_size + states) * MIB
-    return Peak(parts={}, phase="forward", phases={}, requested=size, allocated=size, reserved=size, segments=size)
+    taken = dict.fromkeys(("requested", "allocated", "reserved", "segments"), size)
+    return Peak(parts={}, phase="forward", phases={}, libraries=CUBLAS, context=CONTEXT, **taken)
 
 
 def give_advice(budget_mib, config=None):

@@ -25,12 +25,12 @@ from preflight_ocr.harness.training.train import (
     run_anywhere,
     train,
 )
-from preflight_ocr.harness.verdict.gate import Clearance
+from tests.support.clearances import clear
 
 
 def test_a_run_saves_everything_needed_to_use_and_to_trace_it(configure):
     config = configure(training={"report_to": "tensorboard"})
-    clearance = Clearance.issue(config, verdict="clear", level="ran", facts_digest="abc")
+    clearance = clear(config, facts_digest="abc")
     result = train(config, clearance=clearance)
     assert result.steps == 4
     assert result.unused_arguments == ()
@@ -142,7 +142,7 @@ def test_the_users_own_parts_replace_ours(configure, tmp_path):
 
 def test_a_clearance_that_no_longer_holds_is_refused(configure):
     config = configure()
-    clearance = Clearance.issue(config, verdict="clear", level="ran", facts_digest="abc")
+    clearance = clear(config, facts_digest="abc")
     changed = configure(lora={"r": 2})
     with pytest.raises(TrainingError, match="configuration"):
         train(changed, clearance=clearance)

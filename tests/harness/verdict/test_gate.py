@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import datetime
 import types
-from pathlib import Path
 
-import msgspec
 import pytest
 
-from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.judging.findings import Basis, Broken, Finding, Fix, Kept, Severity, Skipped
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.verdict import gate
@@ -16,11 +13,6 @@ from preflight_ocr.harness.verdict.decision import ESSENTIAL
 from tests.specimens import HEALTHY
 
 TODAY = datetime.date(2030, 1, 15)
-CONFIG = """\
-model: {base_model: model, trust_remote_code: true}
-data: {train_path: rows}
-subject: {collator: "parts:collate"}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +53,8 @@ def _waiver(code, until=TODAY):
     return gate.Waiver(code=code, reason="r", link="https://example.org", until=until)
 
 
-def _decide(judgements, *waivers):
-    return gate.decide(judgements, waivers, facts=HEALTHY, level="ran", today=TODAY)
+def _decide(judgements, *waivers, changed=()):
+    return gate.decide(judgements, waivers, facts=HEALTHY, level="ran", today=TODAY, changed=changed)
 
 
 def test_a_blocker_refuses_and_a_major_does_not():
@@ -72,6 +64,12 @@ def test_a_blocker_refuses_and_a_major_does_not():
 
 def test_nothing_judged_is_blind():
     assert _decide([_judge("COL001", Skipped("no trust"))]).verdict == "blind"
+
+
+def test_what_changed_while_it_was_checked_is_blind_and_named():
+    decision = _decide([_judge("COL001", Kept())], changed=("rows", "the file masks.py"))
+    assert (decision.verdict, decision.exit_code) == ("blind", 3)
+    assert decision.reason.startswith("changed while it was checked: rows, the file masks.py")
 
 
 def test_a_waiver_holds_until_its_last_day():
@@ -121,74 +119,3 @@ def test_a_waivers_file_is_read_and_an_empty_one_is_no_waiver(tmp_path):
     assert gate.read_waivers(path) == (_waiver("COL001"),)
     path.write_text("", encoding="utf-8")
     assert gate.read_waivers(path) == ()
-
-
-@pytest.fixture
-def config(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "rows").mkdir()
-    for name, text in {
-        "model/config.json": "{}",
-        "model/modeling.py": "x = 1",
-        "model/model.safetensors": "weights",
-        "rows/metadata.json": "[]",
-        "parts.py": "def collate(): ...",
-        "preflight.yaml": CONFIG,
-    }.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return load_config(tmp_path / "preflight.yaml")
-
-
-@pytest.fixture
-def clearance(config):
-    return gate.Clearance.issue(config, verdict="clear", level="ran", facts_digest="f" * 64)
-
-
-def test_a_clearance_survives_the_disk(clearance, config, tmp_path):
-    clearance.write(tmp_path / "out" / "clearance.json")
-    read = gate.Clearance.read(tmp_path / "out" / "clearance.json")
-    assert read == clearance
-    assert read.still_holds(config)
-
-
-@pytest.mark.parametrize(
-    ("file", "part"),
-    [
-        ("model/modeling.py", "model files"),
-        ("model/config.json", "model files"),
-        ("model/model.safetensors", "model files"),
-        ("model/new_code.py", "model files"),
-        ("rows/metadata.json", "rows"),
-        ("parts.py", "subject"),
-        ("preflight.yaml", "configuration"),
-    ],
-)
-def test_a_clearance_falls_with_what_it_was_given_for(clearance, config, tmp_path, file, part):
-    with Path(tmp_path / file).open("a", encoding="utf-8") as opened:
-        opened.write("\n# changed")
-    assert clearance.changes(config) == (part,)
-    assert not clearance.still_holds(config)
-
-
-def test_a_clearance_falls_with_an_installed_version(clearance, config, monkeypatch):
-    monkeypatch.setattr(gate.platform, "python_version", lambda: "3.99.0")
-    assert clearance.changes(config) == ("versions",)
-
-
-@pytest.mark.parametrize("change", [{"verdict": "refused"}, {"level": "read"}])
-def test_a_refusal_or_a_mere_reading_clears_nothing(clearance, config, change):
-    assert not msgspec.structs.replace(clearance, **change).still_holds(config)
-
-
-def test_another_models_clearance_is_not_accepted(clearance, config):
-    other = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, revision="abc"))
-    assert clearance.changes(other) == ("model files",)
-
-
-def test_a_file_that_is_no_clearance_says_so(tmp_path):
-    path = tmp_path / "clearance.json"
-    path.write_text("{}", encoding="utf-8")
-    with pytest.raises(gate.GateError, match="not a clearance"):
-        gate.Clearance.read(path)
-    with pytest.raises(gate.GateError, match="cannot be read"):
-        gate.Clearance.read(tmp_path / "absent.json")

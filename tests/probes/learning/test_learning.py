@@ -70,13 +70,6 @@ def test_merging_changes_nothing(learned):
     assert learned["learning"].merged_equals_unmerged is True
 
 
-def test_memory_is_counted_for_the_whole_model(learned):
-    memory = learned["memory"]
-    assert 0 < memory.gradients < memory.weights
-    assert memory.optimizer == 2 * memory.gradients
-    assert memory.activations > 0
-
-
 def with_lora(parts, **changed):
     parts.config = msgspec.structs.replace(parts.config, lora=msgspec.structs.replace(parts.config.lora, **changed))
     return parts
@@ -141,12 +134,9 @@ def test_a_model_that_gives_no_loss_says_so(assemble, tmp_path):
     assert isinstance(learning.training, Raised) and "no loss" in learning.training.message
 
 
-def test_an_adapter_step_that_raises_leaves_its_reason_and_what_the_weights_alone_need(assemble, tmp_path):
+def test_an_adapter_step_that_raises_leaves_its_reason(assemble, tmp_path):
     parts = with_lora(assemble(), target_modules=["q_prj"])
-    weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
-    found = learn(parts, tmp_path)
-    assert "q_prj" in found["adapter"].raised.message
-    assert (found["memory"].weights, found["memory"].gradients, found["memory"].activations) == (weights, 0, 0)
+    assert "q_prj" in learn(parts, tmp_path)["adapter"].raised.message
 
 
 def test_only_a_user_s_trainer_is_measured(learned, healthy):

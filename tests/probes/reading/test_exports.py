@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from preflight_ocr.probes.reading.exports import Exports, find_cache_directory, open_exports
+from preflight_ocr.harness.state import find_cache_directory
+from preflight_ocr.probes.reading.exports import Exports, open_exports
 
 LAZY = """
     from typing import TYPE_CHECKING

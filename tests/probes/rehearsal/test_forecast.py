@@ -10,7 +10,7 @@ from PIL import Image
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.commands.memory import predict
 from preflight_ocr.harness.config.config import load_config
-from preflight_ocr.harness.memory.answer import CONTEXT
+from preflight_ocr.harness.memory.fit import CONTEXT
 from preflight_ocr.probes.rehearsal import forecast
 from preflight_ocr.probes.rehearsal.forecast import choose_candidates
 from tests.support.places import MODELS

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from preflight_ocr.harness.memory.answer import judge
+from preflight_ocr.harness.memory.fit import judge
 from preflight_ocr.reports.memory.terminal import render, show
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from preflight_ocr.harness.facts import Carrier, Census, Raised, Unknown
 from preflight_ocr.reports.page.bars import WIDTH, count_adapters, spell_bytes, weigh_memory
 from tests.specimens import HEALTHY, altered
+from tests.specimens.memory_over_budget import HEALTHY as WITHIN
+from tests.specimens.memory_over_budget import SICK as OVER
 
 
 def census(**given):
@@ -56,24 +59,22 @@ def test_an_unknown_adapter_is_unknown():
 
 
 def test_memory_is_laid_out_part_by_part_and_held_against_the_budget():
-    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": 2 * HEALTHY.memory.total}))
-    assert budget.fits
-    assert budget.share == pytest.approx(0.5)
-    assert [s.name for s in budget.segments] == ["weights", "gradients", "optimizer", "activations", "logits"]
+    budget = weigh_memory(OVER)
+    assert budget.fits is False
+    assert budget.share == pytest.approx(21 / 16)
+    assert next(s.name for s in budget.segments) == "frozen weights"
     assert sum(s.width for s in budget.segments) == pytest.approx(WIDTH, abs=1)
-    assert sum(s.count for s in budget.segments) == HEALTHY.memory.total
+    assert sum(s.count for s in budget.segments) == OVER.memory.needed
+    assert budget.mark == pytest.approx(WIDTH * 16 / 21, abs=0.2)
 
 
-def test_a_need_beyond_the_budget_does_not_fit():
-    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": HEALTHY.memory.total // 4}))
-    assert not budget.fits
-    assert budget.mark == pytest.approx(WIDTH / 4, abs=0.2)
+def test_a_need_within_the_budget_fits():
+    assert weigh_memory(WITHIN).fits
 
 
-def test_without_a_budget_nothing_is_said_to_fit():
-    budget = weigh_memory(altered(HEALTHY, {"configuration.budget_bytes": None}))
-    assert budget.fits is None
-    assert budget.mark is None
+def test_without_a_peak_there_is_no_bar_but_a_reason():
+    forecast = msgspec.structs.replace(OVER.memory, peak=None, needed=None, unknown=("no rows",))
+    assert weigh_memory(altered(OVER, {"memory": forecast})) == Unknown(reason="no rows")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""Training programs as people write them, run unchanged: held, looked at, and silent or named as they deserve."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from preflight_ocr.fixtures.native import find_obstacle, load_recipe, write_model
+from preflight_ocr.harness.check.command import Watched, check_command
+from preflight_ocr.harness.judging.findings import Severity
+from tests.support.places import ROOT
+
+PROGRAMS = ROOT / "tests" / "support" / "programs"
+TEXTS = ("the first line of the page", "a second page with more text", "third", "the fourth row")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A miniature whose processor needs no torchvision, and rows in a form of somebody's own."""
+    if obstacle := find_obstacle(load_recipe("gemma3")):
+        pytest.skip(obstacle)
+    folder = tmp_path_factory.mktemp("project")
+    write_model("gemma3", folder / "model")
+    _write_rows(folder / "data")
+    return folder
+
+
+def _write_rows(folder: Path) -> None:
+    folder.mkdir()
+    lines = []
+    for number, text in enumerate(TEXTS):
+        page = Image.new("RGB", (120 - 10 * number, 80 + 20 * number), "white")
+        ImageDraw.Draw(page).text((5, 5), text[:10], fill="black")
+        page.save(folder / f"{number}.png")
+        lines.append(json.dumps({"page": f"{number}.png", "question": f"What is on page {number}?", "answer": text}))
+    (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _check(project: Path, program: str, *fault: str, **options: bool) -> Watched:
+    words = [sys.executable, str(PROGRAMS / program), str(project / "model"), str(project / "data"), *fault]
+    return check_command(words, **options)
+
+
+def _codes(watched: Watched) -> list[str]:
+    return [finding.code for finding in watched.report.findings if finding.severity is not Severity.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("program", "at"),
+    [
+        ("train_messages.py", "transformers.trainer.Trainer.train"),
+        ("train_loop.py", "accelerate.Accelerator.prepare"),
+        ("train_by_hand.py", "preflight_ocr.hold"),
+    ],
+)
+def test_a_healthy_program_is_held_and_silent(project: Path, program: str, at: str) -> None:
+    watched = _check(project, program)
+    assert watched.taken.at == at, watched.taken.ended
+    assert _codes(watched) == []
+    assert watched.report.judged > 60
+    assert not (project / "data" / "trained").exists()  # it ended where its training would have begun
+    assert set(watched.taken.answers) >= {"learning", "reload", "forward", "collator", "processor", "rows"}
+
+
+@pytest.mark.parametrize(
+    ("program", "fault", "code"),
+    [("train_messages.py", "unmasked_prompt", "LBL002"), ("train_loop.py", "unsupervised_eos", "LBL006")],
+)
+def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, fault: str, code: str) -> None:
+    watched = _check(project, program, fault)
+    assert _codes(watched) == [code]
+    assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
+
+
+def test_a_program_that_trains_all_of_a_model_on_prepared_rows_is_judged_on_what_can_be_told(tmp_path: Path) -> None:
+    if obstacle := find_obstacle(load_recipe("trocr")):
+        pytest.skip(obstacle)
+    write_model("trocr", tmp_path / "model")
+    _write_rows(tmp_path / "data")
+    watched = _check(tmp_path, "train_trocr.py")
+    assert watched.taken.at == "transformers.trainer_seq2seq.Seq2SeqTrainer.train", watched.taken.ended
+    assert _codes(watched) == []
+    assert watched.report.blind == ""
+    assert watched.report.judged > 40
+
+
+BATCHES = """
+import sys, torch
+from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
+model = AutoModelForImageTextToText.from_pretrained(sys.argv[1])
+rows = [{"input_ids": [5, 6, 7]}] * 4
+arguments = TrainingArguments(output_dir=sys.argv[2], report_to="none", remove_unused_columns=False)
+Trainer(model=model, args=arguments, train_dataset=rows, data_collator=lambda rows: COLLATED).train()
+"""
+
+
+@pytest.mark.parametrize(("collated", "code"), [("(torch.ones(2, 3), 7, None)", None), ("{}['no such key']", "COL017")])
+def test_a_batch_that_only_its_trainer_can_take_apart_is_skipped_and_one_that_cannot_be_made_is_named(
+    project: Path, tmp_path: Path, collated: str, code: str | None
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(BATCHES.replace("COLLATED", collated), encoding="utf-8")
+    watched = check_command([sys.executable, str(script), str(project / "model"), str(tmp_path / "out")])
+    assert watched.taken.at, watched.taken.ended
+    assert _codes(watched) == ([code] if code else [])
+    if code is None:
+        reasons = " ".join(watched.report.skipped)
+        assert "which the command itself takes apart" in reasons
+
+
+def test_a_program_that_raises_is_not_held_and_its_line_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import json\n\nprint('about to')\njson.loads('{')\n", encoding="utf-8")
+    watched = check_command([sys.executable, str(script)])
+    assert watched.report.verdict != "clear"
+    assert "JSONDecodeError" in watched.taken.ended
+    assert "about to" in watched.taken.ended
+    assert (str(script), 4) in [(file, line) for file, line, _ in watched.taken.frames]
+
+
+def test_a_program_that_never_trains_is_not_held(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("print('nothing to train')", encoding="utf-8")
+    watched = check_command([sys.executable, str(script)])
+    assert watched.taken.at == ""
+    assert "ended by itself" in watched.remarks[0]
+    assert watched.report.exit_code == 3
+
+
+def test_a_program_that_hangs_is_ended_and_says_where_it_was(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import time\ntime.sleep(600)", encoding="utf-8")
+    watched = check_command([sys.executable, str(script)], seconds=3)
+    assert "did not reach its training within 3 s" in watched.taken.ended

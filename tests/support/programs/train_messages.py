@@ -1,0 +1,93 @@
+"""A script as people write them: Trainer, own collator on `messages`, LoRA. Arguments: MODEL DATA [FAULT]."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
+
+MODEL, DATA = sys.argv[1], Path(sys.argv[2])
+FAULT = sys.argv[3] if len(sys.argv) > 3 else ""
+
+
+class Pages(torch.utils.data.Dataset):
+    def __init__(self, file):
+        self.rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        row = self.rows[index]
+        return {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image", "image": Image.open(DATA / row["page"]).convert("RGB")},
+                        {"type": "text", "text": row["question"]},
+                    ],
+                },
+                {"role": "assistant", "content": [{"type": "text", "text": row["answer"]}]},
+            ]
+        }
+
+
+class Collator:
+    def __init__(self, processor):
+        self.processor = processor
+
+    def __call__(self, rows):
+        tokenizer = self.processor.tokenizer
+        texts, pictures, starts = [], [], []
+        for row in rows:
+            user, assistant = row["messages"]
+            asked = self.processor.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+            said = assistant["content"][0]["text"]
+            texts.append(asked + said + tokenizer.eos_token + "\n")
+            pictures.append([user["content"][0]["image"]])
+            starts.append(asked)
+        batch = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+        labels = batch["input_ids"].clone()
+        labels[batch["attention_mask"] == 0] = -100
+        for index, asked in enumerate(starts):
+            alone = self.processor(text=[asked], images=[pictures[index]], return_tensors="pt")
+            start = int(batch["attention_mask"][index].argmax())
+            if FAULT != "unmasked_prompt":
+                labels[index, start : start + alone["input_ids"].shape[1]] = -100
+            else:
+                image = tokenizer.convert_tokens_to_ids(getattr(tokenizer, "image_token", self.processor.image_token))
+                labels[index][batch["input_ids"][index] == image] = -100
+        batch["labels"] = labels
+        return batch
+
+
+def main():
+    processor = AutoProcessor.from_pretrained(MODEL)
+    model = AutoModelForImageTextToText.from_pretrained(MODEL, torch_dtype=torch.float32)
+    if FAULT == "frozen_adapter":
+        model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+    else:
+        model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+    arguments = TrainingArguments(
+        output_dir=str(DATA / "out"),
+        per_device_train_batch_size=2,
+        num_train_epochs=1,
+        remove_unused_columns=False,
+        report_to="none",
+        save_strategy="no",
+    )
+    trainer = Trainer(
+        model=model, args=arguments, train_dataset=Pages(DATA / "rows.jsonl"), data_collator=Collator(processor)
+    )
+    trainer.train()
+    (DATA / "trained").write_text("trained", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
