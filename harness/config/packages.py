@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from preflight_ocr.harness.config.errors import UserError
 
 if TYPE_CHECKING:
-    from preflight_ocr.harness.config.config import Config
+    from preflight_ocr.harness.config.schema import Config
 
 RUNNING = ("torch", "transformers", "peft", "accelerate", "safetensors", "PIL", "numpy")
 """The modules without which no model is built and no row becomes a batch."""

@@ -98,7 +98,7 @@ class Layer(msgspec.Struct, frozen=True):
     classes: dict[str, tuple[str, _Values]]
 
 
-def index(package: str, releases: Mapping[str, Mapping[str, ModuleNames]]) -> Indexed:
+def index(releases: Mapping[str, Mapping[str, ModuleNames]]) -> Indexed:
     """One index of all releases; `releases` is version -> module -> its names, in the order of the versions."""
     return extend(Indexed((), {}), releases)
 
@@ -236,7 +236,7 @@ def main(wheels: Path | None, packages: tuple[str, ...]) -> None:
             for version in list_releases(package):
                 releases[version] = reader.read(fetch(package, version, folder))
                 click.echo(f"{package} {version}: {len(releases[version])} modules", err=True)
-            size = write(index(package, releases), INDEX / f"{package}.msgpack.xz")
+            size = write(index(releases), INDEX / f"{package}.msgpack.xz")
             click.echo(f"{package}: {len(releases)} releases, {size / 2**20:.2f} MiB")
 
 

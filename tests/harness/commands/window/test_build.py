@@ -68,7 +68,7 @@ def build(folder: Path) -> Indexed:
         "1.0.0": wheels.read(make_wheel(folder, "1.0.0", FIRST)),
         "1.1.0": wheels.read(make_wheel(folder, "1.1.0", SECOND)),
     }
-    return index("peft", releases)
+    return index(releases)
 
 
 @pytest.fixture
@@ -140,15 +140,15 @@ def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, Modul
 
 def test_an_index_that_is_extended_is_the_one_that_is_built_at_once(tmp_path: Path) -> None:
     releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_2_0=THIRD)
-    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
-    assert extend(early, {"1.2.0": releases["1.2.0"]}) == index("peft", releases)
+    early = index({version: releases[version] for version in ("1.0.0", "1.1.0")})
+    assert extend(early, {"1.2.0": releases["1.2.0"]}) == index(releases)
 
 
 def test_a_newer_patch_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
     releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_1_1=THIRD)
-    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
+    early = index({version: releases[version] for version in ("1.0.0", "1.1.0")})
     later = extend(early, {"1.1.1": releases["1.1.1"]})
-    assert later == index("peft", {version: releases[version] for version in ("1.0.0", "1.1.1")})
+    assert later == index({version: releases[version] for version in ("1.0.0", "1.1.1")})
 
 
 def test_a_release_that_is_not_newer_is_refused(tmp_path: Path) -> None:
