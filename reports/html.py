@@ -17,6 +17,7 @@ from preflight_ocr.harness.facts import Collator, Configuration, Facts, PixelVie
 from preflight_ocr.harness.facts.history import RunHistory
 from preflight_ocr.harness.facts.illustrations import RowIllustration
 from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, NotApplicable, Severity, Skipped
+from preflight_ocr.harness.judging.wording import spell_bytes
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
 from preflight_ocr.reports.page import bars, curves
@@ -89,7 +90,7 @@ def render(report: Report) -> str:
         "ran": tuple(curves.draw_run(report.run)) if isinstance(report.run, RunHistory) else (),
         "roll": _known(bars.count_adapters(report.facts)),
         "memory": _known(bars.weigh_memory(report.facts)),
-        "spell_bytes": bars.spell_bytes,
+        "spell_bytes": spell_bytes,
         "missing": {
             "roll": _reason(bars.count_adapters(report.facts)),
             "memory": _reason(bars.weigh_memory(report.facts)),

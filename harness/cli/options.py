@@ -79,12 +79,8 @@ class Command(click.Command):
             return super().invoke(ctx)
 
 
-class Group(click.Group):
+class Group(Command, click.Group):
     """Commands that Ctrl-C ends with exit code 130."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with end_by_signal():
-            return super().invoke(ctx)
 
 
 class CommandTail(Command):

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Returned, Unknown
+from preflight_ocr.harness.facts import Facts, ReturnedTensor, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.placement import get_placement, weigh
@@ -72,11 +72,11 @@ def _choose_severity(facts: Facts) -> Severity:
     return Severity.MINOR
 
 
-def _show(entry: Returned) -> str:
+def _show(entry: ReturnedTensor) -> str:
     at = f" ({show_site(entry.site)})" if entry.site else ""
     return f"{entry.path}: {entry.dtype} {list(entry.shape)}{at}"
 
 
-def _write_fix(entry: Returned) -> str:
+def _write_fix(entry: ReturnedTensor) -> str:
     code = entry.site.code if entry.site else ""
     return code.replace(".cuda()", "") if ".cuda()" in code else "return batch  # as it was made, on the CPU"

@@ -30,7 +30,7 @@ from itertools import pairwise
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import count, known
+from preflight_ocr.harness.judging.wording import count, known, spell_bytes
 
 SETTLING = 5  # steps
 MOST = 1 << 20  # bytes; an allocator's own rounding is far below
@@ -59,17 +59,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if total <= MOST or sum(g > 0 for g in grown) <= len(grown) / 2 or held[-1] <= held[len(held) // 2]:
         return
     yield DIAGNOSIS.finding(
-        f"{count(len(grown), 'step')} on one batch left {_show(total)} more in use, {_show(total // len(grown))} a "
-        "step; "
-        "expected none.",
+        f"{count(len(grown), 'step')} on one batch left {spell_bytes(total)} more in use, "
+        f"{spell_bytes(total // len(grown))} a step; expected none.",
         evidence=(
-            f"in use after step {SETTLING + 1}: {_show(held[0])}",
-            f"after step {SETTLING + len(held)}: {_show(held[-1])}",
+            f"in use after step {SETTLING + 1}: {spell_bytes(held[0])}",
+            f"after step {SETTLING + len(held)}: {spell_bytes(held[-1])}",
         ),
         fix="Look for what outlives the step in the model, the collator and the trainer: a list of losses or outputs "
         "that were not detached, a cache without an end.",
     )
-
-
-def _show(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"

@@ -72,7 +72,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             evidence=show_some(map(show_clash, met)),
             places=list_places(site, *list_sites(met)),
             fix="Make the tensor where the tensors it meets are, or move it there before it is used.",
-            snippet=_write_fix(origin, first),
+            snippet=_write_fix(origin),
         )
 
 
@@ -91,7 +91,7 @@ def _show_beside(first: Clash) -> str:
     return f"{name} {list(beside.shape)} on the accelerator"
 
 
-def _write_fix(origin: Origin | None, first: Clash) -> str:
+def _write_fix(origin: Origin | None) -> str:
     """The line with a device in it, where it can be written; else the general form."""
     code = origin.site.code if origin and origin.site else ""
     call = origin.call if origin else ""

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from preflight_ocr.harness.facts import Configuration, Facts, MemoryForecast, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import known, spell_bytes
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -60,9 +60,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     forecast = known(facts.memory)
     if forecast.fits is not False or forecast.budget is None:
         return
-    budget = _show(forecast.budget)
+    budget = spell_bytes(forecast.budget)
     if forecast.needed is None:
-        weights = _show(forecast.weight_bytes or 0)
+        weights = spell_bytes(forecast.weight_bytes or 0)
         yield DIAGNOSIS.finding(
             f"The weights alone take {weights}; the budget is {budget}. Nothing can be trained in it.",
             evidence=forecast.unknown[:3],
@@ -71,12 +71,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     enough = next((change for change in forecast.changes if change.fits), forecast.together)
     yield DIAGNOSIS.finding(
-        f"A training step needs {_show(forecast.needed)} at batch size {_count_rows(facts, forecast)}; the budget is "
+        f"A training step needs {spell_bytes(forecast.needed)} at batch size {_count_rows(facts, forecast)}; the budget is "
         f"{budget}. It will run out of memory.",
         evidence=tuple(_list_evidence(forecast)),
-        fix=f"Use {enough.words}: {_show(enough.needed)}."
+        fix=f"Use {enough.words}: {spell_bytes(enough.needed)}."
         if enough
-        else f"No change of the YAML is enough: take a card with at least {_show(forecast.needed)}.",
+        else f"No change of the YAML is enough: take a card with at least {spell_bytes(forecast.needed)}.",
         snippet=enough.yaml if enough else "",
     )
 
@@ -84,11 +84,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
 def _list_evidence(forecast: MemoryForecast) -> Iterator[str]:
     if forecast.peak is not None:
         parts = sorted(forecast.peak.parts.items(), key=lambda item: -item[1])
-        yield ", ".join(f"{part} {_show(size)}" for part, size in parts)
+        yield ", ".join(f"{part} {spell_bytes(size)}" for part, size in parts)
     if forecast.step is not None:
         yield f"the longest row has {forecast.step.longest_row} tokens: {forecast.step.worst_row}"
     for change in forecast.changes[:6]:
-        yield f"with {change.words}: {_show(change.needed)}"
+        yield f"with {change.words}: {spell_bytes(change.needed)}"
 
 
 def _count_rows(facts: Facts, forecast: MemoryForecast) -> int:
@@ -96,7 +96,3 @@ def _count_rows(facts: Facts, forecast: MemoryForecast) -> int:
         return forecast.step.batch_size
     configuration = facts.configuration
     return configuration.batch_size if isinstance(configuration, Configuration) else 1
-
-
-def _show(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"

@@ -7,7 +7,7 @@ from typing import Literal
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Signature, Site, Unknown
 
 
-class Card(Fact, kw_only=True):
+class InstalledCard(Fact, kw_only=True):
     """An NVIDIA card as its driver describes it (no torch involved)."""
 
     name: str
@@ -26,7 +26,7 @@ class Environment(Fact, kw_only=True):
     torchvision_wants_torch: str | None  # the exact torch release torchvision was built against, from its metadata
     torch_build: str | None  # the local label of torch's version: "cpu", "cu128"
     torchvision_build: str | None
-    cards: tuple[Card, ...] | Unknown = NOT_LOOKED_AT
+    cards: tuple[InstalledCard, ...] | Unknown = NOT_LOOKED_AT
 
 
 class KeyFact(Fact, kw_only=True):

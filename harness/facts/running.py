@@ -136,7 +136,7 @@ class Unmoved(Fact, kw_only=True):
     raised: Raised | None
 
 
-class Returned(Fact, kw_only=True):
+class ReturnedTensor(Fact, kw_only=True):
     """A tensor that the collator itself returns on an accelerator. `site` is the line that brought it there."""
 
     path: str
@@ -192,7 +192,7 @@ class Placement(Fact, kw_only=True):
     whole: bool
     clashes: tuple[Clash, ...]
     unmoved: tuple[Unmoved, ...]
-    returned: tuple[Returned, ...]
+    returned: tuple[ReturnedTensor, ...]
     named: tuple[NamedCard, ...]
     host_copies: tuple[HostCopy, ...]
     synchronisations: tuple[Synchronisation, ...]  # of one forward with labels

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from torch import nn
 
-LANGUAGE = ("attention", "mlp", "experts")
 _PROJECTOR = re.compile(r"(^|[._])(projector|multi_modal_projector|merger|connector|aligner|resampler)($|[._\d])")
 
 
@@ -75,11 +74,11 @@ def read_anatomy(model: nn.Module) -> Anatomy:
     return Anatomy(
         embedding=embedding,
         head=names.get(id(head)) if head is not None else None,
-        layers=_find_layers(model, embedding, embeddings),
+        layers=_find_layers(model, embedding),
     )
 
 
-def _find_layers(model: nn.Module, embedding: str, embeddings: nn.Module) -> str | None:
+def _find_layers(model: nn.Module, embedding: str) -> str | None:
     """The list of blocks nearest to the embeddings; the longest where several are equally near."""
     lists = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)

@@ -55,7 +55,7 @@ class ProcessorIntake:
         self.image_token: str | None = None
         if self.image_token_id is not None:
             self.image_token = opening.tokenizer.convert_ids_to_tokens(self.image_token_id)
-        self._bos, self._eos = opening.tokenizer.bos_token_id, opening.tokenizer.eos_token_id
+        self._eos = opening.tokenizer.eos_token_id
         wanted = instruction if opening.prompt is None else opening.prompt
         self._texts: dict[bool, str] | None = None
         if form is not None:

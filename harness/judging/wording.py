@@ -19,6 +19,14 @@ def known(value: T | Unknown | Raised) -> T:
     return value
 
 
+def spell_bytes(count: int) -> str:
+    """A size as people read it: `512 B`, `3.4 MiB`, `12.6 GiB`."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 row`, `2 rows`; `many` where the plural is not the singular with an s, or a verb follows."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"

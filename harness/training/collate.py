@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that the loss leaves out."""
-
-Side = Literal["left", "right"]
 
 
 class CollateError(UserError):

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 import msgspec
 
 from preflight_ocr.harness.diagnoses import catalogue
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import (
-    Basis,
     Broken,
     Crashed,
     Finding,
@@ -125,11 +124,3 @@ def _list_owners(outcome: Outcome) -> frozenset[str]:
     if not isinstance(outcome, Broken) or not all(finding.owners for finding in outcome.findings):
         return frozenset()
     return frozenset(owner for finding in outcome.findings for owner in finding.owners)
-
-
-def worst_basis(facts: Facts) -> Basis:
-    """The strongest kind of evidence these facts hold."""
-    if not isinstance(facts.device, Unknown):
-        return Basis.GPU
-    ran = (facts.processor, facts.collator, facts.forward)
-    return Basis.READ if all(isinstance(f, Unknown) for f in ran) else Basis.RAN

@@ -19,7 +19,6 @@ from preflight_ocr.harness.judging.findings import (
     Level,
     NotApplicable,
     Outcome,
-    Severity,
     Skipped,
 )
 from preflight_ocr.harness.verdict.binding import Bound
@@ -113,11 +112,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def judged(self) -> int:
         """How many contracts were really looked at."""
         return self.count(Kept) + self.count(Broken)
-
-    @property
-    def worst(self) -> Severity | None:
-        """The severity of the worst unwaived finding."""
-        return self.findings[0].severity if self.findings else None
 
     @property
     def exit_code(self) -> int:

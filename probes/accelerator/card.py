@@ -18,7 +18,7 @@ from preflight_ocr.probes.workbench.tracing import describe_error
 NOT_MEASURED = "not measured: no accelerator"
 
 
-class Peak(NamedTuple):
+class PeakBytes(NamedTuple):
     """The most memory in use at one time, in bytes: by tensors, and by torch's allocator on their behalf."""
 
     allocated: int
@@ -49,7 +49,7 @@ class Card(Protocol):
     def start_peak(self) -> None:
         """Begin a new measurement of the peak."""
 
-    def read_peak(self) -> Peak | None:
+    def read_peak(self) -> PeakBytes | None:
         """The peak since then."""
 
     def read_overhead(self) -> int | None:
@@ -103,8 +103,10 @@ class CudaCard:
     def start_peak(self) -> None:
         torch.cuda.reset_peak_memory_stats(self.device)
 
-    def read_peak(self) -> Peak | None:
-        return Peak(int(torch.cuda.max_memory_allocated(self.device)), int(torch.cuda.max_memory_reserved(self.device)))
+    def read_peak(self) -> PeakBytes | None:
+        return PeakBytes(
+            int(torch.cuda.max_memory_allocated(self.device)), int(torch.cuda.max_memory_reserved(self.device))
+        )
 
     def read_overhead(self) -> int | None:
         free, total = torch.cuda.mem_get_info(self.device)
@@ -153,7 +155,7 @@ class CpuCard:
     def start_peak(self) -> None:
         """There is none to start."""
 
-    def read_peak(self) -> Peak | None:
+    def read_peak(self) -> PeakBytes | None:
         return None
 
     def read_overhead(self) -> int | None:

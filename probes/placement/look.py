@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import nn
 
-from preflight_ocr.harness.facts import Placement, Raised, Returned, Unknown, Unmoved
+from preflight_ocr.harness.facts import Placement, Raised, ReturnedTensor, Unknown, Unmoved
 from preflight_ocr.probes.placement.initial_state import InitialState, put_back, remember, write_initial_state
 from preflight_ocr.probes.placement.moving import bring_over, list_returned, move_batch
 from preflight_ocr.probes.placement.rules import CARD
@@ -86,7 +86,7 @@ def _look(
 
 def _collate(
     parts: Assembly, simulation: Simulation, batch: Batch, repaired: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[Returned, ...], tuple[Unmoved, ...]]:
+) -> tuple[dict[str, Any], tuple[ReturnedTensor, ...], tuple[Unmoved, ...]]:
     """What reaches forward; a collator of the user's is run again, beside the model on the card."""
     made: Any = batch
     if parts.config.subject.collator:

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from preflight_ocr.harness.facts import Origin, Raised, Returned, Unmoved
+from preflight_ocr.harness.facts import Origin, Raised, ReturnedTensor, Unmoved
 from preflight_ocr.probes.placement.rules import CARD, CPU
-from preflight_ocr.probes.placement.simulation import Simulation
+from preflight_ocr.probes.placement.simulation import Simulation, name_dtype
 from preflight_ocr.probes.workbench.tracing import attempt
 
 DEPTH = 8
 
 
-class Held(NamedTuple):
+class HeldTensor(NamedTuple):
     """A tensor in a batch: its path, and the outermost object on the way to it that is no list, tuple or mapping."""
 
     path: str
@@ -29,16 +29,16 @@ class Held(NamedTuple):
     tensor: torch.Tensor
 
 
-def walk_deep(batch: Mapping[str, Any]) -> Iterator[Held]:
+def walk_deep(batch: Mapping[str, Any]) -> Iterator[HeldTensor]:
     """Every tensor that can be reached from a batch, through anybody's containers, each object once."""
     seen: set[int] = set()
     for key, value in batch.items():
         yield from _walk(value, str(key), None, seen, DEPTH)
 
 
-def _walk(value: Any, path: str, holder: Any, seen: set[int], depth: int) -> Iterator[Held]:
+def _walk(value: Any, path: str, holder: Any, seen: set[int], depth: int) -> Iterator[HeldTensor]:
     if isinstance(value, torch.Tensor):
-        yield Held(path, holder, value)
+        yield HeldTensor(path, holder, value)
         return
     if not depth or id(value) in seen or isinstance(value, str | bytes | int | float | type | nn.Module):
         return
@@ -120,7 +120,7 @@ def move_batch(simulation: Simulation, batch: Mapping[str, Any]) -> tuple[dict[s
                     path=held.path,
                     holder=describe_type(held.holder),
                     shape=tuple(held.tensor.shape),
-                    dtype=_dtype(held.tensor),
+                    dtype=name_dtype(held.tensor),
                     raised=None,
                 )
             )
@@ -136,16 +136,14 @@ def bring_over(simulation: Simulation, value: Any) -> Any:
     return value
 
 
-def list_returned(simulation: Simulation, batch: Mapping[str, Any]) -> tuple[Returned, ...]:
+def list_returned(simulation: Simulation, batch: Mapping[str, Any]) -> tuple[ReturnedTensor, ...]:
     """The tensors that are on the card before anybody has moved the batch there."""
     found = []
     for held in walk_deep(batch):
         entry = simulation.find(held.tensor)
         if entry.device.startswith("cuda"):
             site = entry.origin.site if entry.origin else None
-            found.append(Returned(path=held.path, shape=tuple(held.tensor.shape), dtype=_dtype(held.tensor), site=site))
+            found.append(
+                ReturnedTensor(path=held.path, shape=tuple(held.tensor.shape), dtype=name_dtype(held.tensor), site=site)
+            )
     return tuple(found)
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -88,7 +88,7 @@ class Simulation:
     def copy_to_host(self, tensor: torch.Tensor, call: str) -> None:
         """Note that a tensor on the card was asked for as an array."""
         site, here = find_place()[0], self.find(tensor)
-        copied = HostCopy(call=call, shape=tuple(tensor.shape), dtype=_dtype(tensor), site=site, origin=here.origin)
+        copied = HostCopy(call=call, shape=tuple(tensor.shape), dtype=name_dtype(tensor), site=site, origin=here.origin)
         if len(self.host_copies) < MOST:
             self.host_copies.setdefault((call, site), copied)
 
@@ -143,7 +143,7 @@ class Simulation:
         return Operand(
             argument=argument.name,
             shape=tuple(tensor.shape),
-            dtype=_dtype(tensor),
+            dtype=name_dtype(tensor),
             device=argument.device,
             origin=self.find(tensor).origin,
         )
@@ -175,5 +175,6 @@ def _name_arguments(
     return tensors, arguments
 
 
-def _dtype(tensor: torch.Tensor) -> str:
+def name_dtype(tensor: torch.Tensor) -> str:
+    """`float32`, `bfloat16`."""
     return str(tensor.dtype).removeprefix("torch.")

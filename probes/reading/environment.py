@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from preflight_ocr.harness.facts import Card, Environment, Unknown
+from preflight_ocr.harness.facts import Environment, InstalledCard, Unknown
 
 _HEAD = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _TORCH_PIN = re.compile(r"^Requires-Dist: torch\s*\(?==\s*([^\s;,)]+)", re.MULTILINE)
@@ -57,7 +57,7 @@ def _local_label(version: str | None) -> str | None:
     return version.partition("+")[2] or None if version else None
 
 
-def _find_cards() -> tuple[Card, ...] | Unknown:
+def _find_cards() -> tuple[InstalledCard, ...] | Unknown:
     try:
         import pynvml
     except ImportError:
@@ -76,12 +76,12 @@ def _find_cards() -> tuple[Card, ...] | Unknown:
         pynvml.nvmlShutdown()
 
 
-def _describe_card(handle: object) -> Card:
+def _describe_card(handle: object) -> InstalledCard:
     import pynvml
 
     name = pynvml.nvmlDeviceGetName(handle)
     major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Card(
+    return InstalledCard(
         name=name.decode() if isinstance(name, bytes) else str(name),
         capability=f"{major}.{minor}",
         memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),

@@ -7,7 +7,6 @@ a later run parses nothing.
 
 from __future__ import annotations
 
-import ast
 import builtins
 import hashlib
 import importlib.machinery
@@ -23,19 +22,18 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.foreign.files import read_bytes
 from preflight_ocr.harness.state import find_cache_directory
-from preflight_ocr.probes.reading.source import dotted_name, iterate_statements, parse
+from preflight_ocr.probes.reading.definitions import (
+    SET_ON_SELF,
+    Call,
+    ClassNames,
+    ModuleNames,
+    read_module,
+    take_apart,
+)
 
 Status = Literal["found", "missing package", "missing module", "missing name", "undecided"]
 Answer = tuple[Status, str]
 
-_DYNAMIC = re.compile(
-    rb"globals\(\)\s*(\[[^\]]*\]\s*=[^=]|\.update|\.setdefault|\|=)|=\s*globals\(\)"
-    rb"|vars\(\)\[|sys\.modules\[[^\]]+\]\s*=|setattr\(\s*(sys\.modules|_?module|this)|^\s*exec\(",
-    re.MULTILINE,
-)
-_LAZY = re.compile(rb"sys\.modules\[__name__\]\s*=\s*_LazyModule\(")
-_TREE = re.compile(rb"define_import_structure\(")
-_GLOBAL = re.compile(rb"^\s+global ([\w, ]+)", re.MULTILINE)
 _ALL = re.compile(rb"^__all__(?:\s*:[^=\n]*)?\s*\+?=\s*[\[(](.*?)[\])]", re.DOTALL | re.MULTILINE)
 _QUOTED = re.compile(rb"[\"'](\w+)[\"']")
 _EVERY_MODULE = ("__name__", "__doc__", "__file__", "__path__", "__spec__", "__loader__", "__package__", "__dict__")
@@ -48,39 +46,6 @@ _LOADERS = (
     (importlib.machinery.SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
     (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
 )
-
-
-class Parameters(msgspec.Struct, frozen=True, array_like=True):
-    """What a class can be called with; `open` when it takes any keyword."""
-
-    names: tuple[str, ...] = ()
-    open: bool = False
-
-    def accepts(self, keyword: str) -> bool:
-        return self.open or keyword in self.names
-
-
-class ClassNames(msgspec.Struct, frozen=True, array_like=True):
-    """A class as its source has it; `bases` are dotted names as written, `init` is None without an `__init__`."""
-
-    bases: tuple[str, ...]
-    members: tuple[str, ...]
-    init: Parameters | None
-    fields: tuple[str, ...] | None  # of a dataclass
-    fixed: bool = True  # false where a base or metaclass is an expression
-
-
-class ModuleNames(msgspec.Struct, frozen=True, array_like=True):
-    """What one module binds at its top level; `names` gives "module:name" for what it takes from elsewhere."""
-
-    stamp: tuple[int, int]  # st_mtime_ns, st_size
-    names: dict[str, str]
-    stars: tuple[str, ...]
-    exported: tuple[str, ...] | None  # __all__
-    classes: dict[str, ClassNames]
-    dynamic: str
-    lazy: bool
-    tree: bool
 
 
 class Tree(msgspec.Struct, frozen=True, array_like=True):
@@ -98,7 +63,7 @@ class _Kept(msgspec.Struct, array_like=True):
     trees: dict[str, Tree]
 
 
-_FORM = 1
+_FORM = 2
 
 
 class Exports:
@@ -170,12 +135,64 @@ class Exports:
 
     def find_class(self, module: str, name: str) -> tuple[str, ClassNames] | None:
         """The module that really defines a class, and the class; None when it cannot be told by reading."""
+        found = self._find_definition(module, name)
+        return (found[0], found[1].classes[found[2]]) if found and found[2] in found[1].classes else None
+
+    def find_function(self, module: str, name: str) -> Call | None:
+        """The signature of a function; None for anything else, and where it cannot be told."""
+        found = self._find_definition(module, name)
+        return take_apart(found[1].functions[found[2]]) if found and found[2] in found[1].functions else None
+
+    def find_members(self, module: str, name: str) -> frozenset[str] | None:
+        """Methods and class attributes, those of all bases included; None when a base cannot be told by reading."""
+        members: set[str] = set()
+        for _, known in self.walk_class(module, name):
+            if known is None:
+                return None
+            members.update(member for member, kind in known.members.items() if kind != SET_ON_SELF)
+        return frozenset(members)
+
+    def find_parameters(self, module: str, name: str) -> Call | None:
+        """What calling a class accepts; None when that cannot be told by reading."""
+        fields: list[str] = []
+        for _, known in self.walk_class(module, name):
+            if known is None or not known.fixed:
+                return None
+            init = known.members.get("__init__", "")
+            if init.startswith("("):
+                call = take_apart(init[1:-1])
+                return msgspec.structs.replace(call, names=(*call.names, *fields))
+            fields += known.fields or ()
+        return Call(tuple(fields)) if fields else None
+
+    def walk_class(self, module: str, name: str) -> Iterator[tuple[str, ClassNames | None]]:
+        """A class and its bases, depth first, each with its module; (base, None) for one that cannot be read."""
+        waiting, seen = [(module, name)], set()
+        while waiting:
+            here = waiting.pop(0)
+            if here in seen:
+                continue
+            seen.add(here)
+            found = self.find_class(*here)
+            if found is None:
+                foreign = "." in here[1] or here[1] in vars(builtins)
+                yield here[1] if foreign else f"{here[0]}.{here[1]}", None
+                continue
+            owner, known = found
+            yield owner, known
+            if not known.fixed:
+                yield f"a computed base of {name}", None
+            bases = [self.resolve_base(owner, base) for base in known.bases]
+            waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
+
+    def _find_definition(self, module: str, name: str) -> tuple[str, ModuleNames, str] | None:
+        """(module, what it binds, name) of the module whose source has the class or function."""
         for _ in range(_DEPTH):
             names = self._read(module)
             if isinstance(names, Unknown):
                 return None
-            if name in names.classes:
-                return module, names.classes[name]
+            if name in names.classes or name in names.functions:
+                return module, names, name
             target = names.names.get(name) or self._find_in_tree(module, names, name)
             if target is None:
                 stars = (star for star in names.stars if self._look_up(star, name, frozenset())[0] == "found")
@@ -187,44 +204,6 @@ class Exports:
             if not name:
                 return None
         return None
-
-    def find_members(self, module: str, name: str) -> frozenset[str] | None:
-        """Methods and class attributes, those of all bases included; None when a base cannot be told by reading."""
-        members: set[str] = set()
-        for known in self._walk_bases(module, name):
-            if known is None:
-                return None
-            members.update(known.members)
-        return frozenset(members)
-
-    def find_parameters(self, module: str, name: str) -> Parameters | None:
-        """What calling a class accepts; None when that cannot be told by reading."""
-        fields: list[str] = []
-        for known in self._walk_bases(module, name):
-            if known is None:
-                return None
-            if known.init is not None:
-                return Parameters((*known.init.names, *fields), known.init.open)
-            if known.fields is not None:
-                fields += known.fields
-        return Parameters(tuple(fields)) if fields else None
-
-    def _walk_bases(self, module: str, name: str) -> Iterator[ClassNames | None]:
-        """A class, then its bases depth first; None where one cannot be told."""
-        waiting, seen = [(module, name)], set()
-        while waiting:
-            here = waiting.pop(0)
-            if here in seen:
-                continue
-            seen.add(here)
-            found = self.find_class(*here)
-            if found is None or not found[1].fixed:
-                yield None
-                return
-            owner, known = found
-            yield known
-            bases = [self.resolve_base(owner, base) for base in known.bases]
-            waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
     def resolve_base(self, owner: str, base: str) -> tuple[str, str]:
         """The module and name under which `owner` knows a base class, as it is written there."""
@@ -277,13 +256,9 @@ class Exports:
         names = self._read(parent)
         if isinstance(names, Unknown):
             return "undecided", names.reason
-        spec = self._locate(parent)
-        origin = spec.origin if spec else None
-        text = Path(origin).read_bytes() if origin and origin.endswith(".py") else b""
-        invents = step in names.names or re.search(rb"[\"'][\w.]*\b" + re.escape(step).encode() + rb"[\"']", text)
         package = self._read(parent.partition(".")[0])
         aliases = isinstance(package, ModuleNames) and package.lazy and step.endswith("_fast")
-        if invents or aliases or (names.dynamic and not names.lazy):
+        if step in (*names.names, *names.quoted) or aliases or (names.dynamic and not names.lazy):
             return "undecided", f"{parent} may create {step} when it is imported"
         return "missing module", ""
 
@@ -313,7 +288,7 @@ class Exports:
         if spec is None:
             return Unknown(reason=f"{module} was not found")
         if spec.origin is None:
-            return ModuleNames((0, 0), {}, (), None, {}, "", False, False)
+            return ModuleNames()
         if not spec.origin.endswith(".py"):
             return Unknown(reason=f"{module} is a compiled module: its names stand in no source")
         try:
@@ -325,10 +300,10 @@ class Exports:
             data = Path(spec.origin).read_bytes()
         except OSError as error:
             return Unknown(reason=f"{spec.origin}: cannot be read: {error.strerror}")
-        tree = parse(data, spec.origin)
-        if isinstance(tree, Unknown):
-            return tree
-        names = Reader(module, is_package=spec.submodule_search_locations is not None).read(tree, data, stamp)
+        is_package = spec.submodule_search_locations is not None
+        names = read_module(module, data, spec.origin, is_package=is_package, stamp=stamp)
+        if isinstance(names, Unknown):
+            return names
         self._kept.modules[spec.origin] = names
         self._changed = True
         return names
@@ -371,170 +346,6 @@ def open_exports() -> Exports:
     """The exports of this interpreter's packages, with the answers kept in the user's cache directory."""
     identity = hashlib.sha256(f"{sys.prefix}\0{sys.version}".encode()).hexdigest()[:16]
     return Exports(cache=find_cache_directory() / f"exports-{identity}.msgpack")
-
-
-class Reader:
-    """Turns one module's syntax tree into ModuleNames."""
-
-    def __init__(self, module: str, *, is_package: bool) -> None:
-        self._module = module
-        self._package = module if is_package else module.rpartition(".")[0]
-        self._names: dict[str, str] = {}
-        self._stars: list[str] = []
-        self._exported: list[str] | None = None
-        self._exports_known = True
-        self._classes: dict[str, ClassNames] = {}
-
-    def read(self, tree: ast.Module, data: bytes, stamp: tuple[int, int]) -> ModuleNames:
-        lazy = _LAZY.search(data) is not None
-        for statement in iterate_statements(tree, skip_type_checking=not lazy):
-            self._bind(statement, lazy=lazy)
-            if lazy:
-                self._read_structure(statement)
-        for match in _GLOBAL.finditer(data):
-            self._names.update({name.strip(): "" for name in match[1].decode().split(",")})
-        makes = "__getattr__" in self._names or _DYNAMIC.search(data) is not None
-        dynamic = f"{self._module} makes names when it is imported" if makes and not lazy else ""
-        return ModuleNames(
-            stamp,
-            self._names,
-            tuple(self._stars),
-            tuple(self._exported) if self._exported is not None and self._exports_known else None,
-            self._classes,
-            dynamic,
-            lazy,
-            lazy and _TREE.search(data) is not None,
-        )
-
-    def _bind(self, node: ast.stmt, *, lazy: bool) -> None:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            self._names[node.name] = ""
-        elif isinstance(node, ast.ClassDef):
-            self._names[node.name] = ""
-            self._classes[node.name] = _read_class(node)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                bound = alias.name if alias.asname else alias.name.partition(".")[0]
-                self._names[alias.asname or bound] = bound
-        elif isinstance(node, ast.ImportFrom):
-            self._bind_from(node, lazy=lazy)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                self._bind_target(target)
-                if isinstance(target, ast.Name) and target.id == "__all__":
-                    self._read_all(node.value, adds=isinstance(node, ast.AugAssign))
-        elif isinstance(node, (ast.For, ast.AsyncFor)):
-            self._bind_target(node.target)
-        elif isinstance(node, (ast.With, ast.AsyncWith)):
-            for item in node.items:
-                if item.optional_vars is not None:
-                    self._bind_target(item.optional_vars)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            name = dotted_name(node.value.func) or ""
-            if name.startswith("__all__."):
-                self._exports_known = False
-
-    def _bind_from(self, node: ast.ImportFrom, *, lazy: bool) -> None:
-        module = node.module or ""
-        if node.level:
-            above = self._package.split(".")
-            above = above[: len(above) - node.level + 1]
-            module = ".".join([*above, *([module] if module else [])])
-        for alias in node.names:
-            if alias.name != "*":
-                self._names.setdefault(alias.asname or alias.name, f"{module}:{alias.name}")
-            elif not lazy:  # there it stands under TYPE_CHECKING and repeats the lists
-                self._stars.append(module)
-
-    def _bind_target(self, target: ast.expr) -> None:
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self._names.setdefault(node.id, "")
-
-    def _read_all(self, value: ast.expr | None, *, adds: bool) -> None:
-        if not isinstance(value, (ast.List, ast.Tuple)):
-            self._exports_known = False
-            return
-        names = [element.value for element in value.elts if isinstance(element, ast.Constant)]
-        if len(names) != len(value.elts):
-            self._exports_known = False
-        self._exported = [*(self._exported or []) * adds, *(name for name in names if isinstance(name, str))]
-
-    def _read_structure(self, node: ast.stmt) -> None:
-        """`_import_structure = {"sub": ["Name"]}`, and what is assigned, appended or added to it afterwards."""
-        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name) and target.id == "_import_structure":
-                    for key, value in zip(*_read_dict(node.value), strict=True):
-                        self._serve(key, value)
-                elif (key_of := _structure_key(target)) is not None:
-                    self._serve(key_of, node.value)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            function = node.value.func
-            if isinstance(function, ast.Attribute) and (key_of := _structure_key(function.value)) is not None:
-                for argument in node.value.args:
-                    self._serve(key_of, argument)
-
-    def _serve(self, key: str, value: ast.expr) -> None:
-        module = f"{self._package}.{key}"
-        self._names.setdefault(key.partition(".")[0], f"{self._package}:{key.partition('.')[0]}")
-        for node in ast.walk(value):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                self._names[node.value] = f"{module}:{node.value}"
-
-
-def _read_dict(value: ast.expr) -> tuple[list[str], list[ast.expr]]:
-    if not isinstance(value, ast.Dict):
-        return [], []
-    pairs = [(k.value, v) for k, v in zip(value.keys, value.values, strict=True) if isinstance(k, ast.Constant)]
-    return [str(key) for key, _ in pairs], [item for _, item in pairs]
-
-
-def _structure_key(node: ast.expr) -> str | None:
-    """ "sub" of `_import_structure["sub"]`."""
-    if not isinstance(node, ast.Subscript) or dotted_name(node.value) != "_import_structure":
-        return None
-    return node.slice.value if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str) else None
-
-
-def _read_class(node: ast.ClassDef) -> ClassNames:
-    members, fields = [], []
-    init: Parameters | None = None
-    for child in node.body:
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            members.append(child.name)
-            if child.name == "__init__":
-                init = _read_init(child)
-        elif isinstance(child, ast.ClassDef):
-            members.append(child.name)
-        elif isinstance(child, ast.Assign):
-            members += [target.id for target in child.targets if isinstance(target, ast.Name)]
-        elif isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
-            members.append(child.target.id)
-            fields.append(child.target.id)
-    decorators = [dotted_name(d.func if isinstance(d, ast.Call) else d) or "" for d in node.decorator_list]
-    is_dataclass = any(name.rpartition(".")[2] == "dataclass" for name in decorators)
-    bases = [dotted_name(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
-    return ClassNames(
-        tuple(base for base in bases if base),
-        tuple(members),
-        init,
-        tuple(fields) if is_dataclass else None,
-        None not in bases,
-    )
-
-
-def _read_init(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Parameters:
-    """The parameters, and the names a decorator such as `deprecate_kwarg("old", ...)` still lets through."""
-    arguments = function.args
-    names = [argument.arg for argument in (*arguments.args[1:], *arguments.kwonlyargs)]
-    for decorator in function.decorator_list:
-        for node in ast.walk(decorator):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-                names.append(node.value)
-    return Parameters(tuple(names), arguments.kwarg is not None)
 
 
 def _scan(folder: Path, package: str) -> Iterator[tuple[str, str]]:

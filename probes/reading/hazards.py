@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.probes.reading.source import Source, get_text_argument
+from preflight_ocr.probes.reading.source import Function, Source, get_text_argument
 
 _ANYWHERE: Mapping[str, str] = {
     "subprocess.": "runs a command",
@@ -71,7 +71,7 @@ def find_device_sites(source: Source) -> Iterator[Site]:
             kind = _judge_device(source, node)
             if kind is not None:
                 sites.append(source.site(node, kind))
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        elif isinstance(node, Function):
             bare = (d for d in node.decorator_list if not isinstance(d, ast.Call))
             sites += [source.site(d, "no_grad") for d in bare if _last(source, d) in ("no_grad", "inference_mode")]
     yield from sorted(set(sites), key=lambda site: (site.line, site.kind))

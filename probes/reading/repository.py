@@ -17,6 +17,7 @@ from preflight_ocr.probes.reading.hazards import find_device_sites, find_hazards
 from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, read_bytes, read_object
 from preflight_ocr.probes.reading.safetensors_files import sum_shards
 from preflight_ocr.probes.reading.source import (
+    Function,
     ImportSite,
     Source,
     dotted_name,
@@ -75,9 +76,7 @@ def look_at_repository(directory: Path, exports: Exports) -> Repository | Unknow
     if isinstance(config, Unknown):
         return config
     auto_map = read_auto_map(get_object(config, "auto_map"))
-    code = RemoteCode(directory)
-    for name in find_code_modules(directory, auto_map):
-        code.follow(name)
+    code = RemoteCode(directory, auto_map)
     language = next((get_object(config, key) for key in _TEXT_SECTIONS if get_object(config, key)), {})
     listed = config.get("architectures")
     architectures = tuple(a for a in listed if isinstance(a, str)) if isinstance(listed, list) else ()
@@ -106,42 +105,35 @@ def find_installed_forward(architectures: Sequence[str], exports: Exports) -> Si
     """The signature of forward in the transformers class that config.json names, from the installed source."""
     if not architectures:
         return Unknown(reason="config.json names no architecture, and there is no remote code")
-    waiting, seen = [("transformers", architectures[0])], set[tuple[str, str]]()
-    while waiting:
-        found = exports.find_class(*(here := waiting.pop(0)))
-        if found is None or here in seen:
-            continue
-        seen.add(here)
-        module, known = found
-        if "forward" in known.members and (forward := _read_forward(module, here[1], exports)):
+    for module, known in exports.walk_class("transformers", architectures[0]):
+        if known and "forward" in known.members and (forward := _read_forward(module, known.name, exports)):
             return read_signature(forward, f"{architectures[0]}.forward")
-        waiting = [exports.resolve_base(module, base) for base in known.bases] + waiting
     return Unknown(reason=f"{architectures[0]} is neither in this folder nor in the installed transformers")
 
 
-def _read_forward(module: str, name: str, exports: Exports) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def _read_forward(module: str, name: str, exports: Exports) -> Function | None:
     path = exports.find_source(module)
     source = read_source(path, path.name) if path else None
     if not isinstance(source, Source):
         return None
-    classes = (node for node, _ in source.nodes if isinstance(node, ast.ClassDef) and node.name == name)
-    return next((method for node in classes if (method := find_method(node, "forward"))), None)
+    node = find_class(source.tree, name)
+    return find_method(node, "forward") if node else None
 
 
 class RemoteCode:
-    """The Python files that loading the model would run, found by following relative imports."""
+    """The Python files that loading the model would run: what auto_map names, and what relative imports lead to."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, auto_map: dict[str, str]) -> None:
         self._directory, self._read = directory, 0
         self.files: dict[str, Source | Unknown] = {}  # "modeling_x" or "sub.module" -> its source
+        self._follow([*_find_code_modules(directory, auto_map)])
 
     @property
     def sources(self) -> tuple[Source, ...]:
         return tuple(source for source in self.files.values() if isinstance(source, Source))
 
-    def follow(self, module: str) -> None:
-        """Read a module and everything it imports from its own repository."""
-        waiting = [module]
+    def _follow(self, waiting: list[str]) -> None:
+        """Read the modules and everything they import from their own repository."""
         while waiting and len(self.files) < _MOST_FILES:
             name = waiting.pop(0)
             if name in self.files:
@@ -276,7 +268,7 @@ def _join(module: str, site: ImportSite) -> str:
     return ".".join([*above, *([site.module] if site.module else [])])
 
 
-def find_code_modules(directory: Path, auto_map: dict[str, str]) -> Iterable[str]:
+def _find_code_modules(directory: Path, auto_map: dict[str, str]) -> Iterable[str]:
     """Every module that an auto_map in this folder names."""
     targets = list(auto_map.values())
     for name in _JSON_WITH_CODE[1:]:

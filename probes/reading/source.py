@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from preflight_ocr.probes.reading.json_files import read_bytes
 
 _LARGEST = 2**20  # bytes; a syntax tree takes some 500 times as much memory, and no model's file has a third of it
 _TRIES = (ast.Try, ast.TryStar)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class ImportSite(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +50,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         """Every call in the file."""
         return (node for node, _ in self.nodes if isinstance(node, ast.Call))
 
-    def site(self, node: ast.AST, kind: str = "") -> Site:
+    def site(self, node: ast.AST | ImportSite, kind: str = "") -> Site:
         """Where `node` stands, with its first line."""
-        line = getattr(node, "lineno", 1)
+        line = node.line if isinstance(node, ImportSite) else getattr(node, "lineno", 1)
         code = self.lines[line - 1].strip() if line <= len(self.lines) else ""
         return Site(file=self.name, line=line, code=code[:200], kind=kind, runs=None)
 
@@ -132,7 +133,7 @@ def find_imports(tree: ast.Module) -> tuple[ImportSite, ...]:
             asks = guarded or _asks_availability(node.test)
             stack += [(child, tried, asks, True, deferred) for child in (*node.body, *node.orelse)]
         else:
-            inner = deferred or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            inner = deferred or isinstance(node, Function | ast.Lambda)
             children = (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
             stack += [(child, tried, guarded, branched, inner) for child in children]
     return tuple(sorted(found, key=lambda site: site.line))
@@ -149,19 +150,19 @@ def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
     return classes[-1] if classes else None
 
 
-def find_method(node: ast.ClassDef, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def find_method(node: ast.ClassDef, name: str) -> Function | None:
     """A method defined in the class itself."""
-    functions = (child for child in node.body if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    functions = (child for child in node.body if isinstance(child, Function))
     return next((child for child in functions if child.name == name), None)
 
 
-def iterate_statements(tree: ast.Module, *, skip_type_checking: bool = False) -> Iterator[ast.stmt]:
-    """The statements that run when the module is imported, those inside if, try, with and loops included."""
+def iterate_statements(tree: ast.Module | ast.ClassDef, *, skip_type_checking: bool = False) -> Iterator[ast.stmt]:
+    """The statements that run when the module, or the class, is made, those inside if, try, with and loops included."""
     stack: list[ast.stmt] = list(reversed(tree.body))
     while stack:
         node = stack.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, Function | ast.ClassDef):
             continue
         inner: list[ast.stmt] = []
         if not (skip_type_checking and isinstance(node, ast.If) and names_type_checking(node.test)):
@@ -179,8 +180,8 @@ def names_type_checking(test: ast.expr) -> bool:
     return (dotted_name(test) or "").rpartition(".")[2] == "TYPE_CHECKING"
 
 
-def read_signature(function: ast.FunctionDef | ast.AsyncFunctionDef, owner: str) -> Signature:
-    """The parameters as `inspect.signature` would give them, `self` left out."""
+def read_signature(function: Function, owner: str, *, bound: bool = True) -> Signature:
+    """The parameters as `inspect.signature` would give them; `self` left out of a method, which is `bound`."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     first_default = len(positional) - len(arguments.defaults)
@@ -200,8 +201,45 @@ def read_signature(function: ast.FunctionDef | ast.AsyncFunctionDef, owner: str)
     ]
     if arguments.kwarg:
         parameters.append(Parameter(name=arguments.kwarg.arg, kind="var_keyword", has_default=True))
-    plain = any(dotted_name(decorator) == "staticmethod" for decorator in function.decorator_list)
-    return Signature(owner=owner, parameters=tuple(parameters if plain else parameters[1:]))
+    if bound and positional and not any(dotted_name(d) == "staticmethod" for d in function.decorator_list):
+        parameters = parameters[1:]
+    return Signature(owner=owner, parameters=tuple(parameters))
+
+
+def find_own_names(sources: Iterable[Source]) -> frozenset[str]:
+    """Functions and attributes that the code itself defines: taking these is no library's business."""
+    nodes = [node for source in sources for node, _ in source.nodes]
+    functions = {node.name for node in nodes if isinstance(node, Function)}
+    stored = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    return frozenset(functions | stored)
+
+
+Spelt = dict[tuple[str | None, str], ast.expr]
+
+
+def find_spelt_dicts(source: Source) -> Spelt:
+    """(function, name) -> the dict, or the call, that a name holds; the function is None outside all of them."""
+    return {
+        (function, target.id): node.value
+        for node, function in source.nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Call))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def find_given_keywords(call: ast.Call, find_dict: Callable[[str], ast.expr | None]) -> Iterator[tuple[str, ast.AST]]:
+    """The keywords of a call with their places, those of a dict that is spelt out and given with ** included."""
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            yield keyword.arg, keyword
+            continue
+        spelt = find_dict(keyword.value.id) if isinstance(keyword.value, ast.Name) else keyword.value
+        if isinstance(spelt, ast.Dict):
+            keys = [key for key in spelt.keys if isinstance(key, ast.Constant)]
+            yield from ((key.value, key) for key in keys if isinstance(key.value, str))
+        elif isinstance(spelt, ast.Call) and dotted_name(spelt.func) == "dict":
+            yield from ((inner.arg, inner) for inner in spelt.keywords if inner.arg is not None)
 
 
 def get_text_argument(call: ast.Call, position: int, keyword: str) -> str | None:
@@ -219,7 +257,7 @@ def _walk(tree: ast.Module) -> tuple[tuple[ast.AST, str | None], ...]:
         here = stack.pop()
         found.append(here)
         node, function = here
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, Function):
             function = node.name
         for field in reversed(node._fields):
             value = getattr(node, field, None)

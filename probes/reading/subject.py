@@ -15,7 +15,10 @@ from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.source import (
     Source,
     dotted_name,
+    find_given_keywords,
     find_method,
+    find_own_names,
+    find_spelt_dicts,
     get_text_argument,
     iterate_statements,
     read_source,
@@ -93,7 +96,7 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
             training |= {source.path for source in found}
     root = config.subject.path
     finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
-    own = frozenset(name for source in sources.values() for name in _find_own_names(source))
+    own = find_own_names(sources.values())
     return Subject(
         parts=parts,
         auto_classes=_sort(use for source in sources.values() for use in _find_auto_classes(source)),
@@ -176,15 +179,6 @@ def _sort(uses: Iterable[ApiUse]) -> tuple[ApiUse, ...]:
     return tuple(once[key] for key in sorted(once))
 
 
-def _find_own_names(source: Source) -> Iterator[str]:
-    """Functions and attributes that the user defines: calling these is nobody else's business."""
-    for node, _ in source.nodes:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node.name
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
-
-
 def _find_moves(source: Source) -> Iterator[Site]:
     """Calls by which a trainer could bring a batch to a device by itself."""
     for call in source.find_calls():
@@ -218,10 +212,7 @@ def _check_imports(source: Source, exports: Exports, is_own: Callable[[str], boo
             continue
         if exports.resolve(site.module, site.name)[0] in ("missing module", "missing name"):
             name = f"{site.module}.{site.name}" if site.name else site.module
-            place = Site(
-                file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200], kind="", runs=None
-            )
-            yield ApiUse(name=name, site=place, replacement=REPLACEMENTS.get(site.name or ""))
+            yield ApiUse(name=name, site=source.site(site), replacement=REPLACEMENTS.get(site.name or ""))
 
 
 def _check_attributes(source: Source, exports: Exports, own: frozenset[str]) -> Iterator[ApiUse]:
@@ -258,7 +249,7 @@ def _lacks(exports: Exports, base: str, attribute: str) -> bool:
 def _check_keywords(source: Source, exports: Exports) -> Iterator[ApiUse]:
     """Keywords that a library's class does not take (any more), given directly or through a dict that is spelt out."""
     derived = dict(_find_plain_subclasses(source))
-    dicts = dict(_find_spelt_dicts(source))
+    dicts = {name: value for (_, name), value in find_spelt_dicts(source).items()}
     for call in source.find_calls():
         name = source.full_name(call.func) or ""
         name = derived.get(name, name)
@@ -268,33 +259,9 @@ def _check_keywords(source: Source, exports: Exports) -> Iterator[ApiUse]:
         parameters = exports.find_parameters(module, called)
         if parameters is None:
             continue
-        for key, node in _find_given_keywords(call, dicts):
+        for key, node in find_given_keywords(call, dicts.get):
             if not parameters.accepts(key):
                 yield ApiUse(name=f"{called}({key}=)", site=source.site(node), replacement=REPLACEMENTS.get(key))
-
-
-def _find_given_keywords(call: ast.Call, dicts: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.AST]]:
-    for keyword in call.keywords:
-        if keyword.arg is not None:
-            yield keyword.arg, keyword
-            continue
-        spelt = dicts.get(keyword.value.id) if isinstance(keyword.value, ast.Name) else keyword.value
-        if isinstance(spelt, ast.Dict):
-            for key in spelt.keys:
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield key.value, key
-        elif isinstance(spelt, ast.Call) and dotted_name(spelt.func) == "dict":
-            for inner in spelt.keywords:
-                if inner.arg is not None:
-                    yield inner.arg, inner
-
-
-def _find_spelt_dicts(source: Source) -> Iterator[tuple[str, ast.expr]]:
-    for node, _ in source.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Call)):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, node.value
 
 
 def _find_plain_subclasses(source: Source) -> Iterator[tuple[str, str]]:

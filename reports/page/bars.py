@@ -192,11 +192,3 @@ def _lay_out(stretches: Sequence[tuple[str, str, int]], whole: int) -> Iterator[
         width = WIDTH * count / max(whole, 1)
         yield Segment(name=name, kind=kind, count=count, x=round(x, 1), width=round(width, 1))
         x += width
-
-
-def spell_bytes(count: int) -> str:
-    """A size as people read it: `512 B`, `3.4 MiB`, `12.6 GiB`."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"

@@ -1,4 +1,4 @@
-from preflight_ocr.harness.facts import Card, KeyFact
+from preflight_ocr.harness.facts import InstalledCard, KeyFact
 from tests.specimens import HEALTHY, altered
 from tests.specimens.unavailable_attention import HEALTHY as FLASH
 from tests.specimens.unavailable_attention import SICK
@@ -19,7 +19,7 @@ def test_flash_attention_without_its_package_in_float32_on_a_cpu_is_one_finding(
 
 
 def test_an_old_card_is_reported_with_its_capability(findings_of):
-    card = Card(name="Tesla T4", capability="7.5", memory_bytes=15 << 30)
+    card = InstalledCard(name="Tesla T4", capability="7.5", memory_bytes=15 << 30)
     [finding] = findings_of("unavailable_attention", altered(FLASH, {"environment.cards": (card,)}))
     assert "Tesla T4 has capability 7.5" in finding.summary
 

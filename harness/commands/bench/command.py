@@ -16,7 +16,7 @@ from preflight_ocr.harness.commands.bench.figures import Benchmark, Machine, Poi
 from preflight_ocr.harness.commands.bench.prediction import predict_peak
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Card, Unknown
+from preflight_ocr.harness.facts import InstalledCard, Unknown
 from preflight_ocr.harness.isolation.scratch import own_folder
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn")
@@ -112,7 +112,7 @@ def predict_all(config: Config, points: Sequence[Point], *, trust: bool) -> tupl
         )
 
 
-def find_cards() -> tuple[Card, ...]:
+def find_cards() -> tuple[InstalledCard, ...]:
     """The cards that the driver lists, none where it cannot be asked or where they are hidden from us."""
     import os
 
@@ -125,7 +125,7 @@ def find_cards() -> tuple[Card, ...]:
     return () if isinstance(cards, Unknown) else cards
 
 
-def describe_machine(device: str, cards: Sequence[Card], value: dict[str, Any]) -> Machine:
+def describe_machine(device: str, cards: Sequence[InstalledCard], value: dict[str, Any]) -> Machine:
     """What the figures belong to; the card's name as the driver lists it where the child ended before it could say."""
     listed = cards[0].name if device == "cuda" and cards else ""
     return Machine(

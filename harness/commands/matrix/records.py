@@ -60,7 +60,15 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str = ""
 
 
-class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    schema_version: Literal[1] = 1
+
+    def write(self, path: Path) -> None:
+        """Write the record in one step. Raises OSError where the folder cannot be written."""
+        atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+
+
+class CellRecord(_Record, frozen=True, kw_only=True):
     """One cell: which releases were asked for, what was installed, and what came of each model.
 
     `built` is False where the environment could not be made; `reason` then says why, and `models` is empty. `seconds` has
@@ -68,7 +76,6 @@ class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
     checked: a record of something else is no answer.
     """
 
-    schema_version: Literal[1] = 1
     cell: str
     transformers: str
     peft: str
@@ -79,15 +86,10 @@ class CellRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: dict[str, float] = {}
     models: tuple[ModelRecord, ...] = ()
 
-    def write(self, path: Path) -> None:
-        """Write the record in one step. Raises OSError where the folder cannot be written."""
-        atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
-
-class Matrix(msgspec.Struct, frozen=True, kw_only=True):
+class Matrix(_Record, frozen=True, kw_only=True):
     """All cells of one matrix, oldest releases first; `config` is what was checked, "miniatures" by default."""
 
-    schema_version: Literal[1] = 1
     config: str
     cells: tuple[CellRecord, ...]
 
@@ -98,10 +100,6 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         if "failed" in endings:
             return 1
         return 0 if endings & {"clear", "refused"} else 3
-
-    def write(self, path: Path) -> None:
-        """Write the merged file in one step. Raises OSError where the folder cannot be written."""
-        atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
 
 Record = TypeVar("Record", CellRecord, Matrix)

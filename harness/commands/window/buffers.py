@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from preflight_ocr.harness.commands.window.reading import Function
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.probes.reading.source import Source, get_text_argument
+from preflight_ocr.probes.reading.source import Function, Source, get_text_argument
 
 _SETTERS = ("_init_weights", "_initialize_weights", "reset_parameters")
 

@@ -21,7 +21,6 @@ import click
 import msgspec
 
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.commands.window.reading import FileNames, read_file
 from preflight_ocr.harness.commands.window.releases import (
     INDEX,
     Indexed,
@@ -29,9 +28,11 @@ from preflight_ocr.harness.commands.window.releases import (
     IndexedModule,
     Timeline,
     pick,
+    pick_all,
     sort_key,
 )
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.probes.reading.definitions import ModuleNames, read_module
 
 OLDEST: Mapping[str, str] = {"transformers": "4.40", "peft": "0.10", "accelerate": "0.30"}
 _LEFT_OUT = re.compile(r"(^|/)convert_[^/]*\.py$|(^|/)tests?/")
@@ -66,11 +67,11 @@ class Wheels:
 
     def __init__(self, package: str) -> None:
         self._package = package
-        self._read: dict[tuple[str, int], FileNames | Unknown] = {}
+        self._read: dict[tuple[str, int], ModuleNames | Unknown] = {}
 
-    def read(self, wheel: Path) -> dict[str, FileNames]:
+    def read(self, wheel: Path) -> dict[str, ModuleNames]:
         """Module -> what it defines. A file that cannot be parsed is left out, so that nothing is claimed about it."""
-        found: dict[str, FileNames] = {}
+        found: dict[str, ModuleNames] = {}
         with zipfile.ZipFile(wheel) as archive:
             for entry in sorted(archive.namelist()):
                 if not entry.startswith(f"{self._package}/") or not entry.endswith(".py") or _LEFT_OUT.search(entry):
@@ -79,9 +80,11 @@ class Wheels:
                 steps = entry.removesuffix(".py").split("/")
                 module = ".".join(steps[:-1] if steps[-1] == "__init__" else steps)
                 if key not in self._read:
-                    self._read[key] = read_file(archive.read(entry), module, is_package=steps[-1] == "__init__")
+                    self._read[key] = read_module(
+                        module, archive.read(entry), module, is_package=steps[-1] == "__init__"
+                    )
                 names = self._read[key]
-                if isinstance(names, FileNames):
+                if isinstance(names, ModuleNames):
                     found[module] = names
         return found
 
@@ -95,12 +98,12 @@ class Layer(msgspec.Struct, frozen=True):
     classes: dict[str, tuple[str, _Values]]
 
 
-def index(package: str, releases: Mapping[str, Mapping[str, FileNames]]) -> Indexed:
+def index(releases: Mapping[str, Mapping[str, ModuleNames]]) -> Indexed:
     """One index of all releases; `releases` is version -> module -> its names, in the order of the versions."""
     return extend(Indexed((), {}), releases)
 
 
-def extend(known: Indexed, releases: Mapping[str, Mapping[str, FileNames]]) -> Indexed:
+def extend(known: Indexed, releases: Mapping[str, Mapping[str, ModuleNames]]) -> Indexed:
     """The index with more releases, which must be newer. Of two patches of one minor release the newer one stays.
 
     Raises ValueError for a release that is not newer.
@@ -135,14 +138,14 @@ def write(indexed: Indexed, path: Path) -> int:
     return len(data)
 
 
-def _bind(module: str, names: FileNames, modules: Mapping[str, FileNames], ever: Iterable[str]) -> _Values:
+def _bind(module: str, names: ModuleNames, modules: Mapping[str, ModuleNames], ever: Iterable[str]) -> _Values:
     """Everything the module binds: its own names, those of `import *`, those it gathers from the modules below it."""
     bound = dict(_expand(module, modules, frozenset()))
-    if names.module.tree:
+    if names.tree:
         below = f"{module}."
         for inner, other in modules.items():
             if inner.startswith(below):
-                for name in other.module.exported or ():
+                for name in other.exported or ():
                     bound.setdefault(name, f"{inner}:{name}")
     for word in names.quoted:  # a package may make such a module when it is imported
         inner = f"{module}.{word}"
@@ -151,45 +154,37 @@ def _bind(module: str, names: FileNames, modules: Mapping[str, FileNames], ever:
     return bound
 
 
-def _expand(module: str, modules: Mapping[str, FileNames], seen: frozenset[str]) -> Iterator[tuple[str, str]]:
-    names = modules[module].module
+def _expand(module: str, modules: Mapping[str, ModuleNames], seen: frozenset[str]) -> Iterator[tuple[str, str]]:
+    names = modules[module]
     for star in names.stars:
         if star in modules and star not in seen:
-            exported = modules[star].module.exported
+            exported = modules[star].exported
             for name, _ in _expand(star, modules, seen | {module}):
                 if name in exported if exported is not None else not name.startswith("_"):
                     yield name, f"{star}:{name}"
     yield from names.names.items()
 
 
-def _make_layer(file: FileNames, bound: _Values) -> Layer:
-    """What a file defines, with everything that it binds."""
-    module = file.module
+def _make_layer(module: ModuleNames, bound: _Values) -> Layer:
+    """What a module defines, with everything that it binds."""
     stars = [star for star in module.stars if not star.startswith(f"{next(iter(star.split('.')))}.models.")]
     foreign = ",".join(star for star in stars if star.partition(".")[0] not in OLDEST)
     flags = "l" * module.lazy + "d" * bool(module.dynamic) + (f"*{foreign}" if foreign else "")
     classes = {
-        name: (
-            f"{'?' * (not known.fixed)}{'@' * (known.fields is not None)}{','.join(known.bases)}",
-            file.members.get(name, {}),
-        )
+        name: (f"{'?' * (not known.fixed)}{'@' * (known.fields is not None)}{','.join(known.bases)}", known.members)
         for name, known in module.classes.items()
     }
-    return Layer(flags, bound, file.functions, classes)
+    return Layer(flags, bound, module.functions, classes)
 
 
 def _take_out(module: IndexedModule, bit: int) -> Layer:
     """One release of a module that is in the index already."""
     classes = {
-        name: (bases, _pick_all(entry.members, bit))
+        name: (bases, pick_all(entry.members, bit))
         for name, entry in module.classes.items()
         if (bases := pick(entry.bases, bit)) is not None
     }
-    return Layer(pick(module.flags, bit) or "", _pick_all(module.names, bit), _pick_all(module.functions, bit), classes)
-
-
-def _pick_all(lines: Mapping[str, Timeline], bit: int) -> _Values:
-    return {name: value for name, line in lines.items() if (value := pick(line, bit)) is not None}
+    return Layer(pick(module.flags, bit) or "", pick_all(module.names, bit), pick_all(module.functions, bit), classes)
 
 
 def _merge(layers: Mapping[int, Layer]) -> IndexedModule:
@@ -241,7 +236,7 @@ def main(wheels: Path | None, packages: tuple[str, ...]) -> None:
             for version in list_releases(package):
                 releases[version] = reader.read(fetch(package, version, folder))
                 click.echo(f"{package} {version}: {len(releases[version])} modules", err=True)
-            size = write(index(package, releases), INDEX / f"{package}.msgpack.xz")
+            size = write(index(releases), INDEX / f"{package}.msgpack.xz")
             click.echo(f"{package}: {len(releases)} releases, {size / 2**20:.2f} MiB")
 
 

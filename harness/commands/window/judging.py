@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from preflight_ocr.harness.commands.window.reading import Call, may_serve, read_signature
-from preflight_ocr.harness.commands.window.releases import ClassMembers, Release
+from preflight_ocr.harness.commands.window.releases import Release
 from preflight_ocr.harness.commands.window.uses import SLOTS, OwnClass, Use, is_library
+from preflight_ocr.probes.reading.definitions import Call, ClassNames, may_serve, take_apart
 
 Status = Literal["fits", "missing", "undecided"]
 _PARTS = ("processor", "tokenizer", "extractor")  # how transformers calls the parts of a processor
@@ -32,7 +32,7 @@ OUTSIDE = frozenset(_MODULE.split()) | frozenset(dir(collections.OrderedDict)) |
 """What a class may have from a base that is not indexed: torch.nn.Module, against which a test holds it, or a mapping."""
 
 
-class Ruling(msgspec.Struct, frozen=True):
+class UseRuling(msgspec.Struct, frozen=True):
     """`symbol` is what is missing, as a reader would call it; `reason` what was seen. `named`: the source names it."""
 
     status: Status
@@ -44,7 +44,7 @@ class Ruling(msgspec.Struct, frozen=True):
     outside: bool = False  # a base class is from a library that is not indexed
 
 
-_FITS = Ruling("fits")
+_FITS = UseRuling("fits")
 
 
 class _Member(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Judge:
         self.version = release.version
         self._signatures: dict[tuple[str, str | None], tuple[Call | None, str]] = {}
 
-    def judge(self, use: Use) -> tuple[Ruling, ...]:
+    def judge(self, use: Use) -> tuple[UseRuling, ...]:
         """One ruling, and for a call one for each argument that is not simply accepted."""
         if use.kind == "import":
             return (self._judge_name(use.target, use.name),)
@@ -77,17 +77,17 @@ class Judge:
             return tuple(self._judge_slots(use))
         return tuple(self._judge_call(use))
 
-    def _judge_name(self, module: str, name: str | None) -> Ruling:
+    def _judge_name(self, module: str, name: str | None) -> UseRuling:
         status, reason = self._release.resolve(module, name)
         symbol = f"{module}.{name}" if name and status != "missing module" else module
         if status == "found":
             return _FITS
         if status == "undecided":
-            return Ruling("undecided", symbol, reason)
+            return UseRuling("undecided", symbol, reason)
         here = f"there is no module {module}" if status == "missing module" else f"{module} has no {name}"
-        return Ruling("missing", symbol, here)
+        return UseRuling("missing", symbol, here)
 
-    def _judge_attribute(self, base: str, name: str) -> Ruling:
+    def _judge_attribute(self, base: str, name: str) -> UseRuling:
         if self._release.resolve(base, None)[0] == "found":
             return self._judge_name(base, name)
         if not self._split(base) or name in _EVERY_CLASS:
@@ -99,7 +99,7 @@ class Judge:
         found = self._release.find_class(*owner.split(":"))
         return found is not None and name in found[1].members
 
-    def _judge_member(self, use: Use, name: str) -> Ruling:
+    def _judge_member(self, use: Use, name: str) -> UseRuling:
         if name in _EVERY_CLASS:
             return _FITS
         if not use.exact and name in OUTSIDE:
@@ -128,7 +128,7 @@ class Judge:
                 doubt = doubt or member.doubt
         return _rule_member(_Member(doubt=doubt, outside=True), use.target, name)
 
-    def _judge_call(self, use: Use) -> Iterator[Ruling]:
+    def _judge_call(self, use: Use) -> Iterator[UseRuling]:
         target, method = self._find_library_callee(use)
         if not target:
             return
@@ -136,24 +136,24 @@ class Judge:
         call, doubt = self._find_signature(target, method)
         label = target.rpartition(".")[2] + (f".{method}" if method not in (None, "__init__") else "")
         if call is None:
-            yield Ruling("undecided", label, doubt, named=False) if doubt else _FITS
+            yield UseRuling("undecided", label, doubt, named=False) if doubt else _FITS
             return
         for keyword in use.keywords:
             symbol = f"{label}({keyword}=)"
             newer = call.names_keyword(self._renamed.get(keyword, ""))
             if call.names_keyword(keyword) or keyword in own_fields:
-                yield Ruling("fits", symbol, newer=newer)
+                yield UseRuling("fits", symbol, newer=newer)
             elif call.open or self._is_overridden(use, target, method):
                 reason = f"{label} takes any keyword" if call.open else f"a subclass may have another {method}"
-                yield Ruling("undecided", symbol, reason, named=False, newer=newer)
+                yield UseRuling("undecided", symbol, reason, named=False, newer=newer)
             else:
-                yield Ruling("missing", symbol, f"{label} takes no {keyword}")
+                yield UseRuling("missing", symbol, f"{label} takes no {keyword}")
         if use.positional is not None and not use.own and method in (None, "__init__"):
             for name in call.required:
                 if name not in call.names[: use.positional] and name not in use.keywords:
-                    yield Ruling("missing", f"{label}({name})", f"{label} requires {name}, which is not given")
+                    yield UseRuling("missing", f"{label}({name})", f"{label} requires {name}, which is not given")
 
-    def _judge_slots(self, use: Use) -> Iterator[Ruling]:
+    def _judge_slots(self, use: Use) -> Iterator[UseRuling]:
         """A processor is loaded part by part, as the class attribute `attributes` of its base lists them; each is then a
         parameter of the base's constructor."""
         if not self._split(use.target) or not self._find_member(use.target, SLOTS).owner:
@@ -163,7 +163,7 @@ class Judge:
         for part in call.names if call else ():
             if part.endswith(_PARTS) and part not in use.keywords:
                 reason = f"{base} has a part {part} there, which its subclass {use.name} does not take"
-                yield Ruling("missing", f"{use.name}({part})", reason)
+                yield UseRuling("missing", f"{use.name}({part})", reason)
 
     def _is_overridden(self, use: Use, target: str, method: str | None) -> bool:
         """Whether the value may be of a subclass that has a method of its own under this name."""
@@ -225,9 +225,9 @@ class Judge:
                 if is_library(owner) or owner.startswith("a computed"):
                     doubt = doubt or f"{dotted.rpartition('.')[2]} inherits from {owner}, which cannot be read"
                 outside = True
-            elif name in known.kinds:
+            elif name in known.members:
                 return _Member(owner=f"{owner}:{known.name}")
-            elif (serves := may_serve(known.kinds.get("__getattr__", ""), name)) is not None:
+            elif (serves := may_serve(known.members.get("__getattr__", ""), name)) is not None:
                 doubt = doubt or f"{owner} makes attributes when it is asked for them"
                 if serves:
                     return _Member(owner=f"{owner}:{known.name}")
@@ -240,7 +240,6 @@ class Judge:
         if found is None:
             return False
         owner, known = found
-        assert isinstance(known, ClassMembers)
         return any(True for _ in self._release.find_subclasses_with(owner, known.name, name))
 
     def _find_signature(self, target: str, method: str | None) -> tuple[Call | None, str]:
@@ -263,24 +262,24 @@ class Judge:
                 if fields and owner.partition(".")[0] != place[0].partition(".")[0]:
                     continue  # a dataclass has an __init__ of its own, to which a plain base from elsewhere adds nothing
                 return None, f"{owner} is not in the index"
-            kind = known.kinds.get(method)
+            kind = known.members.get(method)
             if kind is not None:
-                call = read_signature(kind[1:-1]) if kind.startswith("(") else None
+                call = take_apart(kind[1:-1]) if kind.startswith("(") else None
                 return (msgspec.structs.replace(call, names=(*call.names, *fields)) if call else None), ""
-            if method == "__init__" and ("__new__" in known.kinds or _is_enumeration(known)):
+            if method == "__init__" and ("__new__" in known.members or _is_enumeration(known)):
                 return None, ""
             fields += known.fields or ()
-        return (Call(tuple(fields), (), (), (), False), "") if fields and method == "__init__" else (None, "")
+        return (Call(tuple(fields)), "") if fields and method == "__init__" else (None, "")
 
 
-def _rule_member(member: _Member, owner: str, name: str) -> Ruling:
+def _rule_member(member: _Member, owner: str, name: str) -> UseRuling:
     symbol = f"{owner}.{name}"
     if member.owner or (member.outside and name in OUTSIDE):
-        return Ruling("fits", symbol, owner=member.owner)
+        return UseRuling("fits", symbol, owner=member.owner)
     if member.doubt:
-        return Ruling("undecided", symbol, member.doubt, named=False)
-    return Ruling("missing", symbol, f"{owner} has no {name}", outside=member.outside)
+        return UseRuling("undecided", symbol, member.doubt, named=False)
+    return UseRuling("missing", symbol, f"{owner} has no {name}", outside=member.outside)
 
 
-def _is_enumeration(known: ClassMembers) -> bool:
+def _is_enumeration(known: ClassNames) -> bool:
     return any(base.rpartition(".")[2] in ("Enum", "NamedTuple", "TypedDict", "ExplicitEnum") for base in known.bases)

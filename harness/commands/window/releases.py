@@ -6,18 +6,17 @@ are asked about are ever decoded. Values that change from release to release are
 
 from __future__ import annotations
 
-import builtins
 import functools
 import importlib.machinery
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from preflight_ocr.harness.commands.window.reading import FIELD, Call, read_signature
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.probes.reading.exports import EMPTY_BASES, Answer, ClassNames, Exports, ModuleNames
+from preflight_ocr.probes.reading.definitions import ClassNames, ModuleNames, list_fields
+from preflight_ocr.probes.reading.exports import Answer, Exports
 
 INDEX = Path(__file__).parent / "index"
 PACKAGES = ("transformers", "peft", "accelerate")
@@ -47,13 +46,6 @@ class Indexed(msgspec.Struct, frozen=True, array_like=True):
 
     versions: tuple[str, ...]
     modules: dict[str, msgspec.Raw]
-
-
-class ClassMembers(ClassNames, frozen=True, array_like=True, kw_only=True):
-    """A class with the kind of each member: see `harness/commands/window/reading`."""
-
-    name: str
-    kinds: dict[str, str]
 
 
 class Index:
@@ -121,6 +113,11 @@ def pick(timeline: Timeline | None, bit: int) -> str | None:
     return next((value for mask, value in timeline if mask & bit), None)
 
 
+def pick_all(timelines: Mapping[str, Timeline], bit: int) -> dict[str, str]:
+    """Those that have a value in the release of this bit."""
+    return {name: value for name, line in timelines.items() if (value := pick(line, bit)) is not None}
+
+
 def _cover(timeline: Timeline, whole: int) -> int:
     """The releases in which a timeline has a value."""
     return whole if isinstance(timeline, str) else sum(mask for mask, _ in timeline)
@@ -133,42 +130,6 @@ class Release(Exports):
         super().__init__(search_path=[])
         self._index, self._bit = index, 1 << place
         self.version = index.versions[place]
-
-    def find_function(self, module: str, name: str) -> Call | None:
-        """The signature of a function; None for anything else, and where it cannot be told."""
-        for _ in range(12):
-            known = self._find(module)
-            if known is None:
-                return None
-            signature = self._pick(known.functions.get(name))
-            if signature is not None:
-                return read_signature(signature)
-            target = self._pick(known.names.get(name))
-            if not target or target == "?" or ":" not in target:
-                return None
-            module, _, name = target.partition(":")
-        return None
-
-    def walk_class(self, module: str, name: str) -> Iterator[tuple[str, ClassMembers | None]]:
-        """A class and its bases, depth first, each with its module; (base, None) for one that cannot be read."""
-        waiting, seen = [(module, name)], set()
-        while waiting:
-            here = waiting.pop(0)
-            if here in seen:
-                continue
-            seen.add(here)
-            found = self.find_class(*here)
-            if found is None:
-                foreign = "." in here[1] or here[1] in vars(builtins)
-                yield here[1] if foreign else f"{here[0]}.{here[1]}", None
-                continue
-            owner, known = found
-            assert isinstance(known, ClassMembers)
-            yield owner, known
-            if not known.fixed:
-                yield f"a computed base of {name}", None
-            bases = [self.resolve_base(owner, base) for base in known.bases]
-            waiting = [base for base in bases if base[1] not in EMPTY_BASES] + waiting
 
     def find_subclasses_with(self, module: str, name: str, member: str) -> Iterator[str]:
         """The classes near the top of the library that inherit from this one and have the member themselves."""
@@ -183,9 +144,6 @@ class Release(Exports):
         known = self._index.find_module(module)
         return known if known is not None and known.releases & self._bit else None
 
-    def _pick(self, timeline: Timeline | None) -> str | None:
-        return pick(timeline, self._bit)
-
     def _locate_anew(self, module: str) -> importlib.machinery.ModuleSpec | None:
         found = module.partition(".")[0] == self._index.package and self._find(module) is not None
         return importlib.machinery.ModuleSpec(module, None) if found else None
@@ -194,44 +152,30 @@ class Release(Exports):
         known = self._find(module)
         if known is None:
             return Unknown(reason=f"{module} is not in the index")
-        names = {name: value for name, line in known.names.items() if (value := self._pick(line)) is not None}
-        classes: dict[str, ClassNames] = {
-            name: read for name, entry in known.classes.items() if (read := self._read_class(name, entry)) is not None
-        }
-        flags, _, stars = (self._pick(known.flags) or "").partition("*")
-        dynamic = f"{module} makes names when it is imported" if "d" in flags else ""
+        flags, _, stars = (pick(known.flags, self._bit) or "").partition("*")
         return ModuleNames(
-            (0, 0), names, tuple(stars.split(",")) if stars else (), None, classes, dynamic, "l" in flags, False
-        )
-
-    def _read_class(self, name: str, entry: IndexedClass) -> ClassMembers | None:
-        text = self._pick(entry.bases)
-        if text is None:
-            return None
-        kinds = {member: kind for member, line in entry.members.items() if (kind := self._pick(line)) is not None}
-        bases = text.lstrip("?@")
-        fields = tuple(member for member, kind in kinds.items() if kind == FIELD) if "@" in text else None
-        return ClassMembers(
-            name=name,
-            bases=tuple(bases.split(",")) if bases else (),
-            members=tuple(kinds),
-            init=None,
-            fields=fields,
-            fixed=not text.startswith("?"),
-            kinds=kinds,
+            names=pick_all(known.names, self._bit),
+            stars=tuple(stars.split(",")) if stars else (),
+            classes={
+                name: _make_class(name, bases, pick_all(entry.members, self._bit))
+                for name, entry in known.classes.items()
+                if (bases := pick(entry.bases, self._bit)) is not None
+            },
+            functions=pick_all(known.functions, self._bit),
+            dynamic=f"{module} makes names when it is imported" if "d" in flags else "",
+            lazy="l" in flags,
         )
 
     def _doubt_module(self, parent: str, step: str) -> Answer:
-        names = self._read(parent)
-        if isinstance(names, Unknown):
-            return "undecided", names.reason
         if step.startswith("convert_"):
             return "undecided", "scripts that convert checkpoints are not in the index"
-        package = self._read(parent.partition(".")[0])
-        aliases = isinstance(package, ModuleNames) and package.lazy and step.endswith("_fast")
-        if step in names.names or aliases or (names.dynamic and not names.lazy):
-            return "undecided", f"{parent} may create {step} when it is imported"
-        return "missing module", ""
+        return super()._doubt_module(parent, step)
+
+
+def _make_class(name: str, text: str, members: dict[str, str]) -> ClassNames:
+    bases = text.lstrip("?@")
+    fields = list_fields(members) if "@" in text else None
+    return ClassNames(name, tuple(bases.split(",")) if bases else (), members, fields, not text.startswith("?"))
 
 
 @functools.cache

@@ -13,10 +13,19 @@ from typing import Literal
 
 import msgspec
 
-from preflight_ocr.harness.commands.window.reading import Function
 from preflight_ocr.harness.commands.window.releases import PACKAGES
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.probes.reading.source import Source, dotted_name, find_calls, names_type_checking
+from preflight_ocr.probes.reading.definitions import list_fields, read_class
+from preflight_ocr.probes.reading.source import (
+    Function,
+    Source,
+    dotted_name,
+    find_calls,
+    find_given_keywords,
+    find_method,
+    find_spelt_dicts,
+    names_type_checking,
+)
 
 Kind = Literal["import", "attribute", "member", "call", "loose", "slots"]
 SLOTS = "attributes"  # the class attribute in which a processor lists the parts it is made of
@@ -91,18 +100,6 @@ def find_own_classes(sources: Iterable[Source]) -> dict[str, OwnClass]:
     return found
 
 
-def find_own_names(sources: Iterable[Source]) -> frozenset[str]:
-    """Functions and attributes that the code itself defines: taking these is no library's business."""
-    found = set()
-    for source in sources:
-        for node, _ in source.nodes:
-            if isinstance(node, Function):
-                found.add(node.name)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                found.add(node.attr)
-    return frozenset(found)
-
-
 def find_uses(source: Source, own: dict[str, OwnClass]) -> tuple[Use, ...]:
     """Everything the file needs of the indexed libraries, in the order of its lines."""
     walk = _Walk(source, own)
@@ -120,11 +117,9 @@ def _find_imports(source: Source) -> Iterator[Use]:
     for site in source.imports:
         if site.level or site.tried or site.guarded or site.branched or not is_library(site.module):
             continue
-        place = Site(
-            file=source.name, line=site.line, code=source.lines[site.line - 1].strip()[:200], kind="", runs=None
-        )
         package = site.module.partition(".")[0]
         function = "a function" if site.deferred else None
+        place = source.site(site)
         yield Use(kind="import", package=package, target=site.module, name=site.name, site=place, function=function)
 
 
@@ -134,7 +129,7 @@ def _find_slots(source: Source) -> Iterator[Use]:
         if not isinstance(node, ast.ClassDef) or not node.bases or SLOTS in _read_class(source, node).members:
             continue
         target = source.full_name(node.bases[0])
-        init = next((child for child in node.body if isinstance(child, Function) and child.name == "__init__"), None)
+        init = find_method(node, "__init__")
         if init is None or init.args.vararg or target is None or not is_library(target):
             continue
         yield Use(
@@ -142,37 +137,26 @@ def _find_slots(source: Source) -> Iterator[Use]:
             package=target.partition(".")[0],
             target=target,
             name=node.name,
-            site=Site(
-                file=source.name, line=node.lineno, code=source.lines[node.lineno - 1].strip()[:200], kind="", runs=None
-            ),
+            site=source.site(node),
             function="from_pretrained",
             keywords=tuple(argument.arg for argument in (*init.args.args[1:], *init.args.kwonlyargs)),
         )
 
 
 def _read_class(source: Source, node: ast.ClassDef) -> OwnClass:
-    members: set[str] = set()
-    fields: set[str] = set()
-    passed: set[str] = set()
-    for child in node.body:
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            members.add(child.name)
-        elif isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
-            fields.add(child.target.id)
-        elif isinstance(child, ast.Assign):
-            members.update(target.id for target in child.targets if isinstance(target, ast.Name))
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
-            members.add(inner.attr)
-        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and _is_super(inner.func.value):
-            passed.update(keyword.arg for keyword in inner.keywords if keyword.arg)
+    kinds = read_class(node).members
+    inside = list(ast.walk(node))
+    stored = {inner.attr for inner in inside if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)}
+    supers = [
+        c for c in inside if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute) and _is_super(c.func.value)
+    ]
     bases = [source.full_name(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
     return OwnClass(
         name=node.name,
         bases=tuple(base for base in bases if base),
-        members=frozenset(members | fields),
-        fields=frozenset(fields),
-        passed=frozenset(passed),
+        members=frozenset({*kinds, *stored}),
+        fields=frozenset(list_fields(kinds)),
+        passed=frozenset(keyword.arg for call in supers for keyword in call.keywords if keyword.arg),
         computed=None in bases or any(keyword.arg == "metaclass" for keyword in node.keywords),
     )
 
@@ -209,7 +193,7 @@ class _Walk:
         self.found: list[Use] = []
         self._scopes: list[dict[str, Typed | None]] = [{}]
         self._on_self: dict[tuple[str, str], Typed | None] = {}
-        self._dicts = _find_spelt_dicts(source)
+        self._dicts = find_spelt_dicts(source)
         self._probed = _find_probed_names(source)
         self._answers = _find_answers(source)
 
@@ -246,7 +230,7 @@ class _Walk:
                 self._note_call(node, here)
             yield from ((child, here) for child in ast.iter_child_nodes(node))
 
-    def _enter_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, here: _Context) -> Iterator[_Step]:
+    def _enter_function(self, node: Function, here: _Context) -> Iterator[_Step]:
         arguments = node.args
         outside = [*node.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)]
         yield from ((child, here) for child in outside)
@@ -388,7 +372,8 @@ class _Walk:
         if target is None:
             self._note_loose(node.func, here)
             return
-        given = tuple(dict.fromkeys(self._find_keywords(node, here)))
+        spelt = find_given_keywords(node, lambda name: self._find_dict(name, here))
+        given = tuple(dict.fromkeys(name for name, _ in spelt))
         counted = not any(isinstance(argument, ast.Starred) for argument in node.args)
         counted &= all(keyword.arg is not None for keyword in node.keywords)
         positional = len(node.args) if counted else None
@@ -418,20 +403,6 @@ class _Walk:
             if kind is not None:
                 return kind, function.attr
         return (Typed(full), None) if full else (None, None)
-
-    def _find_keywords(self, node: ast.Call, here: _Context) -> Iterator[str]:
-        """The keywords of a call, those of a dict that is spelt out and given with ** included."""
-        for keyword in node.keywords:
-            value: ast.AST | None = keyword.value
-            if keyword.arg is not None:
-                yield keyword.arg
-                continue
-            if isinstance(value, ast.Name):
-                value = self._find_dict(value.id, here)
-            if isinstance(value, ast.Dict):
-                yield from (k.value for k in value.keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
-            elif isinstance(value, ast.Call) and dotted_name(value.func) == "dict":
-                yield from (inner.arg for inner in value.keywords if inner.arg)
 
     def _find_dict(self, name: str, here: _Context) -> ast.expr | None:
         """The dict that a name holds: one of this function, or of the file where the function has no such name."""
@@ -520,13 +491,3 @@ def _find_answers(source: Source) -> frozenset[str]:
     """Names that hold such an answer: `HAS_CACHE = hasattr(...)`, `old = parse(transformers.__version__) < ...`."""
     assignments = (node for node, _ in source.nodes if isinstance(node, ast.Assign) and _asks_first(node.value))
     return frozenset(target.id for node in assignments for target in node.targets if isinstance(target, ast.Name))
-
-
-def _find_spelt_dicts(source: Source) -> dict[tuple[str | None, str], ast.expr]:
-    return {
-        (function, target.id): node.value
-        for node, function in source.nodes
-        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Dict, ast.Call))
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }

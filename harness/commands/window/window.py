@@ -13,18 +13,17 @@ from preflight_ocr.harness.commands.window.buffers import find_unsaved_buffers
 from preflight_ocr.harness.commands.window.declared import find_declared, need
 from preflight_ocr.harness.commands.window.judging import Judge
 from preflight_ocr.harness.commands.window.releases import PACKAGES, Index, open_index
-from preflight_ocr.harness.commands.window.uses import OwnClass, Use, find_own_classes, find_own_names, find_uses
+from preflight_ocr.harness.commands.window.uses import OwnClass, Use, find_own_classes, find_uses
 from preflight_ocr.harness.config.compat import builds_without_memory
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.facts import Site, Unknown
 from preflight_ocr.probes.reading.json_files import get_object, read_object
 from preflight_ocr.probes.reading.repository import (
     RemoteCode,
-    find_code_modules,
     find_model_directory,
     read_auto_map,
 )
-from preflight_ocr.probes.reading.source import Source, read_source
+from preflight_ocr.probes.reading.source import Source, find_own_names, read_source
 from preflight_ocr.probes.reading.subject import REPLACEMENTS, find_parts, read_part
 
 if TYPE_CHECKING:
@@ -211,10 +210,7 @@ def _read_directory(directory: Path) -> tuple[list[Source], list[str]]:
     read: Iterable[Source | Unknown]
     config = read_object(directory / "config.json")
     if isinstance(config, dict):
-        code = RemoteCode(directory)
-        for module in find_code_modules(directory, read_auto_map(get_object(config, "auto_map"))):
-            code.follow(module)
-        read = code.files.values()
+        read = RemoteCode(directory, read_auto_map(get_object(config, "auto_map"))).files.values()
     else:
         paths = sorted(directory.rglob("*.py"))[:_MOST_FILES]
         read = [read_source(path, path.relative_to(directory).as_posix()) for path in paths]

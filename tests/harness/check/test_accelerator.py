@@ -14,13 +14,13 @@ from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.check.sandboxes import limit
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.diagnoses import catalogue
-from preflight_ocr.harness.facts import Accelerator, Card, Device, Facts, Unknown
+from preflight_ocr.harness.facts import Accelerator, Device, Facts, InstalledCard, Unknown
 from preflight_ocr.harness.isolation import ChildRaised
 from preflight_ocr.harness.judging.findings import Basis, Broken, Crashed, Kept, Skipped
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from tests.specimens import HEALTHY, altered
 
-CARDS = (Card(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
+CARDS = (InstalledCard(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
 ON_A_CARD = tuple(module.DIAGNOSIS.code for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)
 FIRST = ("qwen2_vl",)
 EVERY = tuple(miniature.name for miniature in find_miniatures())

@@ -6,7 +6,7 @@ import types
 import pytest
 import torch
 
-from preflight_ocr.probes.accelerator.card import CpuCard, CudaCard, Peak, open_card
+from preflight_ocr.probes.accelerator.card import CpuCard, CudaCard, PeakBytes, open_card
 
 GIB = 1 << 30
 
@@ -56,7 +56,7 @@ def test_without_a_card_the_real_torch_refuses_and_nothing_is_raised():
 def test_memory_is_read_in_bytes_and_power_in_watts(cuda):
     card = CudaCard()
     assert card.read_allocated() == 3 * GIB
-    assert card.read_peak() == Peak(allocated=4 * GIB, reserved=6 * GIB)
+    assert card.read_peak() == PeakBytes(allocated=4 * GIB, reserved=6 * GIB)
     assert card.read_overhead() == 5 * GIB and card.read_total() == 80 * GIB
     assert (card.read_utilisation(), card.read_power()) == (93.0, 412.5)
 

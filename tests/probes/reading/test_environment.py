@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from preflight_ocr.harness.facts import Card, Unknown
+from preflight_ocr.harness.facts import InstalledCard, Unknown
 from preflight_ocr.probes.reading.environment import look_at_environment
 
 
@@ -82,7 +82,7 @@ class FakeDriver:
 
 def test_a_card_is_described_as_its_driver_describes_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", FakeDriver())
-    assert look_at_environment().cards == (Card(name="RTX", capability="12.0", memory_bytes=16 * 2**30),)
+    assert look_at_environment().cards == (InstalledCard(name="RTX", capability="12.0", memory_bytes=16 * 2**30),)
 
 
 def test_a_machine_without_a_driver_has_no_cards_and_a_silent_driver_is_unknown(monkeypatch):

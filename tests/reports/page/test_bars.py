@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from preflight_ocr.harness.facts import Carrier, Census, Raised, Unknown
-from preflight_ocr.reports.page.bars import WIDTH, count_adapters, spell_bytes, weigh_memory
+from preflight_ocr.harness.judging.wording import spell_bytes
+from preflight_ocr.reports.page.bars import WIDTH, count_adapters, weigh_memory
 from tests.specimens import HEALTHY, altered
 from tests.specimens.memory_over_budget import HEALTHY as WITHIN
 from tests.specimens.memory_over_budget import SICK as OVER

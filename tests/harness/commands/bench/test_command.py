@@ -16,10 +16,10 @@ from preflight_ocr.harness import cli
 from preflight_ocr.harness.commands.bench import command
 from preflight_ocr.harness.commands.bench.command import BenchRefused, bench, describe_machine, read_driver
 from preflight_ocr.harness.config.config import load_config
-from preflight_ocr.harness.facts import Card, Unknown
+from preflight_ocr.harness.facts import InstalledCard, Unknown
 
 FIRST = ("deepseek_ocr", "dots_ocr", "qwen2_vl")
-CARD = Card(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30)
+CARD = InstalledCard(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30)
 
 
 def write(tmp_path: Path, name: str, **sections: dict) -> Path:

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from preflight_ocr.harness.cli import preflight
 from preflight_ocr.harness.commands.window.build import Wheels, extend, index, write
 from preflight_ocr.harness.commands.window.judging import Judge
-from preflight_ocr.harness.commands.window.reading import FileNames
 from preflight_ocr.harness.commands.window.releases import INDEX, Index, Indexed, Release, read_index
 from preflight_ocr.harness.commands.window.update import UpdateError, update
 from preflight_ocr.harness.commands.window.uses import Use
+from preflight_ocr.probes.reading.definitions import ModuleNames
 
 FIRST = {
     "__init__.py": """
@@ -68,7 +68,7 @@ def build(folder: Path) -> Indexed:
         "1.0.0": wheels.read(make_wheel(folder, "1.0.0", FIRST)),
         "1.1.0": wheels.read(make_wheel(folder, "1.1.0", SECOND)),
     }
-    return index("peft", releases)
+    return index(releases)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def judge(release: Release, use: Use) -> list[tuple[str, str]]:
 
 
 def ask(release: Release, kind: str, target: str, name: str | None, **more: object) -> list[tuple[str, str]]:
-    site = {"file": "a.py", "line": 1, "code": ""}
+    site = {"file": "a.py", "line": 1, "code": "", "kind": "", "runs": None}
     values = {"kind": kind, "package": "peft", "target": target, "name": name, "site": site, "function": None, **more}
     return judge(release, msgspec.convert(values, Use))
 
@@ -132,7 +132,7 @@ THIRD = {
 }
 
 
-def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, FileNames]]:
+def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, ModuleNames]]:
     wheels = Wheels("peft")
     versions = {name.replace("_", ".").removeprefix("v"): texts for name, texts in files.items()}
     return {version: wheels.read(make_wheel(folder, version, texts)) for version, texts in versions.items()}
@@ -140,15 +140,15 @@ def read_all(folder: Path, **files: dict[str, str]) -> dict[str, dict[str, FileN
 
 def test_an_index_that_is_extended_is_the_one_that_is_built_at_once(tmp_path: Path) -> None:
     releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_2_0=THIRD)
-    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
-    assert extend(early, {"1.2.0": releases["1.2.0"]}) == index("peft", releases)
+    early = index({version: releases[version] for version in ("1.0.0", "1.1.0")})
+    assert extend(early, {"1.2.0": releases["1.2.0"]}) == index(releases)
 
 
 def test_a_newer_patch_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
     releases = read_all(tmp_path, v1_0_0=FIRST, v1_1_0=SECOND, v1_1_1=THIRD)
-    early = index("peft", {version: releases[version] for version in ("1.0.0", "1.1.0")})
+    early = index({version: releases[version] for version in ("1.0.0", "1.1.0")})
     later = extend(early, {"1.1.1": releases["1.1.1"]})
-    assert later == index("peft", {version: releases[version] for version in ("1.0.0", "1.1.1")})
+    assert later == index({version: releases[version] for version in ("1.0.0", "1.1.1")})
 
 
 def test_a_release_that_is_not_newer_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from preflight_ocr.harness.commands.window.judging import OUTSIDE, Judge
-from preflight_ocr.harness.commands.window.reading import Call
 from preflight_ocr.harness.commands.window.releases import INDEX, PACKAGES, Release, open_index, sort_key
+from preflight_ocr.probes.reading.definitions import Call
 
 MODULES = (
     "transformers",
