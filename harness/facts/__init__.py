@@ -27,7 +27,6 @@ from preflight_ocr.harness.facts.learning import (
     Carrier,
     Census,
     Learning,
-    MemoryNeed,
     RoundTrip,
     Target,
 )
