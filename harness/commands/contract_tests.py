@@ -157,6 +157,7 @@ def _save_batch(facts: Facts, config: Config, directory: Path) -> list[Path]:
         "dtype": _find_dtype(facts),
         "directory": str(directory.absolute()),
     }
+    directory.mkdir(parents=True, exist_ok=True)  # what a child may write to has to be there when it starts
     with Sandbox(preload=("torch", "transformers")) as sandbox:
         target = "preflight_ocr.harness.commands.contract_tests:save_batch"
         ending = sandbox.run(target, arguments, writable=(directory.absolute(),))

@@ -28,15 +28,17 @@ def own_folder(name: str = "run") -> Iterator[Path]:
     clear_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-"))
     draft = folder / f"{_LOCK}.new"
-    with draft.open("xb") as lock:
-        _lock(lock.fileno())
-        if sys.platform != "win32":  # there an open file keeps its name
-            draft.rename(folder / _LOCK)  # under this name it was never seen without its lock
-        try:
-            yield folder
-        finally:
-            remove(folder, keep=folder / _LOCK)
-    remove(folder)
+    try:
+        with draft.open("xb") as lock:
+            _lock(lock.fileno())
+            if sys.platform != "win32":  # there an open file keeps its name
+                draft.rename(folder / _LOCK)  # under this name it was never seen without its lock
+            try:
+                yield folder
+            finally:
+                remove(folder, keep=folder / _LOCK)
+    finally:
+        remove(folder)
 
 
 def clear_abandoned() -> None:

@@ -8,7 +8,7 @@ from docs import generate
 from docs.render import catalogue as pages
 from docs.render import measurements, reference, tables
 from preflight_ocr.harness.cli import preflight
-from preflight_ocr.harness.config.config import EFFECTS
+from preflight_ocr.harness.config.keys import EFFECTS
 from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Facts
 

@@ -156,12 +156,11 @@ def test_code_that_prints_a_gigabyte_fills_neither_memory_nor_terminal(project):
 
 @pytest.mark.parametrize("trust", [False, True])
 def test_remote_code_runs_with_trust_only(project, trust):
-    marker = project.parent / "marker"
-    _spoil(project, at_import=f"import pathlib\npathlib.Path({str(marker)!r}).touch()")
+    _spoil(project, at_import="raise RuntimeError('this line was run')")
     _change(project, lambda document: document["model"].update(trust_remote_code=False))
     ended = run(project, *(["--trust"] if trust else []))
-    assert marker.exists() is trust
-    assert ended.returncode in ((0,) if trust else (3, 11, 12))
+    assert ("RuntimeError: this line was run" in ended.stdout) is trust
+    assert ended.returncode in ((12,) if trust else (3, 11, 12))
 
 
 def command(*words: str, cwd: Path, seconds: float = 120, **streams: Any) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,8 @@ import yaml
 
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.config.config import load_config
-from preflight_ocr.harness.verdict.gate import Clearance
+from preflight_ocr.harness.verdict.binding import Binding
+from preflight_ocr.harness.verdict.clearance import Clearance
 from tests.support.places import ROOT
 
 FILES = {
@@ -132,7 +133,8 @@ def test_a_clearance_is_bound_to_the_users_folder_without_an_init_file(
 ) -> None:
     monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place).resolve() != ROOT])
     config = load_config(project / "project.yaml")
-    clearance = Clearance.issue(config, verdict="clear", level="ran", facts_digest="0" * 64)
+    bound = Binding(config).settle(())
+    clearance = Clearance.issue(bound, verdict="clear", level="ran", facts_digest="0" * 64)
     assert clearance.still_holds(config)
     helper = project / "reports" / "helper.py"
     helper.write_text(helper.read_text(encoding="utf-8") + "CHANGED = True\n", encoding="utf-8")

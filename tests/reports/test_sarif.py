@@ -208,9 +208,9 @@ def test_a_file_without_known_lines_is_still_shown(tell, find_fault):
 
 @pytest.mark.parametrize("module", catalogue(), ids=lambda module: module.DIAGNOSIS.code)
 def test_every_key_a_diagnosis_names_is_one_that_the_yaml_file_can_have(module):
-    from preflight_ocr.harness.config import config
+    from preflight_ocr.harness.config import compat, keys
 
-    known = {*config.EFFECTS, *config._SECTIONS, *(f"training.{n}" for n in config.compat.training_argument_names())}
+    known = {*keys.EFFECTS, *keys.SECTIONS, *(f"training.{n}" for n in compat.training_argument_names())}
     assert set(module.DIAGNOSIS.keys) <= known
 
 

@@ -80,7 +80,7 @@ def test_a_model_without_hard_coded_devices_is_not_redirected():
 
 
 def test_hostile_text_stays_a_string():
-    hostile = '"\n""" + __import__("os").system("true") + """\\'
+    hostile = '""" + __import__("os").system("true") + """\\'
     source = _write(lora={"target_modules": [hostile]}, training={"output_dir": hostile})
     assert hostile in [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
     assert not [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == "system"]

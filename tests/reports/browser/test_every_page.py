@@ -59,7 +59,7 @@ def test_the_keyboard_reaches_the_content_and_every_control_shows_its_focus(kind
     assert opened.evaluate("document.activeElement.textContent") == "Skip to the content"
     assert opened.page.locator(".skip").first.bounding_box()["x"] >= 0
     seen = set()
-    for _ in range(25):
+    for _ in range(120):
         opened.page.keyboard.press("Tab")
         tag, shown = opened.evaluate(FOCUS)
         if tag == "BODY":  # once around

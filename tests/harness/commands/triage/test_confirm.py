@@ -49,7 +49,10 @@ def test_a_contract_that_could_not_be_looked_at_gives_the_reason():
 
 def test_a_contract_that_does_not_apply_is_said_so():
     pointer = decide(HEALTHY, b"ValueError: Attempting to unscale FP16 gradients.")[1]
-    assert (pointer.verdict, pointer.detail) == ("could not be run", "the contract makes no sense for this model")
+    assert (pointer.verdict, pointer.detail) == (
+        "could not be run",
+        "the contract does not apply: it is a matter only where training.fp16 is on",
+    )
 
 
 def test_only_the_contracts_pointed_at_are_run_and_none_for_a_stranger():
