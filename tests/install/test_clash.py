@@ -110,7 +110,7 @@ def test_a_library_of_that_name_further_down_the_path_does_not_change_it(project
         (installed / name).mkdir(parents=True)
         (installed / name / "__init__.py").write_text('raise ImportError("the library\'s")\n', encoding="utf-8")
     said = _preflight(project, "check", "project.yaml", "--level", "read", PYTHONPATH=str(installed))
-    assert "CLEAR: no findings" in said
+    assert "NOTHING FOUND BY READING" in said
 
 
 def test_a_name_that_a_library_lacks_is_still_reported_beside_them(project: Path) -> None:
