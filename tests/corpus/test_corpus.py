@@ -44,7 +44,14 @@ def mark_slow(bundles: Iterable[tuple[str, tuple[str, ...]]]) -> list[Any]:
     ]
 
 
-PARAMETERS = mark_slow(BUNDLES)
+ELSEWHERE = {
+    c.fault: c.model for c in reversed(PLANTABLE) if c.fault not in {c.fault for c in PLANTABLE if c.model in FAST}
+}
+"""Faults that none of the few models can have, each with the first model that can."""
+PARAMETERS = [
+    *mark_slow(BUNDLES),
+    *(pytest.param(model, (fault,), id=f"{model}-{fault}-alone") for fault, model in ELSEWHERE.items()),
+]
 
 
 def choose_groups(count: int, seed: int) -> list[tuple[Case, ...]]:

@@ -147,7 +147,9 @@ def test_a_second_fault_never_brings_a_third_name(name):
 
 def test_most_pairs_of_faults_are_both_named():
     both = alone = 0
-    for names in itertools.combinations(NAMES, 2):
+    # What departs from generation is told only where nothing else names a reason for it.
+    named = [name for name in NAMES if name != "training_differs_from_generation"]
+    for names in itertools.combinations(named, 2):
         try:
             facts = together(*names)
         except ValueError:

@@ -17,7 +17,7 @@ from preflight_ocr.harness.commands.bench.measure import (
     weigh,
 )
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.probes.accelerator.card import CpuCard, Peak
+from preflight_ocr.probes.accelerator.card import CpuCard, PeakBytes
 
 
 class FakeCard(CpuCard):
@@ -33,7 +33,7 @@ class FakeCard(CpuCard):
 
     def read_peak(self):
         self.told.append("read")
-        return Peak(allocated=3, reserved=5)
+        return PeakBytes(allocated=3, reserved=5)
 
     def read_overhead(self):
         return 7

@@ -76,8 +76,10 @@ def test_a_sample_that_ends_the_process_is_kept_like_any_other(project, sandbox,
     source = project["own"].with_name("deadly.yaml")
     document = yaml.safe_load(project["own"].read_text(encoding="utf-8"))
     document["subject"] = {"collator": "deadly:collator"}
-    dies = "        if len(rows) > 1:\n            __import__('os')._exit(7)\n        batch ="
-    deadly = textwrap.dedent(NAIVE).replace("        batch =", dies)
+    dies = (
+        "        CALLS.append(1)\n        if len(CALLS) > 20:\n            __import__('os')._exit(7)\n        batch ="
+    )
+    deadly = "CALLS = []\n" + textwrap.dedent(NAIVE).replace("        batch =", dies)
     source.with_name("deadly.py").write_text(deadly, encoding="utf-8")
     source.write_text(yaml.safe_dump(document), encoding="utf-8")
     found = fuzz(load_config(source), folder=tmp_path, examples=30, trust=True, sandbox=sandbox)

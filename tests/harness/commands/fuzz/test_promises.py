@@ -107,7 +107,7 @@ def lose_the_last_word(batch, rows):
         ("trains-no-placeholder", train_everything),
         ("trains-target-and-end-only", train_everything),
         ("keeps-the-text", lose_the_last_word),
-        ("makes-a-batch", lambda batch, rows: list(batch)),
+        ("takes-its-rows", lambda batch, rows: list(batch)),
         ("stays-on-the-cpu", lambda batch, rows: {**batch, "pixel_values": batch["pixel_values"].to("meta")}),
     ],
 )
