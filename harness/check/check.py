@@ -113,8 +113,9 @@ def look(
         answers = run_children(config, asked, opened, place, progress=progress, spared=spared, together=together)
         timings |= {f"run {name}": seconds for name, seconds in answers.seconds.items()}
         facts = gather(facts, answers.values, known)
-        obstacle = Unknown(reason=f"--level {asked.level} does not use an accelerator")
-        if asked.level == "gpu" and (obstacle := find_obstacle(facts)) is None:
+        unused = Unknown(reason=f"--level {asked.level} does not use an accelerator")
+        obstacle = find_obstacle(facts) if asked.level == "gpu" else unused
+        if obstacle is None:
             progress("running: accelerator")
             limits = limit(asked.seconds)
             alone = msgspec.structs.replace(limits, memory_bytes=limits.memory_bytes * count_together())

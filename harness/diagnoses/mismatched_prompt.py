@@ -104,7 +104,8 @@ def _list_beheaded(collator: Collator) -> frozenset[int]:
     return frozenset(
         n
         for n, mine, theirs in pair_rows(collator)
-        if mine.count("p") == theirs.count("p") - 1 > 0 and theirs.prompt_text.strip().endswith(mine.prompt_text.strip())
+        if mine.count("p") == theirs.count("p") - 1 > 0
+        and theirs.prompt_text.strip().endswith(mine.prompt_text.strip())
     )
 
 

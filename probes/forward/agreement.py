@@ -113,7 +113,7 @@ def find_runs(parts: Assembly, batch: Batch) -> list[Run]:
         return []
     marks = (labels != IGNORED).tolist()
     rows = attempt(lambda: parts.reader.read(batch, parts.sample)) if len(marks) == len(parts.sample) else ()
-    if not isinstance(rows, Raised) and not parts.is_encoder_decoder:
+    if not isinstance(rows, Raised | Unknown) and not parts.is_encoder_decoder:
         for flags, row in zip(marks, rows, strict=False):
             if len(row.roles) == len(flags) and "t" in row.roles:
                 flags[:] = [flag and role in "te" for flag, role in zip(flags, row.roles, strict=True)]
