@@ -27,3 +27,8 @@ def find_installed_places() -> tuple[str, ...]:
     found |= {*site.getsitepackages(), site.getusersitepackages()}
     found |= {place for place in sys.path if place.endswith(("site-packages", "dist-packages"))}
     return tuple(sorted(f"{place}{os.sep}" for place in found if place))
+
+
+def is_stand_in(path: Path) -> bool:
+    """Whether a file is one of the miniatures or planted faults: somebody else's code, wherever Preflight is installed."""
+    return path.is_relative_to(HOME / "fixtures")

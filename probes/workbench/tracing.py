@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from preflight_ocr.harness.facts import Raised, Site
-from preflight_ocr.harness.home import is_ours
+from preflight_ocr.harness.home import is_ours, is_stand_in
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def _find_site(error: BaseException) -> Site | None:
 
 def is_foreign(path: Path) -> bool:
     """Whether a file belongs to neither Python, an installed library, nor Preflight."""
-    if "transformers_modules" in path.parts:
+    if "transformers_modules" in path.parts or is_stand_in(path):
         return True
     if is_ours(path):
         return False

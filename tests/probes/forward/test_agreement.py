@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.probes.forward.agreement import look_at_agreement
@@ -14,6 +15,8 @@ from preflight_ocr.probes.workbench.calls import call, read_logits
 
 @pytest.fixture(scope="module")
 def assembled(tmp_path_factory):
+    if obstacle := find_model_obstacle("gemma3"):
+        pytest.skip(obstacle)
     folder = tmp_path_factory.mktemp("gemma3")
     return Assembly(write_project(folder / "project", [], model="gemma3"), trust=True, folder=folder / "modules")
 
