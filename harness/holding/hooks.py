@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -428,7 +427,6 @@ def _weigh(source: str) -> int:
     return sum(f.stat().st_size for f in place.iterdir() if f.suffix in (".safetensors", ".bin"))
 
 
-LIBRARY_FOLDERS = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")})
 OFFLINE = {
     "WANDB_MODE": "disabled",
     "COMET_MODE": "disabled",

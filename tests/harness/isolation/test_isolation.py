@@ -58,7 +58,7 @@ def call(sandbox: Sandbox, name: str, limits: Limits | None = None, /, **argumen
     return sandbox.run(f"isolation_targets:{name}", arguments, limits=limits)
 
 
-BROWSERS = ("(chrom", "(chrome", "(node", "(playwright", "(cat")
+BROWSERS = ("(chrom", "(chrome", "(node", "(playwright")
 
 
 def find_descendants(root: int) -> dict[int, str]:
