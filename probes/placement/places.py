@@ -15,6 +15,7 @@ from preflight_ocr.harness.home import is_ours
 from preflight_ocr.probes.workbench.tracing import is_foreign
 
 _TORCH = Path(torch.__file__).parent
+_PACKAGES = {"site-packages", "dist-packages"}
 _REMOTE = "transformers_modules"  # where transformers puts the model's own code
 
 Owner = Literal["user", "model", "library"]
@@ -27,7 +28,7 @@ def find_owner(file: str) -> Owner | None:
     if file.startswith("<") or is_ours(path) or path.is_relative_to(_TORCH):
         return None
     if not is_foreign(path):
-        return "library" if path.suffix == ".py" and "site-packages" in path.parts else None
+        return "library" if path.suffix == ".py" and not _PACKAGES.isdisjoint(path.parts) else None
     return "model" if _REMOTE in path.parts else "user"
 
 

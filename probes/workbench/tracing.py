@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sysconfig
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from preflight_ocr.harness.facts import Raised, Site
-from preflight_ocr.harness.home import is_ours, is_stand_in
+from preflight_ocr.harness.home import find_installed_places, is_ours, is_stand_in
 
 T = TypeVar("T")
-
-_LIBRARIES = tuple(
-    Path(p) for p in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), sysconfig.get_path("platlib")}
-)
 
 
 def attempt(run: Callable[[], T]) -> T | Raised:
@@ -59,4 +55,4 @@ def is_foreign(path: Path) -> bool:
         return True
     if is_ours(path):
         return False
-    return path.suffix == ".py" and not any(path.is_relative_to(library) for library in _LIBRARIES)
+    return path.suffix == ".py" and not os.fspath(path).startswith(find_installed_places())

@@ -1,7 +1,8 @@
 """Every fault of the corpus, planted in a project and found: by its root cause, by nothing else, alone and with others.
 
-Three models stand for all where time matters: two with code of their own and one of transformers'. In them the faults are
-planted in the bundles of `preflight corpus`. The other models, and each fault alone, are slow.
+Where time matters each fault is planted in one model: the first of three (two with code of their own, one of transformers')
+that can have it, else the first of the others, in bundles as `preflight corpus` makes them. The other models, and each fault
+alone, are slow.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from itertools import combinations
-from typing import Any
 
 import pytest
 
@@ -29,28 +29,30 @@ FAULTS = {fault.id: fault for fault in find_faults()}
 PLANTABLE = [case for case in find_cases() if case.obstacle is None]
 MODELS = [model.name for model in find_miniatures()]
 FIVE = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
-BUNDLES = [
-    (model, faults)
-    for model in MODELS
-    for faults in bundle([case.fault for case in PLANTABLE if case.model == model], model)
-]
 
 
-def mark_slow(bundles: Iterable[tuple[str, tuple[str, ...]]]) -> list[Any]:
-    """(model, faults) as parameters; those of all but a few models are slow."""
+def rank(case: Case) -> int:
+    """The place of a case's model among the few that come first."""
+    return FAST.index(case.model) if case.model in FAST else len(FAST)
+
+
+def bundle_by_model(cases: Iterable[Case]) -> list[tuple[str, tuple[str, ...]]]:
+    """(model, faults that are planted in one project) for all of these cases."""
+    cases = list(cases)
     return [
-        pytest.param(model, faults, id=f"{model}-{'+'.join(faults)}", marks=() if model in FAST else pytest.mark.slow)
-        for model, faults in bundles
+        (model, faults)
+        for model in MODELS
+        for faults in bundle([case.fault for case in cases if case.model == model], model)
     ]
 
 
-ELSEWHERE = {
-    c.fault: c.model for c in reversed(PLANTABLE) if c.fault not in {c.fault for c in PLANTABLE if c.model in FAST}
-}
-"""Faults that none of the few models can have, each with the first model that can."""
+SAMPLE = bundle_by_model({case.fault: case for case in sorted(PLANTABLE[::-1], key=rank, reverse=True)}.values())
+"""Each fault once."""
 PARAMETERS = [
-    *mark_slow(BUNDLES),
-    *(pytest.param(model, (fault,), id=f"{model}-{fault}-alone") for fault, model in ELSEWHERE.items()),
+    pytest.param(model, faults, id=f"{model}-{'+'.join(faults)}", marks=marks)
+    for bundles, marks in ((SAMPLE, ()), (bundle_by_model(PLANTABLE), pytest.mark.slow))
+    for model, faults in bundles
+    if not marks or (model, faults) not in SAMPLE
 ]
 
 

@@ -88,10 +88,12 @@ def test_k_chooses_contracts(session):
     session("-k", "CFG003").assert_outcomes(passed=1, deselected=_items() - 1)
 
 
+@pytest.mark.slow
 def test_x_stops_at_the_first_broken_one(session):
     assert session("-x").parseoutcomes()["failed"] == 1
 
 
+@pytest.mark.slow
 def test_own_tests_run_beside_contracts(session, pytester):
     pytester.makepyfile("def test_mine(): pass")
     session("-k", "CFG003 or mine").assert_outcomes(passed=2, deselected=_items() - 1)
@@ -104,12 +106,14 @@ def test_junit_names_each_contract(session, pytester):
     assert len(names) == _items()
 
 
+@pytest.mark.slow
 def test_xdist_workers_share_one_look(session, pytester):
     result = session("-n", "2")
     assert result.parseoutcomes()["failed"] == 1
     assert len(_looked(pytester)) == 1
 
 
+@pytest.mark.slow
 def test_level_and_trust_reach_the_engine(session, pytester):
     session("--preflight-level", "read", "-k", "CFG003")
     session("--preflight-trust", "-k", "CFG003")

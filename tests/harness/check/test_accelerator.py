@@ -100,6 +100,7 @@ def test_how_the_child_ended_is_the_reason(tmp_path):
     assert isinstance(seen[0], ChildRaised) and "expected cuda or cpu" in seen[0].message
 
 
+@pytest.mark.slow
 def test_a_check_at_level_gpu_goes_to_the_card(tmp_path, monkeypatch, sandbox):
     """The whole way of `preflight check --level gpu`, with the CPU in the place of the card."""
     config = write(tmp_path, "qwen2_vl")

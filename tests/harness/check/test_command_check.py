@@ -68,7 +68,10 @@ def test_a_healthy_program_is_held_and_silent(project: Path, program: str, at: s
 
 @pytest.mark.parametrize(
     ("program", "fault", "code"),
-    [("train_messages.py", "unmasked_prompt", "LBL002"), ("train_loop.py", "unsupervised_eos", "LBL006")],
+    [
+        ("train_messages.py", "unmasked_prompt", "LBL002"),
+        pytest.param("train_loop.py", "unsupervised_eos", "LBL006", marks=pytest.mark.slow),
+    ],
 )
 def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, fault: str, code: str) -> None:
     watched = _check(project, program, fault)
@@ -76,6 +79,7 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
     assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
 
 
+@pytest.mark.slow
 def test_a_program_that_trains_all_of_a_model_on_prepared_rows_is_judged_on_what_can_be_told(tmp_path: Path) -> None:
     if obstacle := find_obstacle(load_recipe("trocr")):
         pytest.skip(obstacle)

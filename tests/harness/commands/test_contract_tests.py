@@ -139,6 +139,7 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_tests_pass_on_the_miniature_without_preflight(written):
     ran = _run(written, "-rs")
     assert ran.returncode == 0, ran.stdout

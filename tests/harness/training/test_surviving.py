@@ -99,7 +99,7 @@ def test_a_second_run_in_one_folder_is_refused_until_the_first_is_gone(tmp_path)
         assert (tmp_path / PLACE).is_file()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_a_run_behind_the_step_with_a_checkpoint_and_a_sentence(tmp_path, finished, number):
     """Through the function that the command calls, so that the exit code is the command's."""
     config = write_project(tmp_path, steps=400)

@@ -38,6 +38,7 @@ def judge(accelerator):
     return {j.contract.diagnosis.name for j in judgements if isinstance(j.outcome, Broken)}
 
 
+@pytest.mark.slow
 def test_a_healthy_model_has_no_finding_on_a_card(assemble, card, tmp_path):
     seen = look_at_accelerator(choose_part(assemble(), tmp_path), card, tmp_path, steps=11)
     assert msgspec.json.decode(msgspec.json.encode(seen), type=Accelerator) == seen
@@ -54,6 +55,7 @@ def placed(assemble, card):
         yield place(assemble(), card)
 
 
+@pytest.mark.slow
 def test_an_activation_that_every_step_keeps_is_seen_as_growth(placed, card):
     kept = []
     placed.model.register_forward_hook(lambda module, given, output: kept.append(output))

@@ -110,6 +110,7 @@ def test_a_project_gets_a_peak_by_kind_for_its_worst_row(project, foresee):
     assert answer.step.longest_row > 50
 
 
+@pytest.mark.slow
 def test_a_project_over_its_budget_gets_changes_that_were_measured(project, foresee):
     path = project(budget={"vram_gb": (CONTEXT + (30 << 20)) / 2**30}, training={"per_device_train_batch_size": 4})
     answer = foresee(path)

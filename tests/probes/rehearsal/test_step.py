@@ -95,9 +95,9 @@ def measure(model):
         pytest.param("dots_ocr", SEEN, marks=pytest.mark.slow),
         pytest.param("qwen2_vl", SEEN, marks=pytest.mark.slow),
         pytest.param("llava", SEEN, marks=pytest.mark.slow),
-        ("donut", SEEN),
+        pytest.param("donut", SEEN, marks=pytest.mark.slow),
         pytest.param("glm_ocr", UNSEEN, marks=pytest.mark.slow),
-        ("trocr", UNSEEN),
+        pytest.param("trocr", UNSEEN, marks=pytest.mark.slow),
     ],
 )
 def test_the_predicted_peak_is_that_of_a_real_step_on_the_cpu(model, tolerance):

@@ -9,6 +9,7 @@ import torch
 
 from preflight_ocr import probes
 from preflight_ocr.harness.facts import Raised
+from preflight_ocr.harness.home import find_installed_places
 from preflight_ocr.probes.workbench.tracing import attempt, is_foreign
 
 
@@ -27,6 +28,18 @@ from preflight_ocr.probes.workbench.tracing import attempt, is_foreign
 )
 def test_what_belongs_to_nobody_else_is_foreign(path, foreign):
     assert is_foreign(Path(path)) is foreign
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_of_another_folder_that_python_looks_in_are_nobody_elses(tmp_path, monkeypatch, folder):
+    """An environment made with --system-site-packages, and a container whose system has installed torch."""
+    monkeypatch.syspath_prepend(str(tmp_path / folder))
+    find_installed_places.cache_clear()
+    try:
+        assert not is_foreign(tmp_path / folder / "torch" / "nn.py")
+        assert is_foreign(tmp_path / "train.py")
+    finally:
+        find_installed_places.cache_clear()
 
 
 def test_a_value_comes_back_as_it_is():

@@ -9,7 +9,10 @@ import pytest
 from tests.support.browser import CONTRAST, DESKTOP, FOCUS, PHONE
 
 KINDS = ("healthy", "sick", "compare", "matrix")
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+QUICK = ("healthy", "sick")
+pytestmark = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 
 
 def test_it_opens_without_a_word_on_the_console_and_asks_the_network_for_nothing(kind, still):

@@ -47,6 +47,7 @@ def test_a_step_is_trainers_own_and_learns(opened, card):
     assert all(p.grad is None for p in parts.model.parameters())
 
 
+@pytest.mark.slow
 def test_every_pair_is_a_point_and_larger_pages_are_more_tokens(opened, card, tmp_path):
     config, parts, step = opened
     points = list(measure_all(config, parts, step, card, tmp_path, [2, 1], [112, 448], 2))

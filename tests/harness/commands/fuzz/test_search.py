@@ -76,6 +76,7 @@ def test_a_search_is_repeatable(spoil, tmp_path):
     assert other.taken == again.taken > 0
 
 
+@pytest.mark.slow
 def test_a_search_ends_when_its_time_is_over_and_keeps_what_it_has(spoil, tmp_path):
     def dawdle(inner, rows):
         time.sleep(0.3)

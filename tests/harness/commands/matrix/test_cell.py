@@ -33,6 +33,7 @@ def test_a_check_becomes_a_record(config, tmp_path, capsys):
     assert "refused, COL002 missing_placeholders" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_trust_nothing_foreign_runs_and_the_record_says_so(tmp_path):
     path = write_project(tmp_path / "project", ("chain-14",), model="deepseek_ocr")
     path.write_text(path.read_text("utf-8").replace("trust_remote_code: true", "trust_remote_code: false"), "utf-8")

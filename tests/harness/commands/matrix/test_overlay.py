@@ -118,6 +118,7 @@ class TestAsToxRunsIt:
         again = invoke("preflight-probe-package")[1]
         assert again["seconds"] > noted["seconds"] > 0
 
+    @pytest.mark.slow
     def test_a_failure_is_noted_and_fails_nothing_and_nothing_is_tried_after_it(self, run):
         invoke, python, wheel = run
         code, noted = invoke("preflight-probe-package==3")
