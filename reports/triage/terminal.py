@@ -34,6 +34,7 @@ def _headline(answer: TriageAnswer) -> str:
 
 def _show_recognised(recognised: Recognised, width: int) -> Iterator[str]:
     yield from _quote(recognised.text, recognised.line, recognised.times, width)
+    yield from _wrap(recognised.place, width, "  at ", "     ")
     certain = [pointer for pointer in recognised.pointers if pointer.certain]
     possible = [pointer for pointer in recognised.pointers if not pointer.certain]
     for pointer in certain:
@@ -63,8 +64,16 @@ def _show_pointer(pointer: Pointer, title: str, indent: str, width: int) -> Iter
 
 def _show_unrecognised(unrecognised: Unrecognised, width: int) -> Iterator[str]:
     yield from _quote(unrecognised.text, unrecognised.line, unrecognised.times, width)
+    yield from _wrap(unrecognised.place, width, "  at ", "     ")
     yield from _wrap(f"not recognised: {unrecognised.reason}.", width, "  ", "  ")
-    yield from _wrap("`preflight check CONFIG` looks at the whole set-up without a message.", width, "  ", "  ")
+    if unrecognised.raised_by:
+        about = f", about `{unrecognised.argument}`" if unrecognised.argument else ""
+        yield from _wrap(f"Raised by {unrecognised.raised_by}{about}.", width, "  ", "  ")
+    if unrecognised.contracts:
+        codes = ",".join(unrecognised.contracts)
+        yield from _wrap(f"What looks at that part of a run: preflight check CONFIG --only {codes}", width, "  ", "  ")
+    else:
+        yield from _wrap("`preflight check CONFIG` looks at the whole set-up without a message.", width, "  ", "  ")
 
 
 def _quote(text: str, line: int, times: int, width: int) -> Iterator[str]:

@@ -39,22 +39,34 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True):
-    """A message and what it points at, the likeliest first. `line` is its first place, `times` how often it stands there."""
+    """A message and what it points at, the likeliest first. `line` is its first place, `times` how often it stands there.
+
+    `place` is the last line of the user's own code in its traceback, empty where there is none.
+    """
 
     text: str
     kind: Kind
     line: int
     times: int = 1
+    place: str = ""
     pointers: tuple[Pointer, ...]
 
 
 class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
-    """An exception, or the last line of a text without one, of which nothing is known."""
+    """An exception, or the last line of a text without one, of which no cause is known.
+
+    What its traceback shows all the same: `place` as above, `raised_by` the library function that raised, `argument` the
+    one that it speaks of, `contracts` the codes of those that look at that part of a run. Each may be empty.
+    """
 
     text: str
     line: int
     times: int = 1
     reason: str = "no recogniser knows this message"
+    place: str = ""
+    raised_by: str = ""
+    argument: str = ""
+    contracts: tuple[str, ...] = ()
 
 
 class TriageAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from preflight_ocr.harness.commands.triage.losses import Losses
 from preflight_ocr.harness.commands.triage.pieces import Failure, Said, read_pieces
 from preflight_ocr.harness.commands.triage.recogniser import Weighed, recognise
 from preflight_ocr.harness.commands.triage.table import list_recognisers
+from preflight_ocr.harness.commands.triage.whereabouts import locate
 
 _MOST_SHOWN = 20  # different exceptions that nobody knows; a log of hours may hold thousands
 _MOST_REMEMBERED = 100_000  # shapes of lines that say nothing
@@ -92,7 +93,7 @@ class _Reading:
         """Exceptions raised while handling one another are one event: the first one that is known is its cause."""
         known = [(failure, weighed) for failure in self._chain if (weighed := _find_failure(failure))]
         for failure, weighed in known:
-            self._add(failure.text, "exception", failure.line, weighed)
+            self._add(failure.text, "exception", failure.line, weighed, place=locate(failure).own)
         if self._chain and not known:
             self._note_unknown(self._chain[0])
         self._chain = []
@@ -105,14 +106,26 @@ class _Reading:
             reason = "the traceback is cut: its last line, which names the exception, is missing"
             self._unrecognised[""] = Unrecognised(text="a traceback without its end", line=failure.line, reason=reason)
         elif len(self._unrecognised) < _MOST_SHOWN * 5:
-            self._unrecognised[failure.text] = Unrecognised(text=failure.text, line=failure.line)
+            where = locate(failure)
+            self._unrecognised[failure.text] = Unrecognised(
+                text=failure.text,
+                line=failure.line,
+                place=where.own,
+                raised_by=where.raised_by,
+                argument=where.argument,
+                contracts=where.contracts,
+            )
 
-    def _add(self, text: str, kind: Kind, line: int, weighed: Iterable[Weighed], *, times: int = 1) -> None:
+    def _add(
+        self, text: str, kind: Kind, line: int, weighed: Iterable[Weighed], *, times: int = 1, place: str = ""
+    ) -> None:
         pointers = point(weighed, config=self._config)
         key = (*(pointer.name for pointer in pointers), str(pointers[0].certain), pointers[0].cause)
         seen = self._recognised.get(key)
         if seen is None:
-            self._recognised[key] = Recognised(text=text, kind=kind, line=line, times=times, pointers=pointers)
+            self._recognised[key] = Recognised(
+                text=text, kind=kind, line=line, times=times, place=place, pointers=pointers
+            )
         else:
             self._recognised[key] = msgspec.structs.replace(seen, times=seen.times + times)
 

@@ -23,7 +23,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     `why` is the cause in one sentence, `check` what to look at. `holds` asks the numbers in the message whether the cause
     can be meant at all, and `needs` is a pattern that the traceback must match for that. `proof` is a pattern of the
     traceback that makes the cause certain, `hint` one that puts it first. Where the message itself is enough, there is no
-    proof; `sure=False` says that nothing short of the contract is. `prove` replaces the usual command.
+    proof; `sure=False` says that nothing short of the contract is. `prove` replaces the usual command. `outside` marks a
+    cause that no check can see (another process, several cards): its name is in no catalogue and it needs a `prove`.
     """
 
     diagnosis: str
@@ -35,6 +36,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
     sure: bool = True
     prove: str = ""
+    outside: bool = False
 
 
 class Recogniser(msgspec.Struct, frozen=True, kw_only=True):

@@ -207,7 +207,42 @@ TABLE = (
             ),
         ),
     ),
+    # --- packed weights
+    Recogniser(
+        patterns=(r"^AssertionError\s*$",),
+        within=r"fix_4bit_weight_quant_state_from_module[^\n]*weight\.shape\[1\] == 1\s*\Z|"
+        r"in fix_4bit_weight_quant_state_from_module",
+        bare=False,
+        causes=(
+            Cause(
+                diagnosis="quantised_head",
+                why="A 4-bit layer holds an ordinary weight: the output head was quantised and then tied to the embeddings, "
+                "or its weight was replaced after loading.",
+                check="Name the output head (lm_head) in llm_int8_skip_modules of the BitsAndBytesConfig.",
+                prove="print(type(model.get_output_embeddings())): it must be torch.nn.Linear",
+                outside=True,
+            ),
+        ),
+    ),
     # --- several ranks
+    Recogniser(
+        patterns=(r"Expected to mark a variable ready only once",),
+        causes=(
+            Cause(
+                diagnosis="checkpointing_starves",
+                why="Re-entrant checkpointing runs a part twice in backward, which DistributedDataParallel takes for a "
+                "second use of its parameters.",
+                check="Set gradient_checkpointing_kwargs to use_reentrant: false.",
+                sure=False,
+                prove="the same command with gradient_checkpointing_kwargs.use_reentrant: false: the exception is gone",
+            ),
+            Cause(
+                diagnosis="doubled_module",
+                why="One module is held under two names, so that its parameters take part twice in a step.",
+                check="Look whether two attributes of a wrapper are one and the same module.",
+            ),
+        ),
+    ),
     Recogniser(
         patterns=(
             r"Expected to have finished reduction in the prior iteration",

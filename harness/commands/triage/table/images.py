@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from preflight_ocr.harness.commands.triage.recogniser import Cause, Groups, Recogniser
 from preflight_ocr.harness.commands.triage.table import places
 
@@ -33,6 +35,11 @@ def _is_view(groups: Groups) -> bool:
     """`[side, side, width]`: the features of one square view."""
     sides = _sides(groups)
     return len(sides) == 3 and sides[0] == sides[1]
+
+
+def _has_three_axes(groups: Groups) -> bool:
+    """Positions of frames, height and width."""
+    return groups["axes"] == "3"
 
 
 _NESTING = Cause(
@@ -89,8 +96,79 @@ _TOO_FEW = (
         holds=lambda groups: _count(groups, "tokens") > 1,
     ),
 )
+_TYPED = Cause(
+    diagnosis="image_token_in_text",
+    why="An image token stands in the text itself, so that the row has one more than it has images.",
+    check="Search the rows' texts for the image token.",
+)
+_LONGER_GRID = Cause(
+    diagnosis="placeholder_mismatch",
+    why="The text has another number of image placeholders than the grids of its images make features.",
+    check="For each row compare the number of image tokens in input_ids with the product of its grid, divided by the square "
+    "of the merge size.",
+)
 
 TABLE = (
+    # --- positions along the grids
+    Recogniser(
+        patterns=(
+            r"shape mismatch: value tensor of shape \[(?P<axes>\d), \d+\] cannot be broadcast to indexing result of shape "
+            r"\[\d, \d+\]",
+        ),
+        causes=tuple(msgspec.structs.replace(cause, holds=_has_three_axes) for cause in (_CUT, _LONGER_GRID)),
+    ),
+    Recogniser(
+        patterns=(r"index \d+ is out of bounds for dimension \d with size \d+", r"^StopIteration\b"),
+        within=r"get_rope_index",
+        bare=False,
+        causes=(
+            Cause(
+                diagnosis="placeholder_mismatch",
+                why="The text has more image placeholders than there are grids: a row's picture is missing from the batch, "
+                "or its token was written twice.",
+                check="Print the number of rows in image_grid_thw beside the number of image tokens' runs in input_ids.",
+            ),
+            _TYPED,
+        ),
+    ),
+    Recogniser(
+        patterns=(r"\d+ is not in list",),
+        within=r"get_rope_index",
+        bare=False,
+        causes=(_CUT, _LONGER_GRID),
+    ),
+    Recogniser(
+        patterns=(
+            r"[Nn]umber of images in the text \[?(?P<tokens>\d+)\]? and (?:the number of )?images +\[?(?P<features>\d+)\]?",
+        ),
+        causes=(
+            Cause(
+                diagnosis="missing_placeholders",
+                why=_NO_PLACEHOLDER.why,
+                check=_NO_PLACEHOLDER.check,
+                holds=lambda groups: _count(groups, "tokens") == 0,
+            ),
+            Cause(
+                diagnosis="image_token_in_text",
+                why=_TYPED.why,
+                check=_TYPED.check,
+                holds=lambda groups: _count(groups, "tokens") > _count(groups, "features") > 0,
+                sure=False,
+            ),
+            Cause(
+                diagnosis="placeholder_mismatch",
+                why="The prompt of a row has fewer image tokens than the row has images.",
+                check="Build the prompt with one image part for each image of the row.",
+                holds=lambda groups: 0 < _count(groups, "tokens") < _count(groups, "features"),
+            ),
+            Cause(
+                diagnosis="malformed_images",
+                why="The prompt asks for images, and the processor was handed none.",
+                check="Print what is passed as `images`, nested as the processor takes it: one list for each row.",
+                holds=lambda groups: _count(groups, "tokens") > 0 == _count(groups, "features"),
+            ),
+        ),
+    ),
     # --- nesting
     Recogniser(
         patterns=(r"Expected \dD \(unbatched\) or \dD \(batched\) input to conv\dd",),

@@ -77,9 +77,41 @@ _OLD_GENERATE = Cause(
     check="Ask which releases the model's code can work with; training may still run.",
     prove=WINDOW,
 )
+_HEADLESS = Cause(
+    diagnosis="failing_adapter",
+    why="The class that was loaded has no language-model head, and the task type CAUSAL_LM needs one that can generate.",
+    check="Load the model through the class that `architectures` in its config.json names, and not through AutoModel.",
+)
+_OFFLOADED = Cause(
+    diagnosis="offloaded_model",
+    why="device_map left a part of the model without memory for its weights (on disk or on the CPU), and something moves "
+    "the model as a whole.",
+    check="Print model.hf_device_map: for training, give device_map one card, or leave it out.",
+    prove="the same command without device_map: the exception is gone",
+    outside=True,
+)
+_PARTITIONED = Cause(
+    diagnosis="partitioned_recomputation",
+    why="Under ZeRO-3 a parameter is gathered for forward alone, so that the checkpointed part is computed again with "
+    "parameters of size 0.",
+    check="Set gradient_checkpointing_kwargs to use_reentrant: true with ZeRO-3, or train with ZeRO-2.",
+    holds=lambda groups: groups["size"] == "0",
+    prove="the same command with gradient_checkpointing: false: the exception is gone",
+    outside=True,
+)
 
 TABLE = (
     # --- keywords
+    Recogniser(
+        patterns=(rf"_?(?:batch_)?encode(?:_plus)?\(\) got an unexpected keyword argument '(?:{_IMAGE_KEYS})'",),
+        causes=(
+            Cause(
+                diagnosis="tokenizer_as_processor",
+                why="The processor is only a tokenizer for this model, and it was handed images.",
+                check="Print type(processor): without a processor class the images must be prepared by the collator.",
+            ),
+        ),
+    ),
     Recogniser(
         patterns=(r"unexpected keyword argument '?num_items_in_batch\b",),
         causes=(_FORWARDED,),
@@ -183,8 +215,36 @@ TABLE = (
         causes=(_MODEL_NAME, _OWN_NAME),
     ),
     Recogniser(
-        patterns=(r"'?\w*(?:For\w+|Model|LM)'? (?:object )?has no attribute '?generate\b",),
+        patterns=(
+            r"'?\w+Model'? (?:object )?has no attribute '?(?:prepare_inputs_for_generation|get_output_embeddings)\b",
+        ),
+        causes=(_HEADLESS,),
+    ),
+    Recogniser(
+        patterns=(
+            r"'?\w*(?:For\w+|Model|LM)'? (?:object )?has no attribute '?generate\b",
+            r"'?\w*(?:For\w+|LM)'? (?:object )?has no attribute '?prepare_inputs_for_generation\b",
+        ),
         causes=(_OLD_GENERATE,),
+    ),
+    # --- weights that are not there
+    Recogniser(
+        patterns=(r"Cannot copy out of meta tensor",),
+        causes=(
+            Cause(
+                diagnosis="uninitialised_buffer",
+                why="The model's own code computes a tensor when it is built, which this release of transformers builds "
+                "without memory and never fills.",
+                check="Ask which releases the model's code can work with.",
+                proof=rf"{places.REMOTE_CODE}[^\n]*(?:\n(?![^\n]*{places.MODEL_CODE})[^\n]*)*\Z",
+                prove=WINDOW,
+            ),
+            _OFFLOADED,
+        ),
+    ),
+    Recogniser(
+        patterns=(r"recomputed metadata:[^\n]*torch\.Size\(\[(?P<size>\d*)\]\)",),
+        causes=(_PARTITIONED,),
     ),
     Recogniser(
         patterns=(r"'?DynamicCache'? (?:object )?has no attribute '(?:get_max_length|seen_tokens)'",),

@@ -24,6 +24,36 @@ _SIDE_EFFECT = Cause(
 )
 
 TABLE = (
+    # --- lengths
+    Recogniser(
+        patterns=(r"Unable to create tensor, you should probably activate truncation and/or padding",),
+        causes=(
+            Cause(
+                diagnosis="failing_collator",
+                why="The collator stacks rows of different lengths: the tokenizer pads its own keys alone, labels are not "
+                "among them.",
+                check="Use a collator that pads labels with -100 (DataCollatorForSeq2Seq), or pad them to the longest row.",
+            ),
+        ),
+    ),
+    Recogniser(
+        patterns=(
+            r"The shape of the mask \[\d+(?:, \d+)?\] at index \d does not match the shape of the indexed tensor",
+            r"The size of tensor a \(\d+\) must match the size of tensor b \(\d+\) at non-singleton dimension \d",
+            r"Attention mask should be of size \(",
+        ),
+        within=r"attention_mask|causal_mask|attn_mask|attn_weights|sdpa|eager_attention",
+        bare=False,
+        causes=(
+            Cause(
+                diagnosis="failing_batch",
+                why="attention_mask has another length than input_ids: one of them was cut, padded or extended without the "
+                "other.",
+                check="Print the shapes of input_ids, attention_mask and labels of one batch side by side.",
+                proof=r"attention_mask|causal_mask|attn_mask|attn_weights|sdpa|eager_attention",
+            ),
+        ),
+    ),
     # --- processors and templates
     Recogniser(
         patterns=(
