@@ -11,7 +11,8 @@ from preflight_ocr.harness.commands.triage.pieces import Failure, Frame
 from preflight_ocr.harness.diagnoses import catalogue
 
 _LIBRARY = re.compile(
-    r"[\\/](?:site|dist)-packages[\\/](?P<module>.+)$|[\\/]lib[\\/]python[\d.]+[\\/](?P<standard>.+)$"
+    r"[\\/](?:site|dist)-packages[\\/](?P<module>.+)$|"
+    r"[\\/]lib[\\/]python[\d.]+[\\/](?!(?:site|dist)-packages)(?P<standard>.+)$"
 )
 _INTERNAL = re.compile(r"^<|transformers_modules[\\/]|(?:modeling|configuration|processing)_\w+\.py$")
 _KEYS = re.compile(
@@ -32,7 +33,7 @@ _STAGES = (
     (r"[\\/]torch[\\/]optim|_engine_run_backward|\bbackward\b|lr_scheduler|accelerator\.py", ("LRN", "DTY", "LRA")),
     (r"modeling_\w+\.py|[\\/]torch[\\/]nn[\\/]|\bforward\b", ("FWD", "COL", "DTY", "DEV")),
 )
-"""What a frame shows of the run's stage, the narrow before the wide, and the families of codes whose contracts look there."""
+"""What a frame shows of the run's stage, the narrow before the wide, and the families of codes that look there."""
 
 
 class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
