@@ -73,7 +73,7 @@ def _describe(frame: Frame) -> str:
 def _name_module(file: str) -> str:
     """`transformers.models.qwen2_vl.modeling_qwen2_vl` of a file below site-packages, else the file's own name."""
     found = _LIBRARY.search(file)
-    path = (found["module"] or found["standard"]) if found else re.split(r"[\\/]", file)[-1]
+    path: str = (found["module"] or found["standard"]) if found else re.split(r"[\\/]", file)[-1]
     return re.sub(r"[\\/]", ".", path.removesuffix(".py")).removesuffix(".__init__")
 
 
