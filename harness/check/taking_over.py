@@ -145,7 +145,7 @@ def _without_adapter(answer: dict[str, Any]) -> dict[str, Any]:
     from preflight_ocr.harness.facts import Unknown
 
     reason = msgspec.to_builtins(Unknown(reason=NO_ADAPTER))
-    parts = dict.fromkeys(("census", "round_trip", "merged_equals_unmerged"), reason)
+    parts = dict.fromkeys(("census", "recital", "round_trip", "merged_equals_unmerged"), reason)
     return {**answer, "adapter": reason, "learning": {**answer["learning"], **parts}}
 
 

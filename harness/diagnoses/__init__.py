@@ -35,7 +35,7 @@ NAMES = (
     "failing_collator", "random_collator", "malformed_grid", "packed_without_block_mask",
     # LBL
     "copied_labels", "unmasked_prompt", "unmasked_image_tokens", "unmasked_padding", "nothing_supervised",
-    "unsupervised_eos", "wrong_target", "repeated_start",
+    "unsupervised_eos", "wrong_target", "repeated_start", "unheeded_end",
     # DTY
     "fp16_master_weights", "image_dtype_mismatch", "non_boolean_mask", "mixed_model_dtypes", "fixed_vision_dtype",
     "failing_dtype",
@@ -48,7 +48,7 @@ NAMES = (
     "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights", "frozen_new_tokens",
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
-    "misaligned_loss", "training_differs_from_generation",
+    "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM

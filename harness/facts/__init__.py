@@ -22,11 +22,13 @@ from preflight_ocr.harness.facts.accelerator import (
 )
 from preflight_ocr.harness.facts.base import Cause, Fact, Parameter, Raised, Signature, Site, Unknown, blank
 from preflight_ocr.harness.facts.learning import (
+    NEUTRAL_SETTINGS,
     Adapter,
     AlikeRows,
     Carrier,
     Census,
     Learning,
+    Recital,
     RoundTrip,
     Target,
 )
@@ -65,6 +67,7 @@ from preflight_ocr.harness.facts.running import (
     Agreement,
     Behaviour,
     Clash,
+    Ends,
     Forward,
     HostCopy,
     Landing,
@@ -131,6 +134,7 @@ class Facts(Fact, kw_only=True):
 
 
 __all__ = [
+    "NEUTRAL_SETTINGS",
     "NOT_RUN",
     "Accelerator",
     "Adapter",
@@ -151,6 +155,7 @@ __all__ = [
     "Dataset",
     "Delta",
     "Device",
+    "Ends",
     "Environment",
     "Fact",
     "Facts",
@@ -179,6 +184,7 @@ __all__ = [
     "Processor",
     "ProcessorFiles",
     "Raised",
+    "Recital",
     "RehearsedStep",
     "Repair",
     "Repository",

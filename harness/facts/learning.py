@@ -76,6 +76,42 @@ class AlikeRows(Fact, kw_only=True):
     trained: bool
 
 
+NEUTRAL_SETTINGS: dict[str, float | None] = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": None,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "sequence_bias": None,
+    "exponential_decay_length_penalty": None,
+    "forced_eos_token_id": None,
+    "renormalize_logits": False,
+    "guidance_scale": None,
+}
+"""Settings of a generation configuration that change the scores of tokens -> the value with which they change nothing."""
+
+
+class Recital(Fact, kw_only=True):
+    """One row of the sample learnt by heart, and what the model then writes by itself, as token ids and as text.
+
+    `wanted` are its supervised tokens up to the one that generation stops at, of which all were the likeliest ones under
+    teacher forcing after `steps` optimizer steps; `read` is what `generate` writes, greedily and with settings that change
+    no score. `hindering` are the model's own settings that keep it from writing that, as `name: value`.
+    """
+
+    row: int
+    steps: int
+    wanted: tuple[int, ...]
+    text: str
+    read: tuple[int, ...]
+    read_text: str
+    hindering: tuple[str, ...] | Unknown
+
+
 class RoundTrip(Fact, kw_only=True):
     """The adapter saved, then loaded onto the bare model in a fresh process."""
 
@@ -84,6 +120,7 @@ class RoundTrip(Fact, kw_only=True):
     missing_keys: tuple[str, ...]
     unexpected_keys: tuple[str, ...]
     lost_keys: tuple[str, ...]  # in the file, and not with these numbers in the model they were loaded into
+    reread: tuple[int, ...] | Unknown = NOT_LOOKED_AT  # what the model writes for the row that was learnt by heart
 
 
 class Learning(Fact, kw_only=True):
@@ -97,5 +134,6 @@ class Learning(Fact, kw_only=True):
     round_trip: RoundTrip | Unknown = Unknown(reason="not run")
     unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that moved and whose numbers are in no saved tensor
     alike_rows: AlikeRows | Unknown = NOT_LOOKED_AT
+    recital: Recital | Unknown = NOT_LOOKED_AT
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without

@@ -78,6 +78,19 @@ class Agreement(Fact, kw_only=True):
         return tuple(row for row, differences in enumerate(both) if max(differences) > self.tolerance)
 
 
+class Ends(Fact, kw_only=True):
+    """Where generation stops, and which rows of the collator's batch are not trained to stop there.
+
+    `stops` are the ids that end what the model writes, each with its text; `endless` the rows whose supervised labels hold
+    none of them, of `rows` that were looked at; `last` is the last supervised id of each such row, with its text.
+    """
+
+    stops: tuple[tuple[int, str], ...]
+    rows: int
+    endless: tuple[int, ...]
+    last: tuple[tuple[int, str], ...]
+
+
 class LostBuffer(Fact, kw_only=True):
     """A buffer that no checkpoint holds and that is not what the class computes when it is built. Values as text."""
 
@@ -227,5 +240,6 @@ class Forward(Fact, kw_only=True):
     idle_keys: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # only **kwargs takes them, and nothing changes without
     lost_buffers: tuple[LostBuffer, ...] | Unknown = NOT_LOOKED_AT
     agreement: Agreement | Unknown = Unknown(reason="not run")
+    ends: Ends | Unknown = NOT_LOOKED_AT
     placement: Placement | Unknown = Unknown(reason="not run")
     processor_calls: tuple[Opened, ...]  # AutoProcessor as the user's loader and collator called it, in their order

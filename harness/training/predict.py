@@ -1,4 +1,4 @@
-"""Reading pages with a model: greedy decoding, in batches, that ends at EOS."""
+"""Reading pages with a model: greedy decoding, in batches, that ends where the model's own generation ends."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def predict(
 def decode(
     model: torch.nn.Module, batch: Mapping[str, Any], *, collator: Collator, max_new_tokens: int
 ) -> list[list[int]]:
-    """New tokens per row, without EOS: by the model's `generate`, which has a cache, or by our loop where it has none.
+    """New tokens per row, without their end: by the model's `generate`, which has a cache, or by our loop where it has none.
 
     A `generate` that exists may still be bound to another version of transformers. That shows as an AttributeError or a
     TypeError in its first step, or, where it cannot tell a later step from the first and hands over the pictures again,
     as an AssertionError in the second. What fails in forward itself fails in our loop too, and is raised there.
     """
-    eos = collator.tokenizer.eos_token_id
+    ends = list_ends(_unwrap(model), collator.tokenizer)
     inputs = _move(dict(batch), next(model.parameters()).device)
     if hasattr(_unwrap(model), "generate"):
         try:
-            limits = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": eos}
+            limits = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": list(ends)}
             with torch.no_grad():
                 found = model.generate(**inputs, **limits, pad_token_id=collator.tokenizer.pad_token_id)  # type: ignore[operator]
         except (AssertionError, AttributeError, TypeError) as error:
@@ -60,20 +60,33 @@ def decode(
         else:
             # A decoder of its own begins with its start token, which may be the one that ends sequences.
             begin = 1 if collator.family.encoder_decoder else inputs["input_ids"].shape[1]
-            return [_cut(row, eos) for row in found[:, begin:].tolist()]
-    return decode_greedily(model, inputs, collator=collator, max_new_tokens=max_new_tokens)
+            return [_cut(row, ends) for row in found[:, begin:].tolist()]
+    return [_cut(row, ends) for row in decode_greedily(model, inputs, collator=collator, max_new_tokens=max_new_tokens)]
+
+
+def list_ends(model: torch.nn.Module, tokenizer: Any) -> tuple[int, ...]:
+    """The ids that end what this model writes: those of its generation configuration, else of its configuration, else the
+    tokenizer's EOS. That is what whoever loads the model stops at, whatever the tokenizer says."""
+    config: Any = getattr(model, "config", None)
+    places = (getattr(model, "generation_config", None), config, getattr(config, "text_config", None), tokenizer)
+    for place in places:
+        found = getattr(place, "eos_token_id", None)
+        ids = tuple(i for i in (found if isinstance(found, list | tuple) else [found]) if isinstance(i, int))
+        if ids:
+            return ids
+    return ()
 
 
 @torch.no_grad()
 def decode_greedily(
     model: torch.nn.Module, batch: Mapping[str, Any], *, collator: Collator, max_new_tokens: int
 ) -> list[list[int]]:
-    """New tokens per row, without EOS, by forward alone, on which training relies anyway.
+    """New tokens per row, with what stands behind the end of a row that ended earlier than others, by forward alone.
 
     It works where remote code has no `generate` (transformers 5) or a cache bound to another version, and costs one full
     forward per token.
     """
-    eos = collator.tokenizer.eos_token_id
+    ends = list_ends(_unwrap(model), collator.tokenizer)
     mask_name = collator.family.argument("placement_mask")
     inputs = _move(dict(batch), next(model.parameters()).device)
     shape = inputs["input_ids"].shape
@@ -85,9 +98,10 @@ def decode_greedily(
     running = torch.ones(rows, dtype=torch.bool, device=inputs["input_ids"].device)
     for _ in range(max_new_tokens):
         placed = {} if collator.positions is None else {"position_ids": collator.positions(inputs)}
-        chosen = model(**inputs, **placed, **options).logits[:, -1].argmax(-1).where(running, torch.tensor(eos))
+        chosen = model(**inputs, **placed, **options).logits[:, -1].argmax(-1)
+        chosen = chosen.where(running, chosen.new_tensor(ends[0] if ends else 0))
         written = torch.cat((written, chosen[:, None]), dim=1)
-        running &= chosen != eos
+        running &= ~torch.isin(chosen, chosen.new_tensor(ends))
         if not running.any():
             break
         inputs["input_ids"] = torch.cat((inputs["input_ids"], chosen[:, None]), dim=1)
@@ -96,11 +110,12 @@ def decode_greedily(
             inputs[mask_name] = _extend(inputs[mask_name], 0)
         for name in along:
             inputs[name] = _extend(inputs[name], collator.family.target_marks.get(name, 0))
-    return [_cut(row, eos) for row in written.tolist()]
+    rows_written: list[list[int]] = written.tolist()
+    return rows_written
 
 
-def _cut(row: list[int], eos: int) -> list[int]:
-    return row[: row.index(eos)] if eos in row else row
+def _cut(row: list[int], ends: Sequence[int]) -> list[int]:
+    return row[: next((at for at, token in enumerate(row) if token in ends), len(row))]
 
 
 def _extend(values: torch.Tensor, by: int) -> torch.Tensor:

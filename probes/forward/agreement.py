@@ -7,7 +7,7 @@ apart (positions, token types, a mask, a start token, a neighbour in the same se
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import msgspec
 import torch
 from transformers import LogitsProcessorList
 
-from preflight_ocr.harness.facts import Agreement, Raised, Unknown
+from preflight_ocr.harness.facts import Agreement, Ends, Raised, Unknown
+from preflight_ocr.harness.training.predict import list_ends
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits
@@ -62,7 +63,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
         rows = len(parts.sample)
         return Unknown(reason=f"{rows} rows, and {len(runs)} supervised runs of labels: which is whose cannot be told")
     prompts = [parts.reference.prompts([dict(row)]) for row in parts.sample]
-    if not apart and not all(_has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
+    if not apart and not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
         return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
     readings = _read_all(parts, prompts, runs)
     batch, logits = _with_expected_images(parts, batch, reference, logits)
@@ -106,13 +107,17 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     return msgspec.structs.replace(found, mended_by=mended)
 
 
-def find_runs(parts: Assembly, batch: Batch) -> list[Run]:
-    """The supervised stretches of the labels, of each row the target where it can be told from what else is supervised."""
+def find_runs(parts: Assembly, batch: Batch, sample: Sequence[Mapping[str, Any]] | None = None) -> list[Run]:
+    """The supervised stretches of the labels, of each row the target where it can be told from what else is supervised.
+
+    `sample` are the rows of data that the batch was made of, all of them where it is None.
+    """
+    sample = parts.sample if sample is None else sample
     labels = batch.get(LABELS)
     if not isinstance(labels, torch.Tensor) or labels.dim() != 2:
         return []
     marks = (labels != IGNORED).tolist()
-    rows = attempt(lambda: parts.reader.read(batch, parts.sample)) if len(marks) == len(parts.sample) else ()
+    rows = attempt(lambda: parts.reader.read(batch, sample)) if len(marks) == len(sample) else ()
     if not isinstance(rows, Raised | Unknown) and not parts.is_encoder_decoder:
         for flags, row in zip(marks, rows, strict=False):
             if len(row.roles) == len(flags) and "t" in row.roles:
@@ -126,7 +131,26 @@ def find_runs(parts: Assembly, batch: Batch) -> list[Run]:
     return found
 
 
-def _has_prompt(batch: Batch, runs: Sequence[Run], at: int, prompt: Batch) -> bool:
+def look_at_ends(parts: Assembly, batch: Batch) -> Ends | Unknown:
+    """Hold the labels of each row against the ids that this model's generation stops at."""
+    ids = list_ends(parts.bare, parts.tokenizer)
+    runs = find_runs(parts, batch)
+    if not ids or not runs:
+        return Unknown(reason="generation stops at no id" if not ids else "no labels [B, S] are trained on")
+    endless = {run.sequence: run.tokens[-1] for run in runs}
+    for run in runs:
+        if set(run.tokens) & set(ids):
+            endless.pop(run.sequence, None)
+    spell = parts.tokenizer.decode
+    return Ends(
+        stops=tuple((number, spell([number])) for number in ids),
+        rows=len({run.sequence for run in runs}),
+        endless=tuple(sorted(endless)),
+        last=tuple((number, spell([number])) for number in dict.fromkeys(endless.values())),
+    )
+
+
+def has_prompt(batch: Batch, runs: Sequence[Run], at: int, prompt: Batch) -> bool:
     """Whether exactly the reading's prompt stands before the target, behind padding or the row before it."""
     run, before = runs[at], runs[at - 1] if at else None
     begin = before.start + len(before.tokens) if before is not None and before.sequence == run.sequence else 0
@@ -148,13 +172,18 @@ def _with_expected_images(
 
     What it does to the pages is other contracts' business; here it would hide everything else.
     """
-    names = [name for name, role in (parts.family.roles if parts.family else {}).items() if role != "placement_mask"]
-    different = {n: reference[n] for n in names if n in reference and not _is_same(batch.get(n), reference[n])}
-    if not different:
+    changed = take_expected_images(parts, batch, reference)
+    if changed is batch:
         return batch, logits
-    changed = {**batch, **different}
     after = attempt(lambda: read_logits(call(parts.bare, changed)))
     return (batch, logits) if not isinstance(after, torch.Tensor) or after.shape != logits.shape else (changed, after)
+
+
+def take_expected_images(parts: Assembly, batch: Batch, reference: Batch) -> Batch:
+    """The batch with the pictures of our own collator's batch of the same rows; the very same where nothing differs."""
+    names = [name for name, role in (parts.family.roles if parts.family else {}).items() if role != "placement_mask"]
+    different = {n: reference[n] for n in names if n in reference and not _is_same(batch.get(n), reference[n])}
+    return {**batch, **different} if different else batch
 
 
 def _is_same(left: Any, right: Any) -> bool:

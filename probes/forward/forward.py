@@ -18,7 +18,7 @@ from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.probes.batch.collator import look_at_reference
 from preflight_ocr.probes.batch.processor import record_openings
-from preflight_ocr.probes.forward.agreement import look_at_agreement
+from preflight_ocr.probes.forward.agreement import look_at_agreement, look_at_ends
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
@@ -101,8 +101,10 @@ def look_at_forward(parts: Assembly) -> Forward:
             behaviour=reason,
             idle_keys=reason,
             agreement=reason,
+            ends=reason,
             placement=reason,
         )
+    facts = msgspec.structs.replace(facts, ends=look_at_ends(parts, start))
     batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
     facts = msgspec.structs.replace(

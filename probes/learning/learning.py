@@ -13,11 +13,12 @@ import msgspec
 import torch
 from torch import nn
 
-from preflight_ocr.harness.facts import Adapter, Census, Learning, Raised, RoundTrip, Unknown, blank
+from preflight_ocr.harness.facts import Adapter, Census, Learning, Raised, Recital, RoundTrip, Unknown, blank
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
+from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -71,7 +72,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     census = tuple(msgspec.structs.replace(c, moved=_count_moved(parts, inner, c.part, moved)) for c in census)
     extra = checkpointed if isinstance(checkpointed, tuple) else ()
     mixed = _try_mixed_precision(parts, adapted, step)
-    round_trip_ready = _save(adapted, batch, folder)
+    recital = _recite(parts, adapted, inner)
+    round_trip_ready = _save(adapted, batch, folder, recital)
     unsaved = (
         find_unsaved(inner, moved, folder) if round_trip_ready is None else Unknown(reason=round_trip_ready.message)
     )
@@ -89,6 +91,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         else Unknown(reason=f"the adapter could not be saved: {round_trip_ready.type}: {round_trip_ready.message}"),
         accumulation_ratio=accumulation,
         unsaved=unsaved,
+        recital=recital,
         alike_rows=Unknown(reason=alike.message) if isinstance(alike, Raised) else alike,
         merged_equals_unmerged=_merge(adapted, batch),
     )
@@ -310,8 +313,22 @@ def _logits(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
     return logits.float()
 
 
-def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None:
-    """The adapter as PEFT saves it, with the logits it gives and those without it."""
+def _recite(parts: Assembly, adapted: Any, inner: nn.Module) -> Recital | Unknown:
+    """The recital; weights that it drove to infinity are set back."""
+    if parts.built.cut:
+        return Unknown(reason="the model was cut, and one step of it takes many seconds")
+    before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
+    found = recite(parts, adapted, inner)
+    adapted.zero_grad(set_to_none=True)
+    adapted.eval()
+    if not all(bool(p.isfinite().all()) for n, p in inner.named_parameters() if n in before):
+        _fill(inner, before)
+        return Unknown(reason="learning one row by heart drove the adapter's weights to infinity")
+    return found
+
+
+def _save(adapted: Any, batch: Mapping[str, Any], folder: Path, recital: Recital | Unknown) -> Raised | None:
+    """The adapter as PEFT saves it, with the logits it gives and those without it, and the row that it knows by heart."""
     inner = unwrap(adapted)[0]
 
     def write() -> None:
@@ -319,7 +336,8 @@ def _save(adapted: Any, batch: Mapping[str, Any], folder: Path) -> Raised | None
         with_adapter = _logits(inner, batch)
         _require_finite(with_adapter)
         without = _logits_without_adapter(inner, batch)
-        torch.save({"adapted": with_adapter, "base": without}, folder / "logits.pt")
+        known = None if isinstance(recital, Unknown) else (recital.row, len(recital.wanted) + MORE)
+        torch.save({"adapted": with_adapter, "base": without, "recited": known}, folder / "logits.pt")
 
     return attempt(write)
 
@@ -387,6 +405,10 @@ def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
         loaded = PeftModel.from_pretrained(parts.bare, str(folder / "adapter"))
         # The model inside: whether PEFT's task wrapper can call it is told elsewhere.
         logits = _logits(unwrap(loaded)[0], batch)
+        reread: Any = Unknown(reason="no row was learnt by heart")
+        if saved["recited"] is not None:
+            row, most = saved["recited"]
+            reread = attempt(partial(write, parts, unwrap(loaded)[0], most, row))
     arrived = get_peft_model_state_dict(loaded)
     expected = set(arrived)
     with safe_open(folder / "adapter" / "adapter_model.safetensors", framework="pt") as file:
@@ -399,6 +421,9 @@ def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
         differs_from_base=not torch.equal(saved["base"], logits),
         missing_keys=tuple(sorted(expected - written))[:5],
         unexpected_keys=tuple(sorted(written - expected))[:5],
+        reread=Unknown(reason=f"writing raised {reread.type}: {reread.message}")
+        if isinstance(reread, Raised)
+        else reread,
         lost_keys=tuple(sorted(lost))[:5],
     )
     result: dict[str, object] = msgspec.to_builtins(facts)

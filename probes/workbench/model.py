@@ -20,6 +20,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.training.model import find_dtype, load_model
 from preflight_ocr.probes.reading.repository import find_model_directory
+from preflight_ocr.probes.workbench.tracing import attempt
 
 FULL_LOAD_BYTES = 1 << 30  # weights up to this size are loaded as they are
 KEPT_BLOCKS = 2  # of each kind of block in a cut list
@@ -65,7 +66,20 @@ def build_small(config: Config, *, whole: bool = False) -> Built:
     _materialise(model, asked if isinstance(asked, torch.dtype) else torch.float32)
     if hasattr(model, "tie_weights"):
         model.tie_weights()
+    _read_generation_settings(model, config)
     return Built(model=model.eval(), weights="random", cut=cut, bytes_before_cut=weights)
+
+
+def _read_generation_settings(model: Any, config: Config) -> None:
+    """What `from_pretrained` does beside the weights: generation stops at what generation_config.json says."""
+    from transformers import GenerationConfig
+
+    directory = find_model_directory(config)
+    if isinstance(directory, Unknown) or not (directory / "generation_config.json").is_file():
+        return
+    found = attempt(lambda: GenerationConfig.from_pretrained(directory))
+    if isinstance(found, GenerationConfig) and getattr(model, "generation_config", None) is not None:
+        model.generation_config = found
 
 
 def build_like(kind: Any, model_config: Any, dtype: str | None) -> Built:

@@ -1,0 +1,205 @@
+"""Memorise and read: one row is learnt by heart, and the model then has to write it by itself, and to stop.
+
+A row that is right under teacher forcing at every place has nothing left to learn. Where generation then writes something
+else, what keeps the two apart is neither the data nor the number of steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from preflight_ocr.harness.facts import NEUTRAL_SETTINGS, Raised, Recital, Unknown
+from preflight_ocr.harness.training.predict import decode_greedily, list_ends
+from preflight_ocr.probes.forward.agreement import Run, find_runs, has_prompt, take_expected_images
+from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
+from preflight_ocr.probes.workbench.tracing import attempt
+
+RATE = 5e-3
+MOST_STEPS = 150
+MOST_SECONDS = 6.0
+TRIED, USUAL_STEPS = 5, 50  # a row whose first steps are too slow for the usual number is given up at once
+LONGEST = 24  # tokens of the target
+IN_A_ROW = 3  # steps at which every place was right; a single one may be luck
+MORE = 8  # tokens that the model may write behind the row before it counts as going on
+LABELS = "labels"
+
+
+def recite(parts: Assembly, adapted: nn.Module, inner: nn.Module) -> Recital | Unknown:
+    """Train the adapter on one row until it is known by heart, then let the model write it.
+
+    Leaves the trained weights as they are then. Unknown says why there is nothing to compare.
+    """
+    candidates = _choose(parts)
+    if isinstance(candidates, Unknown):
+        return candidates
+    for row, batch, wanted in candidates:
+        chosen, learned = (row, wanted), attempt(partial(_learn, parts, adapted, batch))
+        if isinstance(learned, int):
+            break
+    row, wanted = chosen
+    if isinstance(learned, Raised):
+        return Unknown(reason=f"learning one row by heart raised {learned.type}: {learned.message}")
+    if isinstance(learned, Unknown):
+        return learned
+    inner.eval()
+    read = attempt(lambda: write(parts, inner, len(wanted) + MORE, row))
+    if isinstance(read, Raised):
+        return Unknown(reason=f"writing raised {read.type}: {read.message}")
+    return Recital(
+        row=row,
+        steps=learned,
+        wanted=wanted,
+        text=parts.tokenizer.decode(list(wanted)),
+        read=read,
+        read_text=parts.tokenizer.decode(list(read)),
+        hindering=_find_hindering(parts, inner, wanted, row) if read == wanted else (),
+    )
+
+
+def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] | Unknown:
+    """Rows to try, each with the collator's batch of it alone and the tokens to be written.
+
+    First the one with the longest target of at most LONGEST tokens, which tells more, then the one with the shortest.
+    """
+    if parts.reference is None:
+        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+    ends = list_ends(parts.bare, parts.tokenizer)
+    found: list[tuple[int, Batch, tuple[int, ...]]] = []
+    for number, row in enumerate(parts.sample):
+        batch = attempt(partial(parts.seeded, parts.collate, [row]))
+        if isinstance(batch, Raised):
+            return Unknown(reason=f"the collator raised {batch.type} for a single row: {batch.message}")
+        runs = find_runs(parts, batch, [row])
+        if len(runs) != 1:
+            return Unknown(
+                reason=f"one row, and {len(runs)} supervised runs of labels: which is the target cannot be told"
+            )
+        prompt = parts.reference.prompts([dict(row)])
+        if not parts.is_encoder_decoder and not has_prompt(batch, runs, 0, prompt):
+            return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
+        if wanted := _cut_behind_end(runs[0], ends):
+            found.append((number, batch, wanted))
+    if not found:
+        return Unknown(reason="no row's labels hold a token that generation stops at")
+    found.sort(key=lambda one: len(one[2]))
+    longest = max(found, key=lambda one: len(one[2]) if len(one[2]) <= LONGEST else -len(one[2]))
+    return tuple(
+        (number, take_expected_images(parts, batch, parts.seeded(parts.reference, [parts.sample[number]])), wanted)
+        for number, batch, wanted in (longest, found[0])
+    )
+
+
+def _cut_behind_end(run: Run, ends: Sequence[int]) -> tuple[int, ...]:
+    """The supervised tokens up to the last one that generation stops at; a template's line break behind it is nobody's."""
+    last = max((at for at, token in enumerate(run.tokens) if token in ends), default=-1)
+    return run.tokens[: last + 1]
+
+
+def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown:
+    """Optimizer steps until every supervised token was the likeliest one IN_A_ROW times."""
+    adapted.train()
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=RATE)
+    started, right, share = time.monotonic(), 0, 0.0
+    for step in range(MOST_STEPS):
+        output = adapted(**batch)
+        loss, logits = read_loss(output), read_logits(output)
+        if not isinstance(loss, torch.Tensor) or logits is None:
+            return Unknown(reason="forward returned no loss or no logits in training")
+        share = _share_right(parts, batch, logits)
+        right = right + 1 if share == 1.0 else 0
+        if right == IN_A_ROW:
+            return step
+        taken = time.monotonic() - started
+        if taken > MOST_SECONDS or (step == TRIED and taken / step * USUAL_STEPS > MOST_SECONDS):
+            reason = f"one row was not known by heart within {MOST_SECONDS:.0f} s: {share:.0%} of it after {step} steps"
+            return Unknown(reason=reason)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    return Unknown(reason=f"one row was not known by heart within {MOST_STEPS} steps: {share:.0%} of it")
+
+
+def _share_right(parts: Assembly, batch: Batch, logits: torch.Tensor) -> float:
+    """The share of supervised places [B, S] at which the likeliest token is the label."""
+    labels = batch[LABELS]
+    if not parts.is_encoder_decoder:
+        labels, logits = labels[:, 1:], logits[:, :-1]
+    kept = labels != IGNORED
+    return float((logits.argmax(-1)[kept] == labels[kept]).float().mean())
+
+
+def write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int, ...]:
+    """What the model writes for a row of the sample, at most `most` tokens and up to the first that it stops at.
+
+    By its own `generate`, greedily and with settings that change no token's score; by forward alone where it has none that
+    works with these releases.
+    """
+    with _set(inner, NEUTRAL_SETTINGS):
+        return _write(parts, inner, most, row)
+
+
+def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int, ...]:
+    assert parts.reference is not None
+    prompt = parts.reference.prompts([dict(parts.sample[row])])
+    tokens = attempt(partial(_generate, parts, inner, prompt, most))
+    if isinstance(tokens, Raised):
+        if parts.is_encoder_decoder:
+            raise RuntimeError(f"generate raised {tokens.type}: {tokens.message}")
+        (tokens,) = decode_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
+    ends = list_ends(inner, parts.tokenizer)
+    return tuple(tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))])
+
+
+def _generate(parts: Assembly, inner: nn.Module, prompt: Batch, most: int) -> list[int]:
+    pad = parts.tokenizer.pad_token_id
+    with torch.no_grad():
+        made = inner.generate(**prompt, max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=pad)  # type: ignore[operator]
+    tokens: list[int] = made[0, 1 if parts.is_encoder_decoder else prompt["input_ids"].shape[1] :].tolist()
+    return tokens
+
+
+@contextmanager
+def _set(inner: nn.Module, values: Mapping[str, Any]) -> Iterator[None]:
+    """The model's generation configuration with these settings, inside the block. A model without one stays as it is."""
+    settings: Any = getattr(inner, "generation_config", None)
+    if settings is None:
+        yield
+        return
+    changed = copy.deepcopy(settings)
+    for name, value in values.items():
+        if hasattr(changed, name):
+            setattr(changed, name, value)
+    inner.generation_config = changed  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inner.generation_config = settings
+
+
+def _find_hindering(parts: Assembly, inner: nn.Module, wanted: tuple[int, ...], row: int) -> tuple[str, ...] | Unknown:
+    """The settings of the model's own generation configuration, as `name: value`, that keep it from writing that."""
+    settings: Any = getattr(inner, "generation_config", None)
+    own = {name: getattr(settings, name, neutral) for name, neutral in NEUTRAL_SETTINGS.items()}
+    own = {name: value for name, value in own.items() if value is not None and value != NEUTRAL_SETTINGS[name]}
+
+    def keeps(values: Mapping[str, Any]) -> bool:
+        with _set(inner, {**NEUTRAL_SETTINGS, **values}):
+            return _write(parts, inner, len(wanted) + MORE, row) != wanted
+
+    found = attempt(lambda: keeps(own) if own else False)
+    if isinstance(found, Raised):
+        return Unknown(reason=f"generate raised {found.type} with the model's own settings: {found.message}")
+    if not found:
+        return ()
+    alone = tuple(f"{name}: {value}" for name, value in own.items() if attempt(partial(keeps, {name: value})) is True)
+    return alone or tuple(f"{name}: {value}" for name, value in own.items())
