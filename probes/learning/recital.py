@@ -163,7 +163,7 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
 def _generate(parts: Assembly, inner: nn.Module, prompt: Batch, most: int) -> list[int]:
     pad = parts.tokenizer.pad_token_id
     with torch.no_grad():
-        made = inner.generate(**prompt, max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=pad)  # type: ignore[operator]
+        made = inner.generate(**prompt, max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=pad)
     tokens: list[int] = made[0, 1 if parts.is_encoder_decoder else prompt["input_ids"].shape[1] :].tolist()
     return tokens
 

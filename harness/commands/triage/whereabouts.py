@@ -84,7 +84,7 @@ def _find_argument(failure: Failure) -> str:
     spoken = (
         _KEYS.search(text) for text in (failure.message, *(frame.code for frame in reversed(failure.frames[-3:])))
     )
-    return next((found[1] for found in spoken if found), "")
+    return next((str(found[1]) for found in spoken if found), "")
 
 
 def _list_contracts(frames: Iterable[Frame]) -> tuple[str, ...]:

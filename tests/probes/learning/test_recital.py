@@ -1,0 +1,59 @@
+"""A row that is learnt by heart is written again; the corpus plants what keeps a model from it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from preflight_ocr.fixtures.corpus.plant import write_project
+from preflight_ocr.harness.facts import Recital, Unknown
+from preflight_ocr.harness.training.predict import list_ends
+from preflight_ocr.probes.forward.agreement import Run
+from preflight_ocr.probes.learning.adapter import attach_plain
+from preflight_ocr.probes.learning.recital import _cut_behind_end, recite
+from preflight_ocr.probes.workbench.assembly import Assembly
+
+TOKENIZER = SimpleNamespace(eos_token_id=2)
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "ends"),
+    [
+        ([7, 8], 5, (7, 8)),
+        (7, 5, (7,)),
+        (None, 5, (5,)),
+        (None, None, (2,)),
+    ],
+)
+def test_texts_end_where_whoever_loads_the_model_stops(generation, config, ends):
+    model = SimpleNamespace(
+        generation_config=SimpleNamespace(eos_token_id=generation), config=SimpleNamespace(eos_token_id=config)
+    )
+    assert list_ends(model, TOKENIZER) == ends
+
+
+def test_a_line_break_of_the_template_behind_the_end_is_not_asked_for():
+    assert _cut_behind_end(Run(0, 4, (11, 12, 2, 13)), (2,)) == (11, 12, 2)
+    assert _cut_behind_end(Run(0, 4, (11, 12)), (2,)) == ()
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recital")
+    return Assembly(str(write_project(folder / "project", [], model="qwen2_vl")), trust=True, folder=folder)
+
+
+def test_a_healthy_model_writes_the_row_and_stops(assembly):
+    adapted = attach_plain(assembly)
+    found = recite(assembly, adapted, adapted.get_base_model())
+    assert isinstance(found, Recital), found
+    assert found.read == found.wanted and len(found.wanted) > 8
+    assert found.hindering == ()
+
+
+def test_without_a_declared_family_there_is_nothing_to_compare(tmp_path, monkeypatch):
+    undeclared = Assembly(str(write_project(tmp_path / "project", [], model="qwen2_vl")), trust=True, folder=tmp_path)
+    monkeypatch.setattr(Assembly, "reference", None)
+    found = recite(undeclared, undeclared.bare, undeclared.bare)
+    assert isinstance(found, Unknown) and "no family declares this model" in found.reason
