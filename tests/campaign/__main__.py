@@ -1,7 +1,7 @@
 """The campaign from the command line: every part, or those that are named, and one table of what got through.
 
-Exits with 1 where anything is wrong. `--scale 0.01` runs a hundredth of everything; `--record` keeps what came of each part in
-`docs/measured/campaign.json`, from where `python -m docs.generate` takes the table of the documentation.
+Exits with 1 where anything is wrong. `--scale 0.01` runs a hundredth of everything. `--record` keeps what came of each part
+in `docs/measured/campaign.json`, from where `python -m docs.generate` takes the table of the documentation.
 """
 
 from __future__ import annotations
