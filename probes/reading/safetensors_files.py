@@ -12,9 +12,9 @@ from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.foreign.files import open_file
 
 _LARGEST_HEADER = 100_000_000  # bytes, as the library has it
-_HALF_BYTES = {"F4": 1, "F6_E2M3": 1.5, "F6_E3M2": 1.5, "BOOL": 2, "U8": 2, "I8": 2, "F8_E5M2": 2, "F8_E4M3": 2, "F8_E8M0": 2,
-               "F8_E5M2FNUZ": 2, "F8_E4M3FNUZ": 2, "I16": 4, "U16": 4, "F16": 4, "BF16": 4, "I32": 8, "U32": 8, "F32": 8,
-               "C64": 16, "F64": 16, "I64": 16, "U64": 16}  # fmt: skip
+_HALF_BYTES = {"F4": 1, "F6_E2M3": 1.5, "F6_E3M2": 1.5, "BOOL": 2, "U8": 2, "I8": 2, "F8_E5M2": 2, "F8_E4M3": 2,
+               "F8_E8M0": 2, "F8_E5M2FNUZ": 2, "F8_E4M3FNUZ": 2, "I16": 4, "U16": 4, "F16": 4, "BF16": 4,
+               "I32": 8, "U32": 8, "F32": 8, "C64": 16, "F64": 16, "I64": 16, "U64": 16}  # fmt: skip
 """Every type that safetensors knows, and twice the bytes of one number."""
 
 

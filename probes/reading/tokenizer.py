@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from preflight_ocr.harness.facts import ChatTemplate, Token, Tokenizer, Unknown
-from preflight_ocr.harness.foreign.files import is_there
+from preflight_ocr.harness.foreign.files import is_file, is_there
 from preflight_ocr.probes.reading.json_files import (
     get_object,
     get_text,
@@ -38,7 +38,7 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
     if isinstance(vocabulary, Unknown):
         return vocabulary
     settings = files["tokenizer_config.json"]
-    if not settings and vocabulary is None and not (directory / "tokenizer.model").is_file():
+    if not settings and vocabulary is None and not is_file(directory / "tokenizer.model"):
         return Unknown(reason=f"{directory}: there is neither tokenizer_config.json nor tokenizer.json")
     known = vocabulary or _Vocabulary({}, {}, "")
     added = {**known.added, **_read_added(files)}
@@ -99,7 +99,7 @@ class _UnigramModel(msgspec.Struct):
 
 def _read_vocabulary(directory: Path) -> _Vocabulary | Unknown | None:
     path = directory / "tokenizer.json"
-    if not path.exists():
+    if not is_there(path):
         return _read_old_vocabulary(directory / "vocab.json")
     data = read_bytes(path)
     if isinstance(data, Unknown):
