@@ -16,7 +16,7 @@ def show_raised(raised: Raised) -> str:
 
 def is_out_of_memory(kind: str, message: str) -> bool:
     """Whether an exception says that the machine, or the limit that a child runs under, had no memory left."""
-    return kind.rpartition(".")[2] == "MemoryError" or "can't allocate memory" in message
+    return kind.rpartition(".")[2] in ("MemoryError", "_ArrayMemoryError") or "can't allocate memory" in message
 
 
 def is_same_failure(left: object, right: object) -> bool:
