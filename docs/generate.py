@@ -36,6 +36,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "finding": measurements.render_finding,
     "short-finding": measurements.render_short_finding,
     "exit-codes": catalogue.render_exit_codes,
+    "verdict": catalogue.render_verdict,
+    "campaign": measurements.render_campaign,
     "keys": catalogue.render_keys,
     "commands": reference.summarise_commands,
 }

@@ -56,7 +56,7 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file. `open` says what was open to foreign code, `waiver_problems` which waivers need attention."""
 
     schema_version: Literal[2]
     verdict: Verdict
@@ -65,6 +65,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
     findings: tuple[FindingEntry, ...]
     outcomes: tuple[OutcomeEntry, ...]
+    open: tuple[str, ...]
+    waiver_problems: tuple[str, ...]
     facts_digest: str
     environment: dict[str, str]
     timings: dict[str, float]
@@ -88,6 +90,8 @@ def render(report: Report) -> bytes:
             )
             for judgement in report.judgements
         ),
+        open=report.openings,
+        waiver_problems=report.waiver_problems,
         facts_digest=report.facts.digest(),
         environment=report.environment,
         timings={phase: round(seconds, 3) for phase, seconds in report.timings.items()},

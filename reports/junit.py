@@ -91,16 +91,19 @@ def _tell_blindness(report: Report) -> ElementTree.Element:
 
 
 def _list_properties(report: Report) -> ElementTree.Element:
-    """What the suite was run with: name and value, both text."""
-    said = {
-        "config": report.config,
-        "level": report.level,
-        "verdict": report.verdict,
-        "headline": report.headline,
-        **report.environment,
-    }
+    """What the suite was run with, why the verdict is what it is, and what was open to foreign code: name and value."""
+    said = [
+        ("config", report.config),
+        ("level", report.level),
+        ("verdict", report.verdict),
+        ("headline", report.headline),
+        ("why", report.reason_why),
+        *(("open", opening) for opening in report.openings),
+        *(("waiver problem", problem) for problem in report.waiver_problems),
+        *report.environment.items(),
+    ]
     properties = ElementTree.Element("properties")
-    for name, value in said.items():
+    for name, value in said:
         ElementTree.SubElement(properties, "property", name=_clean(name), value=_clean(value))
     return properties
 

@@ -47,6 +47,7 @@ _NOTICES: Mapping[str, tuple[sarif.Level, str]] = {
     "blind": ("error", "Something that decides could not be looked at, so nothing is cleared."),
     "partial": ("note", "Only a part was asked for, so nothing is cleared."),
     "not-applicable": ("note", "A contract says nothing about this setup."),
+    "open": ("warning", "Something was open to foreign code while it ran."),
     "waiver": ("warning", "A waiver needs attention."),
 }
 _LINK = re.compile(r"\[(?=[^\[\]]*\]\()")
@@ -97,6 +98,8 @@ def _describe_run(report: Report) -> sarif.Run:
         properties={
             "verdict": report.verdict,
             "headline": report.headline,
+            "why": report.reason_why,
+            "open": list(report.openings),
             "level": report.level,
             "factsDigest": report.facts.digest(),
             "environment": report.environment,
@@ -197,6 +200,8 @@ def _show(spot: Spot, message: sarif.Message | None = None) -> sarif.Location:
 def _list_notices(report: Report, codes: Mapping[str, int]) -> Iterable[sarif.Notification]:
     if report.verdict in ("blind", "partial"):
         yield _notify(report.verdict, report.reason_why)
+    for opening in report.openings:
+        yield _notify("open", opening)
     for identity, error in report.crashed.items():
         yield _notify("judging-failed", f"{identity}: {error}", identity.partition("-")[0], codes)
     for reason, identities in report.skipped.items():

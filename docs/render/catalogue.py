@@ -16,8 +16,9 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.judging.findings import EXIT_CODES, Severity
 from preflight_ocr.harness.judging.header import FAMILIES, DiagnosisModule
+from preflight_ocr.harness.verdict.decision import ESSENTIAL, MEANINGS, list_rules
 
-__all__ = ["render_diagnoses", "render_exit_codes", "render_keys", "render_models"]
+__all__ = ["render_diagnoses", "render_exit_codes", "render_keys", "render_models", "render_verdict"]
 
 _SEVERITIES: Mapping[Severity, str] = {
     Severity.BLOCKER: "training crashes or produces a wrong model",
@@ -80,6 +81,22 @@ def render_keys() -> str:
 def render_exit_codes() -> str:
     """The exit codes of `preflight check`."""
     return tabulate(("code", "meaning"), ((str(code), meaning) for code, meaning in EXIT_CODES.items()))
+
+
+def render_verdict() -> str:
+    """The rules by which the verdict is decided, what each verdict means, and what has to be looked at on each level."""
+    modules = {module.DIAGNOSIS.name: module.DIAGNOSIS for module in catalogue()}
+    rules = ((str(number), *rule) for number, rule in enumerate(list_rules(), 1))
+    essential = (
+        (level, ", ".join(f"{part} ({modules[name].code})" for name, part in named.items()))
+        for level, named in ESSENTIAL.items()
+    )
+    tables = (
+        tabulate(("", "the first that holds", "verdict", "exit code"), rules),
+        tabulate(("verdict", "meaning"), MEANINGS.items()),
+        tabulate(("level", "essential: may not be skipped"), essential),
+    )
+    return "\n\n".join(tables)
 
 
 def _find_default(key: str) -> str:

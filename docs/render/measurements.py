@@ -18,6 +18,7 @@ from preflight_ocr.harness.commands.corpus.table import (
 )
 
 __all__ = [
+    "render_campaign",
     "render_collator_speed",
     "render_corpus",
     "render_finding",
@@ -29,6 +30,25 @@ __all__ = [
 
 MEASURED = Path(__file__).resolve().parents[1] / "measured"
 FINDING = MEASURED / "finding.txt"
+
+
+def render_campaign() -> str:
+    """The last run of each part of the campaign, as `python -m tests.campaign --record` left it."""
+    records = json.loads((MEASURED / "campaign.json").read_text(encoding="utf-8"))
+    rows = []
+    for record in records:
+        tally = record["tally"]
+        kinds = sorted(tally["kinds"].items(), key=lambda one: -one[1])
+        ended = ", ".join(f"{kind} {count:,}" for kind, count in kinds)
+        wrong = len(tally["wrong"])
+        tried = tally["tried"]
+        numbers = (f"{tried:,}", f"{tried - wrong:,}", f"{wrong:,}")
+        rows.append((tally["part"], *numbers, ended, f"{record['seconds']:,} s", record["day"]))
+    left_out = [f"- {record['tally']['part']}: {line}" for record in records for line in record["tally"]["left_out"]]
+    seen = sorted({", ".join(f"{name} {said}" for name, said in r["environment"].items()) for r in records})
+    table = tabulate(("part", "tried", "survived", "wrong", "how they ended", "took", "on"), rows)
+    missing = ["", "Not tried on this machine:", "", *left_out] if left_out else []
+    return "\n".join([table, "", f"Measured with {'; '.join(seen)}.", *missing])
 
 
 def render_headline() -> str:

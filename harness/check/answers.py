@@ -8,7 +8,10 @@ import msgspec
 
 from preflight_ocr.harness.facts import Unknown
 
-__all__ = ["read_answer"]
+__all__ = ["WRONG_FORM", "read_answer"]
+
+WRONG_FORM = (msgspec.ValidationError, RecursionError, TypeError, ValueError, OverflowError)
+"""What turning a value of another form into facts may raise."""
 
 _SEEN = 120
 
@@ -25,7 +28,7 @@ def read_answer(value: object, kind: Any, key: str | None = None) -> Any:
         value = value[key]
     try:
         return msgspec.convert(value, kind | Unknown)
-    except (msgspec.ValidationError, RecursionError, TypeError, ValueError, OverflowError) as error:
+    except WRONG_FORM as error:
         return _distrust(str(error), value)
 
 

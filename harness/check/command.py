@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from preflight_ocr.harness.check.answers import WRONG_FORM, read_answer
 from preflight_ocr.harness.check.children import gather as gather_answers
 from preflight_ocr.harness.check.reading import read
 from preflight_ocr.harness.check.sandboxes import count_together, limit
@@ -28,6 +29,7 @@ from preflight_ocr.harness.verdict.report import Report
 
 SECONDS = 600.0  # for the command until it is held, and for each probe after that
 IN_PROCESS = "preflight_ocr.check"
+_SEEN = 120
 NO_CARD = Unknown(reason="a held command is looked at on the CPU; --level gpu is for a YAML file so far")
 _SETTINGS = {"LoraConfig": "lora", "TrainingArguments": "training", "Seq2SeqTrainingArguments": "training",
              "SFTConfig": "training", "from_pretrained": "model"}  # fmt: skip
@@ -75,7 +77,11 @@ def check_command(
         timings = {"your command": taken.own_seconds, **{f"run {k}": v for k, v in taken.seconds.items()}}
         if not taken.at:
             return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
-        config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
+        try:
+            config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
+        except WRONG_FORM as error:
+            taken = Taken(ended=_distrust(error), own_seconds=taken.own_seconds)
+            return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
         facts, illustrations = gather(config, taken, progress=progress, timings=timings)
         progress("judging")
         report = judge(config, facts, illustrations, timings=timings, only=only, waivers=waivers)
@@ -171,7 +177,10 @@ def _watch_once(
     ending = job.result()
     own = round(time.monotonic() - begun, 2)
     if isinstance(ending, Returned):
-        taken = msgspec.convert(ending.value, Taken)
+        try:
+            taken = msgspec.convert(ending.value, Taken)
+        except WRONG_FORM as error:
+            return Taken(ended=_distrust(error), own_seconds=own)
         return taken if taken.at else msgspec.structs.replace(taken, ended=taken.ended + _quote(ending.output))
     if isinstance(ending, ChildRaised):
         return Taken(ended=f"{ending.type}: {ending.message}", own_seconds=own)
@@ -180,6 +189,12 @@ def _watch_once(
         said = f"it did not reach its training within {seconds:g} s, and was at: {last}; give --rows N, or --seconds"
         return Taken(ended=said, own_seconds=own)
     return Taken(ended=f"its process {ending.reason}, at: {last}" + _quote(ending.output), own_seconds=own)
+
+
+def _distrust(error: Exception) -> str:
+    """The command's process is foreign: what it answers may have been written by the command."""
+    said = str(error) if len(str(error)) <= _SEEN else f"{str(error)[:_SEEN]}..."
+    return f"your code changed what its process answers: a wrong form ({said})"
 
 
 def _quote(output: str) -> str:
@@ -218,10 +233,12 @@ def gather(
             answers[name] = _say_why(taken, name)
     facts = gather_answers(_explain_steps(facts), answers)
     rows = taken.answers.get("rows")
-    dataset = _say_why(taken, "rows") if rows is None else msgspec.convert(rows, Dataset)
+    dataset = _say_why(taken, "rows") if rows is None else read_answer(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)
-    shown = taken.answers.get("collator", {}).get("illustrations")
-    return facts, None if shown is None else msgspec.convert(shown, Illustrations | Unknown)
+    drawn = taken.answers.get("collator")
+    if not isinstance(drawn, dict) or drawn.get("illustrations") is None:
+        return facts, None
+    return facts, read_answer(drawn, Illustrations, "illustrations")
 
 
 def _explain_steps(facts: Facts) -> Facts:
@@ -238,7 +255,10 @@ def _explain_steps(facts: Facts) -> Facts:
 def _say_why(taken: Taken, name: str) -> Unknown:
     """Why a probe has no answer."""
     reason, cause = taken.failures.get(name, ("it did not run", "not looked at"))
-    return msgspec.convert({"fact": "Unknown", "reason": reason, "cause": cause}, Unknown)
+    try:
+        return msgspec.convert({"fact": "Unknown", "reason": reason, "cause": cause}, Unknown)
+    except msgspec.ValidationError as error:  # a cause that there is not: the command wrote it
+        return Unknown(reason=_distrust(error), cause="foreign code died")
 
 
 def _report_unheld(

@@ -34,6 +34,7 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.foreign.files import is_folder
 from preflight_ocr.harness.judging.findings import Level
 
 
@@ -116,7 +117,7 @@ def probe(source: Path, json_path: Path | None) -> None:
 
     from preflight_ocr.harness import atomic
 
-    config = open_directory(source) if source.is_dir() else load(source)
+    config = open_directory(source) if is_folder(source) else load(source)
     text = msgspec.json.format(run_look(config).to_json(), indent=2) + b"\n"
     if json_path is None:
         click.echo(text.decode("utf-8"), nl=False)

@@ -8,6 +8,7 @@ import click
 
 from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, open_directory, require, save
+from preflight_ocr.harness.foreign.files import is_folder
 
 EPILOG = """\b
 Exit codes:
@@ -46,7 +47,7 @@ def memory(context: click.Context, source: Path, trust: bool, json_path: Path | 
         raise Refusal(f"--plot {plot_path}: the suffix is {plot_path.suffix!r}, expected .svg or .png")
     if plot_path is not None:
         require("--plot", ("matplotlib",))
-    config = open_directory(source) if source.is_dir() else load(source, trust=trust)
+    config = open_directory(source) if is_folder(source) else load(source, trust=trust)
     progress = Progress()
     try:
         answer = predict(config, trust=trust or config.model.trust_remote_code, progress=progress)

@@ -14,6 +14,7 @@ import click
 
 from preflight_ocr.harness.cli.console import log_failure
 from preflight_ocr.harness.cli.options import Refusal
+from preflight_ocr.harness.foreign.files import is_file, is_there
 from preflight_ocr.harness.judging.findings import Level
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def require_for_training(config: Config) -> None:
 def open_directory(directory: Path) -> Config:
     from preflight_ocr.harness.config.config import build_config
 
-    if not (directory / "config.json").is_file():
+    if not is_file(directory / "config.json"):
         raise Refusal(f"{directory}: seen a directory without config.json, expected a model directory or a YAML file")
     return build_config({"model": {"base_model": str(directory.absolute())}}, source=directory.absolute())
 
@@ -191,7 +192,7 @@ def accept(config: Config, path: Path | None, *, waivers: tuple[Waiver, ...] = (
     from preflight_ocr.harness.verdict.gate import GateError
 
     place = path or find_last(config)
-    if not place.exists():
+    if not is_there(place):
         return None
     if lacks_trust(config):
         click.echo(f"{place} is not looked at: {NO_TRUST}", err=True)

@@ -119,7 +119,7 @@ def run_training(
         say_remarks(watched)
         show(watched.report)
         write_all(watched.report, html_path=html_path)
-        if watched.report.verdict == "refused" or watched.report.waiver_problems:
+        if watched.report.verdict != "clear" or watched.report.waiver_problems:
             click.echo("\nTraining was not started.", err=True)
             context.exit(watched.report.exit_code or 2)
         become(words)

@@ -8,6 +8,7 @@ import click
 
 from preflight_ocr.harness.cli.options import FILE, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, save
+from preflight_ocr.harness.foreign.files import is_folder
 
 
 @preflight.command(short_help="Print which releases the code can work with.")
@@ -28,7 +29,7 @@ def window(source: Path, json_path: Path | None) -> None:
     from preflight_ocr.reports.window.terminal import render
 
     try:
-        found = read_window(source if source.is_dir() else load(source))
+        found = read_window(source if is_folder(source) else load(source))
     except UserError as error:
         raise Refusal(str(error)) from None
     click.echo(render(found, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))

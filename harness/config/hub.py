@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.foreign.files import expand, read_bytes
+from preflight_ocr.harness.foreign.files import expand, is_file, is_folder, read_bytes
 
 __all__ = ["find_model_files", "find_snapshot"]
 
@@ -29,13 +29,13 @@ def find_snapshot(config: Config) -> Path | None:
         repository = cache / f"models--{name.replace('/', '--')}"
         commit = revision
         reference = repository / "refs" / revision
-        if reference.is_file():
+        if is_file(reference):
             try:
                 commit = read_bytes(reference, limit=_COMMIT_BYTES).decode("ascii", errors="replace").strip()
             except OSError:
                 commit = revision
         snapshot = repository / "snapshots" / commit
-        if re.fullmatch(r"[\w.-]+", commit) and snapshot.is_dir():
+        if re.fullmatch(r"[\w.-]+", commit) and is_folder(snapshot):
             return snapshot
     return None
 

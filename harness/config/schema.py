@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from preflight_ocr.harness.foreign.files import is_folder
+
 
 class UnknownKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that nobody reads. `nearest` is the known dotted key its author may have meant."""
@@ -36,7 +38,7 @@ class ModelSection(msgspec.Struct, frozen=True, kw_only=True):
     def directory(self) -> Path | None:
         """The local model directory, or None when `base_model` is the id of a hub repository."""
         path = Path(self.base_model)
-        return path if path.is_dir() else None
+        return path if is_folder(path) else None
 
 
 class LoraSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
-from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
+from preflight_ocr.harness.judging.failures import excuse_closed, is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
@@ -38,6 +38,10 @@ DIAGNOSIS = Diagnosis(
     explains=("failing_step",),
     keys=("subject.peft", "lora.target_modules"),
 )
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_closed(known(facts.adapter).raised)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

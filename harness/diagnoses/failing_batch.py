@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
 from preflight_ocr.harness.judging.deltas import list_unaccepted_keys, show_delta
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import excuse_closed, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
@@ -44,6 +44,8 @@ _OWNERS = ("failing_forward", "missing_placeholders")
 
 
 def excuse(facts: Facts) -> str:
+    if closed := excuse_closed(known(facts.forward).given):
+        return closed
     forward = known(facts.forward)
     return forward.given.reason if isinstance(forward.given, Unknown) else ""
 

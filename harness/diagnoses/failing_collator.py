@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import excuse_closed, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
@@ -36,6 +36,10 @@ DIAGNOSIS = Diagnosis(
     needs=("collator",),
     keys=("subject.collator",),
 )
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_closed(known(facts.collator).batch)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

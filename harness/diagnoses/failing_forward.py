@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
 from preflight_ocr.harness.judging.deltas import list_unaccepted_keys
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import excuse_closed, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import list_bare_rows
@@ -44,6 +44,8 @@ DIAGNOSIS = Diagnosis(
 
 def excuse(facts: Facts) -> str:
     forward = known(facts.forward)
+    if closed := excuse_closed(_find(facts)):
+        return closed
     return forward.reference.reason if isinstance(forward.reference, Unknown) and _find(facts) is None else ""
 
 

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
 from preflight_ocr.harness.judging.failures import (
+    excuse_closed,
     find_checkpointing_failure,
     is_same_failure,
     list_rejected,
@@ -48,6 +49,10 @@ _OWNERS = (
     "failing_collator", "unloadable_model", "failing_forward", "failing_batch", "failing_adapter", "mismatched_task_type",
     "forwarded_loss_keyword", "early_checkpointing", "wrapped_before_adapter", "unmatched_targets",
 )  # fmt: skip
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_closed(known(facts.learning).training)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

@@ -2,7 +2,8 @@
 
 ## What it does
 Lays the attention mask over each row's tokens. Padding behind the last token may be attended: with a causal model
-nothing looks back from there.
+nothing looks back from there. Where pad and EOS share an id, a hidden one that has no label may be either: of that
+nothing is said.
 
 ## Why it matters
 Hidden tokens cannot be read by the model; attended padding in front shifts positions and mixes noise into every
@@ -43,9 +44,23 @@ DIAGNOSIS = Diagnosis(
 )
 
 
+def excuse(facts: Facts) -> str:
+    rows = get_rows(known(facts.collator).batch)
+    if not _pads_with_eos(facts) or any(_describe(row, pads_with_eos=True) for row in rows):
+        return ""
+    unclear = [n for n, row in enumerate(rows) if row.attended and _hides_unlabelled_end(row)]
+    return (
+        f"row {unclear[0]}: pad and EOS share an id, and the token behind the text is hidden and has no label: which of "
+        "the two it is cannot be told"
+        if unclear
+        else ""
+    )
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     rows = get_rows(known(facts.collator).batch)
-    wrong = [f"row {n}: {said}" for n, row in enumerate(rows) if (said := _describe(row, _pads_with_eos(facts)))]
+    pads_with_eos = _pads_with_eos(facts)
+    wrong = [f"row {n}: {said}" for n, row in enumerate(rows) if (said := _describe(row, pads_with_eos=pads_with_eos))]
     if not wrong:
         return
     yield DIAGNOSIS.finding(
@@ -56,16 +71,22 @@ def examine(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _describe(row: Row, pads_with_eos: bool) -> str:
+def _describe(row: Row, *, pads_with_eos: bool) -> str:
     if not row.attended:
         return ""
     hidden = {role: row.count(role) - row.count(role, row.attended) for role in NAMES}
-    if pads_with_eos and row.count("t", row.trained) and not row.count("e", row.trained):
-        hidden["e"] = 0  # pad and EOS share an id, and labels lose the EOS as well: that is one cause, and PRC004
+    if pads_with_eos and _hides_unlabelled_end(row):
+        hidden["e"] = 0  # labels lose the EOS as well: it may be padding, and where it is not, that is PRC004
     front = len(row.roles) - len(row.roles.lstrip("."))
     shown = row.attended[:front].count("1") if front < len(row.roles) else 0
     parts = [f"{count(number, f'{NAMES[role]} token')} hidden" for role, number in hidden.items() if number > 0]
     return ", ".join([*parts, *([f"{count(shown, 'padding token')} in front attended"] if shown else [])])
+
+
+def _hides_unlabelled_end(row: Row) -> bool:
+    """Whether the text is trained on, and an EOS behind it neither trained on nor attended."""
+    is_trained = bool(row.count("t", row.trained)) and not row.count("e", row.trained)
+    return is_trained and row.count("e") > row.count("e", row.attended)
 
 
 def _pads_with_eos(facts: Facts) -> bool:

@@ -33,7 +33,7 @@ from preflight_ocr.harness.judging.deltas import (
 )
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import cuts_image, get_rows, list_bare_rows, pair_rows
+from preflight_ocr.harness.judging.rows import cuts_image, get_rows, is_placed, list_bare_rows, pair_rows
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -47,6 +47,15 @@ DIAGNOSIS = Diagnosis(
     keys=("subject.collator",),
 )
 
+OWNERS = (
+    "missing_placeholders",
+    "truncated_image_tokens",
+    "unplanned_view",
+    "shifted_mask",
+    "broadcast_mask",
+    "non_boolean_mask",
+)
+
 
 def excuse(facts: Facts) -> str:
     landings = known(facts.forward).landing
@@ -55,6 +64,10 @@ def excuse(facts: Facts) -> str:
     if not landings:
         return "no row reached the decoder, so its image features were not counted"
     pairs = list(pair_rows(known(facts.collator))) if not isinstance(facts.collator, Unknown) else []
+    if _has_wrong_pictures(facts) and not pairs and not _is_stopped(facts):
+        return (
+            "not judged: the pictures are not as the model asks for them, and no row of ours says what they should give"
+        )
     told = _is_stopped(facts) or _has_wrong_pictures(facts)
     if pairs and not told and all(_shows_our_picture(facts, mine, theirs) for _, mine, theirs in pairs):
         return (
@@ -78,23 +91,25 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     rows = get_rows(collator.batch)
     references = {number: theirs for number, _, theirs in pair_rows(collator)}
-    wrong = []
+    wrong, owned = [], []
     landings = known(facts.forward).landing
     for landing in () if isinstance(landings, Unknown) else landings:
         if landing.row >= len(rows) or not rows[landing.row].count("i"):
             continue
         row, reference = rows[landing.row], references.get(landing.row)
-        if (reference is not None and cuts_image(row, reference)) or _has_unplanned_view(facts, landing.row):
+        if reference is not None and cuts_image(row, reference):
             continue
         if said := _compare(facts, row, landing, reference):
-            wrong.append(f"row {landing.row}: {said}")
+            has_owner = _has_unplanned_view(facts, landing.row) or not is_placed(row)
+            (owned if has_owner else wrong).append(f"row {landing.row}: {said}")
     yield from _report(wrong, len(rows))
     if not wrong:
-        yield from _report_owned(facts)
+        yield from _report_owned(facts, owned)
 
 
-def _report_owned(facts: Facts) -> Iterator[Finding]:
-    """Rows without any placeholder, or cut inside them: the sentence is false, and the cause has its own name."""
+def _report_owned(facts: Facts, owned: Sequence[str] = ()) -> Iterator[Finding]:
+    """Rows without any placeholder, cut inside them, with a view too many, or whose mask places what forward would have
+    placed elsewhere: the sentence is false, and the cause has its own name."""
     collator = known(facts.collator)
     total = len(get_rows(collator.batch))
     bare = [f"row {number}: no placeholder, expected {expected}" for number, expected in list_bare_rows(facts)]
@@ -103,7 +118,7 @@ def _report_owned(facts: Facts) -> Iterator[Finding]:
         for number, mine, theirs in pair_rows(collator)
         if cuts_image(mine, theirs)
     ]
-    yield from _report([*bare, *cut], total, owners=("missing_placeholders", "truncated_image_tokens"))
+    yield from _report([*bare, *cut, *owned], total, owners=OWNERS)
 
 
 def _report(wrong: Sequence[str], rows: int, *, owners: tuple[str, ...] = ()) -> Iterator[Finding]:
@@ -170,8 +185,8 @@ def _compare(facts: Facts, row: Row, landing: Landing, reference: Row | None) ->
     if not isinstance(landing.features, Unknown):
         unlike = landing.features and landing.features != placeholders
         return f"{placeholders} placeholders for {landing.features} features" if unlike else ""
-    if row.marked:
-        return ""  # where the collator's mask decides what is placed, the mask has its own diagnosis
+    if row.marked and is_placed(row):
+        return ""  # the mask marks every placeholder, so that what landed elsewhere was not placed by it
     placed = sum(role == "i" and flag == "1" for role, flag in zip(row.roles, landing.landed, strict=False))
     return f"features landed on {placed} of {placeholders} placeholders" if 0 < placed < placeholders else ""
 

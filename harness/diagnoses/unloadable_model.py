@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.failures import is_out_of_memory, show_raised
+from preflight_ocr.harness.judging.failures import excuse_closed, is_out_of_memory, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places, show_site
@@ -43,6 +43,8 @@ DIAGNOSIS = Diagnosis(
 def excuse(facts: Facts) -> str:
     """What does not fit here may well fit where it is trained."""
     raised = known(facts.forward).loading
+    if closed := excuse_closed(raised):
+        return closed
     if raised is None or not is_out_of_memory(raised.type, raised.message):
         return ""
     return f"loading takes more memory than a child may use on this machine: {show_raised(raised)}"

@@ -218,3 +218,5 @@ class Dataset(Fact, kw_only=True):
     text_is_ascii: bool
     image_headers: int | Unknown = NOT_LOOKED_AT
     """How many image files were opened."""
+    image_pixels: int | Unknown = NOT_LOOKED_AT
+    """How many were decoded; Unknown where some were not and no other is damaged."""

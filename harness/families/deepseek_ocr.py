@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from preflight_ocr.harness.families.family import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.family import (
+    Deviation,
+    Family,
+    FamilyError,
+    Mean,
+    Opening,
+    Prepared,
+    Whole,
+    read_numbers,
+)
 from preflight_ocr.harness.families.pixels import Resampling, find_grey, normalise, pad, resize
 from preflight_ocr.harness.families.preparation import OwnIntake, split_prompt
 
@@ -27,6 +36,16 @@ if TYPE_CHECKING:
 _BASE_SIZE, _TILE_SIZE, _TILES = 1024, 640, (2, 9)
 _ROLES = {"images": "pixels", "images_seq_mask": "placement_mask", "images_spatial_crop": "tiling"}
 _PROMPT = "<image>\nFree OCR."
+
+
+class _Processor(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of processor_config.json."""
+
+    patch_size: Whole = 16
+    downsample_ratio: Whole = 4
+    image_mean: Mean | None = None
+    image_std: Deviation | None = None
+    image_token: str = "<image>"
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +87,8 @@ def recognise(parameter_names: frozenset[str], config_json: Mapping[str, Any]) -
 
 def read_geometry(directory: Path, preprocessing: Preprocessing) -> Geometry:
     """The configuration wins over the model's files, and these over the defaults of its inference function."""
-    processor = _read_json(directory / "processor_config.json")
+    path = directory / "processor_config.json"
+    processor = read_numbers(path, _read_json(path), _Processor)
     tiling = preprocessing.crop_mode if preprocessing.crop_mode is not None else True
     tile_size = preprocessing.image_size or _TILE_SIZE
     # Without tiling the model's inference function knows one size only and takes it from image_size.
@@ -79,11 +99,11 @@ def read_geometry(directory: Path, preprocessing: Preprocessing) -> Geometry:
         tile_size=tile_size,
         tiling=tiling,
         tiles=_TILES,
-        patch_size=processor.get("patch_size", 16),
-        downsample=processor.get("downsample_ratio", 4),
-        mean=(0.0,) * 3 if plain else preprocessing.image_mean or tuple(processor.get("image_mean", (0.5,) * 3)),
-        std=(1.0,) * 3 if plain else preprocessing.image_std or tuple(processor.get("image_std", (0.5,) * 3)),
-        image_token=processor.get("image_token", "<image>"),
+        patch_size=processor.patch_size,
+        downsample=processor.downsample_ratio,
+        mean=(0.0,) * 3 if plain else preprocessing.image_mean or processor.image_mean or (0.5,) * 3,
+        std=(1.0,) * 3 if plain else preprocessing.image_std or processor.image_std or (0.5,) * 3,
+        image_token=processor.image_token,
         resampling=preprocessing.resampling,
     )
     for key, size in (("base_size", geometry.base_size), ("image_size", tile_size if tiling else geometry.base_size)):

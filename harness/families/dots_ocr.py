@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from preflight_ocr.harness.families.family import Family, FamilyError, Opening, Packing, Prepared
+from preflight_ocr.harness.families.family import (
+    Deviation,
+    Family,
+    FamilyError,
+    Mean,
+    Opening,
+    Packing,
+    Prepared,
+    Whole,
+    read_numbers,
+)
 from preflight_ocr.harness.families.patches import choose_size, pack_normalised
 from preflight_ocr.harness.families.pixels import Resampling, find_grey, resize
 from preflight_ocr.harness.families.preparation import OwnIntake, Prompt
@@ -25,6 +35,18 @@ if TYPE_CHECKING:
 
 _INSTRUCTION = "Extract the text content from this image."
 _ROLES = {"pixel_values": "pixels", "image_grid_thw": "grid"}
+
+
+class _Processor(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of preprocessor_config.json, which holds every number."""
+
+    patch_size: Whole
+    temporal_patch_size: Whole
+    merge_size: Whole
+    min_pixels: Whole
+    max_pixels: Whole
+    image_mean: Mean
+    image_std: Deviation
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,20 +93,20 @@ def read_geometry(opening: Opening) -> Geometry:
                 f"`data.preprocessing.{key}` has no place in this model, which takes the whole page; "
                 "write data.preprocessing.max_pixels to make pages smaller"
             )
-    read = _read_json(path)
+    content = _read_json(path)
+    if missing := next((name for name in _Processor.__struct_fields__ if name not in content), None):
+        raise FamilyError(f"{path} has no {missing!r}; fetch the file again from the model's repository")
+    read = read_numbers(path, content, _Processor)
     plain = wanted.normalize is False
-    try:
-        packing = Packing(patch=read["patch_size"], temporal=read["temporal_patch_size"], merge=read["merge_size"])
-        geometry = Geometry(
-            packing=packing,
-            min_pixels=wanted.min_pixels or read["min_pixels"],
-            max_pixels=wanted.max_pixels or read["max_pixels"],
-            mean=(0.0,) * 3 if plain else wanted.image_mean or tuple(read["image_mean"]),
-            std=(1.0,) * 3 if plain else wanted.image_std or tuple(read["image_std"]),
-            resampling=wanted.resampling,
-        )
-    except KeyError as missing:
-        raise FamilyError(f"{path} has no {missing}; fetch the file again from the model's repository") from None
+    packing = Packing(patch=read.patch_size, temporal=read.temporal_patch_size, merge=read.merge_size)
+    geometry = Geometry(
+        packing=packing,
+        min_pixels=wanted.min_pixels or read.min_pixels,
+        max_pixels=wanted.max_pixels or read.max_pixels,
+        mean=(0.0,) * 3 if plain else wanted.image_mean or read.image_mean,
+        std=(1.0,) * 3 if plain else wanted.image_std or read.image_std,
+        resampling=wanted.resampling,
+    )
     smallest = (packing.patch * packing.merge) ** 2
     if not smallest <= geometry.min_pixels <= geometry.max_pixels:
         raise FamilyError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from preflight_ocr.harness.config.schema import Preprocessing
 
+Numbers = TypeVar("Numbers", bound=msgspec.Struct)
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+
 Role = Literal["pixels", "placement_mask", "tiling", "grid", "sizes"]
 """What a forward argument carries: the picture; a flag for each token that a feature is placed at; tiles across and down;
 (t, h, w) in patches; anything else that describes the picture."""
@@ -26,6 +29,20 @@ Role = Literal["pixels", "placement_mask", "tiling", "grid", "sizes"]
 
 class FamilyError(UserError):
     """The model's files or the configuration contradict what the family needs."""
+
+
+Whole = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Mean = tuple[float, float, float]
+Deviation = tuple[Positive, Positive, Positive]
+
+
+def read_numbers(path: Path, content: Mapping[str, Any], kind: type[Numbers]) -> Numbers:
+    """What a JSON file of the model says, as the fields of `kind`. Raises FamilyError for a value of another form."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        said = str(error).replace("`$.", "`")
+        raise FamilyError(f"{path}: {said}; fetch the file again from the model's repository") from None
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

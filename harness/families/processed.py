@@ -161,8 +161,18 @@ def _read_normalisation(images: Any) -> tuple[tuple[float, ...] | None, tuple[fl
     """
     if getattr(images, "do_normalize", False):
         mean, std = getattr(images, "image_mean", None), getattr(images, "image_std", None)
-        return (None, None) if mean is None or std is None else (tuple(mean), tuple(std))
+        return (None, None) if mean is None or std is None else (_read_channels(mean), _read_channels(std))
     return ((0.0,) * 3, (1.0,) * 3) if getattr(images, "do_rescale", True) else (None, None)
+
+
+def _read_channels(value: Any) -> tuple[float, ...]:
+    """One number for each channel; a number alone stands for all of them, as in the processors themselves."""
+    numbers = list(value) if isinstance(value, list | tuple) else [value] * 3
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise FamilyError(f"the processor's mean or standard deviation is {value!r:.100}, expected three numbers")
+    if len(numbers) not in (1, 3):
+        raise FamilyError(f"the processor normalises {len(numbers)} channels ({value!r:.100}), expected three")
+    return tuple(map(float, numbers)) * (3 // len(numbers))
 
 
 def _read_packing(images: Any) -> Packing | None:

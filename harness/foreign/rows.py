@@ -83,7 +83,7 @@ def _read_ground_truth(text: str) -> str:
     """Donut's form: JSON with `gt_parse`, of which a text alone is what is written; else the text as it stands."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     parsed = content.get("gt_parse") if isinstance(content, dict) else None
     inner = parsed.get("text_sequence") if isinstance(parsed, dict) else parsed

@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import msgspec
 
-from preflight_ocr.harness.isolation.closing import Closed, close
+from preflight_ocr.harness.isolation.closing import CLOSED_BY_US, Closed, close, explain_refusal
 from preflight_ocr.harness.isolation.endings import Frame, Limits
 from preflight_ocr.harness.isolation.processes import die_with_parent
 from preflight_ocr.harness.isolation.touched import listen
@@ -170,7 +170,16 @@ def _describe(error: BaseException, touched: tuple[str, ...]) -> Failure:
     except BaseException as second:
         text = f"{name}: {message}\n(its traceback cannot be read: {type(second).__name__})"
         frames = ()
+    if said := _explain(error):
+        name, message = CLOSED_BY_US, f"{said} ({name}: {message})"
     return Failure(kind=_clean(name, _LINE), message=message, traceback=_clean(text), frames=frames, touched=touched)
+
+
+def _explain(error: BaseException) -> str:
+    try:
+        return explain_refusal(error)
+    except BaseException:  # foreign code may have replaced whatever is called there
+        return ""
 
 
 def _skip_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["Closed", "close", "describe", "measure_landlock"]
+__all__ = ["CLOSED_BY_US", "Closed", "close", "describe", "explain_refusal", "measure_landlock"]
 
 ASKED = "--network was given"
+CLOSED_BY_US = "ClosedInACheck"
+"""The type under which an error is told that what we closed around a child has caused: training would not meet it."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -46,6 +48,7 @@ _ARCHITECTURES = {  # machine -> (AUDIT_ARCH, number of socket())
     "aarch64": (0xC00000B7, 198),
 }
 _IO_URING_SETUP = 425
+_DEPTH = 20  # of the causes of an error
 _AF_UNIX, _AF_NETLINK = 1, 16
 
 
@@ -78,8 +81,50 @@ def close(writable: Iterable[str], *, network: bool) -> Closed:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         why = f"the system refuses no_new_privs: {_tell_error()}"
         return Closed(writing=why, network=ASKED if network else why, shared_memory=shared)
-    writing = _close_writing(libc, [*writable, _SHM])
-    return Closed(writing=writing, network=ASKED if network else _close_network(libc), shared_memory=shared)
+    places = (*writable, _SHM)
+    writing = _close_writing(libc, places)
+    reached = ASKED if network else _close_network(libc)
+    _around.writable, _around.network_closed = None if writing else places, not reached
+    return Closed(writing=writing, network=reached, shared_memory=shared)
+
+
+def explain_refusal(error: BaseException) -> str:
+    """What to do about an error that comes of what was closed around this process; "" for one with another cause."""
+    seen: BaseException | None = error
+    for _ in range(_DEPTH):
+        if isinstance(seen, OSError) and seen.errno in (errno.EACCES, errno.EXDEV) and (said := _explain_one(seen)):
+            return said
+        seen = None if seen is None else seen.__cause__ or seen.__context__
+    return ""
+
+
+def _explain_one(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]
+    if not names:
+        is_ours = _around.network_closed and error.errno == errno.EACCES and type(error) is PermissionError
+        return "a check closes the network to your code, and training does not; give --network" if is_ours else ""
+    if _around.writable is None:
+        return ""
+    for name in names:
+        path = Path(name).absolute()
+        place = next((one for one in (path, *path.parents) if one.exists()), path)
+        # What the file's own rights forbid, training would meet too; access() does not know of Landlock.
+        if os.access(place, os.W_OK) and not any(path.is_relative_to(one) for one in _around.writable):
+            return (
+                f"a check lets your code write only below a folder of its own, and {name} is outside of it; training may "
+                "write there. Write below tempfile.gettempdir(), which is that folder in a check"
+            )
+    return ""
+
+
+class _Around(Struct):
+    """What is closed around this very process. `writable` are the places it may write below, None where it may anywhere."""
+
+    writable: tuple[str, ...] | None = None
+    network_closed: bool = False
+
+
+_around = _Around()
 
 
 def measure_landlock() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.isolation.closing import CLOSED_BY_US
 from preflight_ocr.harness.judging.findings import Finding
 
 
@@ -14,9 +15,14 @@ def show_raised(raised: Raised) -> str:
     return f"{text} (at {raised.site.file}:{raised.site.line}: {raised.site.code})" if raised.site else text
 
 
+def excuse_closed(raised: object) -> str:
+    """Why an exception says nothing about training: what a check closes around foreign code has caused it."""
+    return raised.message if isinstance(raised, Raised) and raised.type == CLOSED_BY_US else ""
+
+
 def is_out_of_memory(kind: str, message: str) -> bool:
     """Whether an exception says that the machine, or the limit that a child runs under, had no memory left."""
-    return kind.rpartition(".")[2] == "MemoryError" or "can't allocate memory" in message
+    return kind.rpartition(".")[2] in ("MemoryError", "_ArrayMemoryError") or "can't allocate memory" in message
 
 
 def is_same_failure(left: object, right: object) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.foreign.files import open_file
+from preflight_ocr.harness.foreign.files import is_folder, open_file
 from preflight_ocr.harness.foreign.json_text import BrokenJson, read_json
 
 LOG = logging.getLogger("preflight_ocr.harness.training")
@@ -49,7 +49,9 @@ def choose(config: Config) -> Path | None:
         return None
     if asked is True or str(asked).lower() in ("true", "yes", "latest", "last"):
         return _choose_newest(config)
-    path = next((one for one in (config.source.parent / str(asked), Path(str(asked)).absolute()) if one.is_dir()), None)
+    path = next(
+        (one for one in (config.source.parent / str(asked), Path(str(asked)).absolute()) if is_folder(one)), None
+    )
     if path is None:
         raise CheckpointError(
             f"resume_from_checkpoint is {asked}, but there is no such directory; write true for the newest"

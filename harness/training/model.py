@@ -14,8 +14,12 @@ import transformers
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.compat import AUTO_CLASSES
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.training.subject import load_part
+
+_DESCRIPTIONS = ("processor_config", "preprocessor_config", "tokenizer_config", "config")
 
 
 class LoadError(UserError):
@@ -56,6 +60,23 @@ def find_directory(config: Config) -> Path:
     return Path(found)
 
 
+def find_untrusted(config: Config) -> str:
+    """What would run that is not a library's, the user's own part or the model's code, and that nobody trusted; "" for
+    nothing. Reads file names and JSON, imports nothing."""
+    if config.model.trust_remote_code:
+        return ""
+    parts = (config.subject.model, config.subject.collator, config.subject.peft, config.subject.trainer)
+    if named := next((part for part in parts if part is not None), None):
+        return f"`{named}`"
+    directory = find_model_files(config)
+    if directory is None:
+        return ""
+    if code := next(iter(sorted(directory.glob("*.py"))), None):
+        return str(code)
+    described = (_read_json(directory / f"{name}.json") for name in _DESCRIPTIONS)
+    return config.model.base_model if any("auto_map" in content for content in described) else ""
+
+
 def load_model(config: Config) -> torch.nn.Module:
     """The model as configured, or what `subject.model` returns. Executes remote code, so only with trust."""
     load = load_part(config, "model")
@@ -83,10 +104,7 @@ def load_model(config: Config) -> torch.nn.Module:
 def load_processor(config: Config) -> LoadedProcessor:
     """The processor when its code exists, else the tokenizer, which AutoProcessor would return without a word."""
     directory = find_directory(config)
-    files = [
-        _read_json(directory / f"{name}.json")
-        for name in ("processor_config", "preprocessor_config", "tokenizer_config", "config")
-    ]
+    files = [_read_json(directory / f"{name}.json") for name in _DESCRIPTIONS]
     named = next((content["processor_class"] for content in files if content.get("processor_class")), None)
     has_code = any("AutoProcessor" in (content.get("auto_map") or {}) for content in files)
     options = _source_options(config)
@@ -191,7 +209,7 @@ def _source_options(config: Config) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -36,6 +36,7 @@ from preflight_ocr.harness.training.model import (
     LoadedProcessor,
     find_directory,
     find_image_dtype,
+    find_untrusted,
     load_model,
     load_processor,
 )
@@ -93,9 +94,13 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResult:
     """Train as configured and save the adapter, what prepares its text, the configuration and the clearance's digest.
 
-    Everything is written below `output_dir`. Raises UserError for a clearance that no longer holds, for a folder in which
-    another run trains and for a part that cannot be built; TrainingStopped when a signal ended the run, with a checkpoint.
+    Everything is written below `output_dir`. Raises UserError for code that nobody trusted, for a clearance that no longer
+    holds, for a folder in which another run trains and for a part that cannot be built; TrainingStopped when a signal ended
+    the run, with a checkpoint.
     """
+    if code := find_untrusted(config):
+        trusted = "read it, then set model.trust_remote_code: true"
+        raise TrainingError(f"{code} is somebody's own code, and training runs it in this process: {trusted}")
     if clearance is not None and not clearance.still_holds(config):
         changed = ", ".join(clearance.changes(config)) or f"it says {clearance.verdict} at level {clearance.level}"
         raise TrainingError(f"the clearance of {clearance.issued} no longer holds ({changed}); run the check again")

@@ -15,6 +15,7 @@ import msgspec
 
 from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.home import find_installed_places, is_ours
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver
@@ -129,7 +130,7 @@ def _read_rows(config: Config) -> Iterator[tuple[str, str]]:
 def _list_pictures(listing: Path) -> Iterator[str]:
     """The names of pictures in the rows; none where the file is no list of rows, which is a finding of its own."""
     try:
-        if not listing.is_file():
+        if not is_file(listing):
             return
         rows = msgspec.json.decode(listing.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=list[_Row])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -197,7 +198,7 @@ def _choose_files(touched: Iterable[str], config: Config) -> list[Path]:
         path = Path(name)
         if path.suffix in (".pyc", ".lock") or "\0" in name or not path.is_absolute() or _is_installed(path):
             continue
-        if path.is_relative_to(output_dir) or not path.is_file():
+        if path.is_relative_to(output_dir) or not is_file(path):
             continue
         chosen.add(path)
     return sorted(chosen)[:_MOST_FILES]

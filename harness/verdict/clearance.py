@@ -17,6 +17,7 @@ import msgspec
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.state import find_state_directory
 from preflight_ocr.harness.verdict.binding import Bound, bind
 from preflight_ocr.harness.verdict.decision import Verdict
@@ -69,7 +70,7 @@ class Clearance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def read(cls, path: Path) -> Clearance:
         """Read a clearance. Raises GateError where there is none or it is not one."""
         try:
-            if not path.is_file():
+            if not is_file(path):
                 raise GateError(f"{path}: cannot be read: there is no such file")
             with path.open("rb") as file:
                 return msgspec.json.decode(file.read(_BYTES), type=cls)

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.state import find_cache_directory
 from preflight_ocr.harness.verdict.signing import is_signed, sign
 
@@ -109,7 +110,7 @@ def _read_kept() -> Mapping[str, tuple[Stamp, str]]:
     """What was kept; nothing where the file is damaged or was not written by this user's Preflight."""
     path = _find_cache()
     try:
-        if not path.is_file():  # a pipe in its place would never end
+        if not is_file(path):  # a pipe in its place would never end
             return {}
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
         if not is_signed(kept.entries, kept.signature):

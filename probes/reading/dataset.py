@@ -16,7 +16,14 @@ from preflight_ocr.harness.facts import Dataset, RowProblem, Split, Unknown
 from preflight_ocr.harness.foreign.files import is_folder, is_there
 from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
 from preflight_ocr.harness.foreign.rows import find_target, is_known, list_pages
-from preflight_ocr.probes.reading.picture_files import Kind, PictureReader, Trouble, sample_digest, whole_digest
+from preflight_ocr.probes.reading.picture_files import (
+    DECODED_PIXELS,
+    Kind,
+    PictureReader,
+    Trouble,
+    sample_digest,
+    whole_digest,
+)
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
@@ -88,6 +95,20 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
         shared_rows=tuple(_cut(twins.find())),
         text_is_ascii=is_ascii,
         image_headers=pictures.opened if pictures.obstacle is None else pictures.obstacle,
+        image_pixels=_tell_pixels(pictures, damaged=problems.has_any("unreadable image", "truncated image")),
+    )
+
+
+def _tell_pixels(pictures: PictureReader, *, damaged: bool) -> int | Unknown:
+    """How many pictures were decoded; Unknown where some were not, unless another is damaged, which is told anyway."""
+    if pictures.obstacle is not None:
+        return pictures.obstacle
+    if damaged or not pictures.passed_over:
+        return pictures.decoded
+    most = f"a check decodes {DECODED_PIXELS // 1_000_000} million pixels of each split"
+    return Unknown(
+        reason=f"{pictures.passed_over:,} of {pictures.opened:,} pictures were read by their header, their checksums and "
+        f"their end, and not decoded: {most}"
     )
 
 
@@ -171,6 +192,9 @@ class _Problems:
                 self._listed.append(problem)
             else:
                 self._last[place] = row.index
+
+    def has_any(self, *kinds: Kind) -> bool:
+        return any(kind in kinds for _, kind in self._counts)
 
     def finish(self) -> Iterator[RowProblem]:
         yield from self._listed

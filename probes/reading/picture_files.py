@@ -37,12 +37,13 @@ _BLOCK = 2**20
 
 
 class PictureReader:
-    """Looks at each file once, however many rows name it. `obstacle` says why none was opened, `opened` how many were."""
+    """Looks at each file once, however many rows name it. `obstacle` says why none was opened, `opened` and `decoded` how
+    many were, `passed_over` how many were sound as far as they were read, and not decoded."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[tuple[Trouble, ...], int]] = {}
         self._left = DECODED_PIXELS
-        self.opened = 0
+        self.opened = self.decoded = self.passed_over = 0
         absent = tell_absent("opening an image", ("PIL",))
         self.obstacle = Unknown(reason=absent) if absent else None
 
@@ -105,9 +106,13 @@ class PictureReader:
         with Image.open(file) as image:
             pixels = image.width * image.height
             limit = Image.MAX_IMAGE_PIXELS
-            if image.format in _NEEDS_A_PROGRAM or pixels > self._left or (limit is not None and pixels > limit):
+            if limit is not None and pixels > limit:
+                return  # which is a finding of its own
+            if image.format in _NEEDS_A_PROGRAM or pixels > self._left:
+                self.passed_over += 1
                 return
             self._left -= pixels
+            self.decoded += 1
             if image.format in ("JPEG", "MPO"):
                 image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from preflight_ocr.harness.facts import ChatTemplate, Token, Tokenizer, Unknown
+from preflight_ocr.harness.foreign.files import is_file, is_there
 from preflight_ocr.probes.reading.json_files import (
     get_object,
     get_text,
@@ -37,7 +38,7 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
     if isinstance(vocabulary, Unknown):
         return vocabulary
     settings = files["tokenizer_config.json"]
-    if not settings and vocabulary is None and not (directory / "tokenizer.model").is_file():
+    if not settings and vocabulary is None and not is_file(directory / "tokenizer.model"):
         return Unknown(reason=f"{directory}: there is neither tokenizer_config.json nor tokenizer.json")
     known = vocabulary or _Vocabulary({}, {}, "")
     added = {**known.added, **_read_added(files)}
@@ -47,6 +48,9 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
         text = _read_token(settings.get(role)) or _read_token(files["special_tokens_map.json"].get(role))
         return Token(content=text, id=ids.get(text)) if text else None
 
+    templates = _find_templates(directory, settings)
+    if isinstance(templates, Unknown):
+        return templates
     bos = find("bos_token")
     return Tokenizer(
         declared_class=get_text(settings, "tokenizer_class"),
@@ -57,7 +61,7 @@ def look_at_tokenizer(directory: Path) -> Tokenizer | Unknown:
         image=_find_image_token(directory, files, ids, added, whole=vocabulary is not None),
         adds_bos=_adds_bos(settings, bos, known),
         padding_side=get_text(settings, "padding_side"),
-        chat_templates=_find_templates(directory, settings),
+        chat_templates=templates,
     )
 
 
@@ -95,12 +99,13 @@ class _UnigramModel(msgspec.Struct):
 
 def _read_vocabulary(directory: Path) -> _Vocabulary | Unknown | None:
     path = directory / "tokenizer.json"
-    if not path.exists():
+    if not is_there(path):
         return _read_old_vocabulary(directory / "vocab.json")
     data = read_bytes(path)
     if isinstance(data, Unknown):
         return data
     try:
+        data.decode("utf-8")  # the parser does not look into what it steps over
         document = msgspec.json.decode(data, type=_TokenizerJson)
         ids = _read_model(document.model)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -199,8 +204,8 @@ def _find_image_token(
     return Token(content=looks[0], id=added[looks[0]]) if len(looks) == 1 else None
 
 
-def _find_templates(directory: Path, settings: dict[str, Any]) -> tuple[ChatTemplate, ...]:
-    """The chat templates, in the order in which the files are usually met."""
+def _find_templates(directory: Path, settings: dict[str, Any]) -> tuple[ChatTemplate, ...] | Unknown:
+    """The chat templates, in the order in which the files are usually met; Unknown where one cannot be read."""
     found: list[tuple[str, str]] = []
     template = settings.get("chat_template")
     if isinstance(template, str):
@@ -208,20 +213,34 @@ def _find_templates(directory: Path, settings: dict[str, Any]) -> tuple[ChatTemp
     elif isinstance(template, list):
         named = [t for t in template if isinstance(t, dict)]
         found += [(f"tokenizer_config.json:{get_text(t, 'name') or '?'}", get_text(t, "template") or "") for t in named]
-    for name in ("chat_template.json", "chat_template.jinja"):
-        data = read_bytes(directory / name)
-        if not isinstance(data, Unknown):
-            found.append((name, data.decode("utf-8", errors="replace")))
+    for name, read in (("chat_template.json", _read_template_json), ("chat_template.jinja", _read_template_text)):
+        text = read(directory / name) if is_there(directory / name) else None
+        if isinstance(text, Unknown):
+            return text
+        if text is not None:
+            found.append((name, text))
     values = read_object(directory / "processor_config.json")
     if isinstance(values, dict) and isinstance(values.get("chat_template"), str):
         found.append(("processor_config.json", values["chat_template"]))
-    return tuple(_describe_template(place, _unpack(directory / place, text)) for place, text in found)
+    return tuple(_describe_template(place, text) for place, text in found)
 
 
-def _unpack(path: Path, text: str) -> str:
-    """The template inside chat_template.json; the text as it is where that file holds something else."""
-    values = read_object(path) if path.name == "chat_template.json" else None
-    return (get_text(values, "chat_template") if isinstance(values, dict) else None) or text
+def _read_template_json(path: Path) -> str | Unknown:
+    """The template inside chat_template.json; "" where that file holds something else."""
+    values = read_object(path)
+    return values if isinstance(values, Unknown) else get_text(values or {}, "chat_template") or ""
+
+
+def _read_template_text(path: Path) -> str | Unknown:
+    data = read_bytes(path)
+    if isinstance(data, Unknown):
+        return data
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        said = f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        return Unknown(reason=said, cause="unreadable file")
 
 
 def _describe_template(place: str, text: str) -> ChatTemplate:

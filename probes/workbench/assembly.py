@@ -27,6 +27,7 @@ from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
 from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
+from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
 from preflight_ocr.harness.foreign.rows import find_target, list_pages
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
@@ -355,7 +356,8 @@ def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
     rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
-    return tuple(_locate(row, directory) for row in rows)
+    # What is no object, or has no path where a path is expected, is a finding of those who read the rows.
+    return tuple(_locate(row, directory) for row in rows if isinstance(row, dict))
 
 
 def _locate(row: Row, directory: Path) -> dict[str, Any]:
@@ -363,7 +365,7 @@ def _locate(row: Row, directory: Path) -> dict[str, Any]:
     image = row.get("image_path")
     if isinstance(image, list | tuple):
         return {**row, "image_path": [str(directory / str(page)) for page in image]}
-    located = {**row, "image_path": str(directory / image)} if image else dict(row)
+    located = {**row, "image_path": str(directory / image)} if image and isinstance(image, str) else dict(row)
     pages, text = list_pages(row), find_target(row)
     if image is not None or "text" in row or len(pages) != 1 or text is None:
         return located
@@ -403,7 +405,7 @@ def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tu
                     continue
                 image.load()
                 sized.append((index, image.width, image.height, len(str(row.get("text", "")))))
-        except (IndexError, OSError, SyntaxError, Image.DecompressionBombError):
+        except (*BROKEN_PICTURE, Image.DecompressionBombError):
             continue  # the dataset probe reports each of them with its row
     if not sized:
         raise ValueError("no row has an image that can be opened")

@@ -190,12 +190,14 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
                     RowProblem(split="train", row=index, image=shown, kind="enormous image", detail=str(opened.size))
                 )
     texts = parts.list_texts(LOOKED_AT)
+    seen = _tell_headers(parts, opened_pictures, bool(problems))
     return Dataset(
         splits=tuple(splits),
         problems=tuple(problems),
         shared_rows=tuple(_find_shared(parts)),
         text_is_ascii=all(text.isascii() for text in texts),
-        image_headers=_tell_headers(parts, opened_pictures, bool(problems)),
+        image_headers=seen,
+        image_pixels=seen,  # each was opened by decoding it
     )
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from preflight_ocr.harness.facts import Raised, Site
 from preflight_ocr.harness.home import find_installed_places, is_ours, is_stand_in
+from preflight_ocr.harness.isolation.closing import CLOSED_BY_US, explain_refusal
 
 T = TypeVar("T")
 
@@ -31,8 +32,11 @@ def describe_error(error: BaseException) -> Raised:
         message = str(error)
     except Exception as second:  # noqa: BLE001 (the text of an exception is foreign code as well)
         message = f"(its text could not be made: {type(second).__name__})"
+    kind = type(error).__name__
+    if said := explain_refusal(error):
+        kind, message = CLOSED_BY_US, f"{said} ({kind}: {message})"
     return Raised(
-        type=type(error).__name__,
+        type=kind,
         message=message if len(message) <= 600 else message[:600] + " ...",
         site=_find_site(error),
     )

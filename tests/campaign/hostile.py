@@ -513,7 +513,9 @@ def attack_children(count: int, *, names: tuple[str, ...] = ()) -> Tally:
     """The first `count` attacks of the table, or those that are named, each in a child of one sandbox."""
     tally = Tally(part="hostile children")
     chosen = [ATTACKS[name] for name in names] or list(ATTACKS.values())[:count]
-    chosen = [each for each in chosen if each.landlock <= measure_landlock()]
+    there = measure_landlock()
+    tally.left_out = [f"{e.name}: needs Landlock {e.landlock}, here {there}" for e in chosen if e.landlock > there]
+    chosen = [each for each in chosen if each.landlock <= there]
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder, _told(Path(folder)) as told:
         precious = Path(folder) / "precious"
         precious.write_text("untouched", encoding="utf-8")

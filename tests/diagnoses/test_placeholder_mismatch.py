@@ -1,5 +1,6 @@
 from preflight_ocr.harness.facts import Landing, Raised, Repair, Unknown
-from preflight_ocr.harness.judging.findings import Skipped
+from preflight_ocr.harness.judging.findings import Broken, Skipped
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 from tests.specimens.placeholder_mismatch import HEALTHY, SICK
@@ -72,3 +73,19 @@ def test_a_landing_of_our_own_tokens_is_skipped_not_passed(outcome_of):
     assert (
         "our substitute pixels need another number" in outcome_of("placeholder_mismatch", altered(RUN, changes)).reason
     )
+
+
+def test_features_of_a_view_too_many_are_broken_and_explained_by_it():
+    facts = altered(SICK, {"collator.planned_tiles": (0, 0), "collator.seen_tiles": (6, 0)})
+    judged = judge_all(derive(facts), facts)
+    [mine] = [j.outcome for j in judged if j.contract.diagnosis.name == "placeholder_mismatch"]
+    assert isinstance(mine, Broken) and "COL008" in mine.explained_by
+
+
+def test_features_that_a_wrong_mask_placed_are_owned_by_the_mask(findings_of):
+    uncounted = Landing(
+        row=0, placeholders=7, features=Unknown(reason="2 scatters for 3 rows"), landed="01111100" + "0" * 12
+    )
+    changes = {"collator.batch.rows.0.marked": "01111100" + "0" * 12, "forward.landing.0": uncounted}
+    [finding] = findings_of("placeholder_mismatch", altered(RUN, changes))
+    assert "shifted_mask" in finding.owners

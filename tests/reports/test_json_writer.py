@@ -25,8 +25,8 @@ def test_what_is_written_fits_the_schema(report):
 def test_the_document_says_what_the_report_says(report):
     document = json.loads(json_writer.render(report))
     assert list(document) == [
-        "schema_version", "verdict", "headline", "why", "exit_code", "findings", "outcomes", "facts_digest", "environment",
-        "timings",
+        "schema_version", "verdict", "headline", "why", "exit_code", "findings", "outcomes", "open",
+        "waiver_problems", "facts_digest", "environment", "timings",
     ]  # fmt: skip
     assert document["verdict"] == "refused"
     assert document["findings"][0] == {

@@ -261,6 +261,7 @@ HEALTHY = Facts(
         ),
         text_is_ascii=False,
         image_headers=72,
+        image_pixels=72,
         problems=(),
         shared_rows=(),
     ),

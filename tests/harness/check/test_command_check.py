@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.fixtures.native import find_obstacle, load_recipe, write_model
-from preflight_ocr.harness.check.command import Watched, check_command
+from preflight_ocr.harness.check.command import Watched, check_command, gather
+from preflight_ocr.harness.check.taking_over import Taken
+from preflight_ocr.harness.config.config import load_config
+from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.verdict.decision import find_dead
 from tests.support.places import ROOT
 
 PROGRAMS = ROOT / "tests" / "support" / "programs"
@@ -133,6 +138,41 @@ def test_a_program_that_never_trains_is_not_held(tmp_path: Path) -> None:
     assert watched.taken.at == ""
     assert "ended by itself" in watched.remarks[0]
     assert watched.report.exit_code == 3
+
+
+ANSWERS = {
+    "a number": "5",
+    "an empty list": "[]",
+    "a place of a wrong form": "{'at': 5}",
+    "a configuration of a wrong form": "{'at': 'x', 'config': {'model': 5}}",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if not number else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(ANSWERS)]
+)
+def test_a_program_that_changes_what_its_process_answers_is_told_and_nothing_is_cleared(
+    tmp_path: Path, name: str
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"import msgspec\nmsgspec.to_builtins = lambda *given: {ANSWERS[name]}\n", encoding="utf-8")
+    watched = check_command([sys.executable, str(script)])
+    assert "your code changed what its process answers: a wrong form" in watched.taken.ended
+    assert watched.report.verdict == "blind"
+
+
+def test_answers_of_probes_that_the_command_rewrote_are_unknown_and_not_our_traceback(project: Path) -> None:
+    config = load_config(write_project(project / "plain", []))
+    taken = Taken(
+        at="x",
+        answers={"rows": 5, "collator": [], "forward": {"raised": 5}, "reload": "x", "learning": {}},
+        failures={"processor": ("it did not run", "no such cause")},
+    )
+    facts, shown = gather(config, taken, progress=lambda message: None, timings={})
+    assert shown is None
+    assert find_dead(facts) is not None
+    for section in (facts.dataset, facts.collator, facts.forward, facts.processor, facts.learning):
+        assert isinstance(section, Unknown) and section.cause == "foreign code died", section
 
 
 def test_a_program_that_hangs_is_ended_and_says_where_it_was(tmp_path: Path) -> None:

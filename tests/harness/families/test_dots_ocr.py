@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from preflight_ocr.fixtures.corpus.models import MODELS
 from preflight_ocr.harness.config.schema import Preprocessing
-from preflight_ocr.harness.families import FAMILIES, FamilyError, Opening
+from preflight_ocr.harness.families import FAMILIES, FamilyError, Opening, deepseek_ocr
 from preflight_ocr.harness.families.dots_ocr import DotsIntake, read_geometry
 from preflight_ocr.harness.training.images import open_image
 
@@ -143,6 +143,40 @@ def test_a_file_that_lacks_a_number_is_named_with_it(opening, copy):
     directory = copy("preprocessor_config.json", lambda c: c.pop("merge_size"))
     with pytest.raises(FamilyError, match=r"preprocessor_config\.json has no 'merge_size'"):
         DotsIntake(opening(directory))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image_std", [0.5, 0.5]),
+        ("image_std", [0.5, 0.5, 0]),
+        ("image_mean", 2**64),
+        ("image_mean", ["a"] * 3),
+        ("merge_size", 0),
+        ("patch_size", "14"),
+        ("max_pixels", None),
+    ],
+)
+def test_a_number_of_another_form_is_named_with_its_file(opening, copy, key, value):
+    directory = copy("preprocessor_config.json", lambda c: c.update({key: value}))
+    with pytest.raises(FamilyError, match=rf"preprocessor_config\.json: .*{key}"):
+        DotsIntake(opening(directory))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image_std", [0.5, 0.5]),
+        ("image_std", [0.5] * 4),
+        ("image_mean", 2**64),
+        ("patch_size", -1),
+        ("image_token", 5),
+    ],
+)
+def test_deepseek_ocrs_numbers_are_held_to_the_same(tmp_path, key, value):
+    (tmp_path / "processor_config.json").write_text(json.dumps({key: value}), encoding="utf-8")
+    with pytest.raises(FamilyError, match=rf"processor_config\.json: .*{key}"):
+        deepseek_ocr.read_geometry(tmp_path, Preprocessing())
 
 
 def test_an_image_token_that_the_tokenizer_lacks_is_refused(opening, copy):

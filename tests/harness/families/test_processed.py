@@ -11,7 +11,7 @@ from PIL import Image
 
 from preflight_ocr.harness.config.schema import Preprocessing
 from preflight_ocr.harness.families import FamilyError, Opening, Prepared
-from preflight_ocr.harness.families.processed import ProcessorIntake
+from preflight_ocr.harness.families.processed import ProcessorIntake, _read_channels
 from preflight_ocr.harness.training.images import open_image
 
 BOS, EOS, IMAGE = 1, 2, 9
@@ -269,3 +269,16 @@ def test_pages_as_they_are_opened_are_what_the_processor_gets(paint):
     processor = Processor(Words())
     open_intake(processor=processor).prepare(open_image(paint(40, 30)))
     assert processor.seen[0]["sizes"] == [(40, 30)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(0.5, (0.5,) * 3), ([0.5], (0.5,) * 3), ((0.1, 0.2, 0.3), (0.1, 0.2, 0.3))]
+)
+def test_one_number_stands_for_every_channel(given, expected):
+    assert _read_channels(given) == expected
+
+
+@pytest.mark.parametrize("given", [[0.5, 0.5], [0.5] * 4, [], "half", [None] * 3, {"r": 1}])
+def test_channels_of_another_number_or_form_are_an_error(given):
+    with pytest.raises(FamilyError, match="expected three"):
+        _read_channels(given)

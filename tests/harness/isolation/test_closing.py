@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from preflight_ocr.harness.isolation import ChildRaised, Returned, Sandbox
-from preflight_ocr.harness.isolation.closing import Closed, describe, measure_landlock
+from preflight_ocr.harness.isolation.closing import CLOSED_BY_US, Closed, describe, measure_landlock
 from preflight_ocr.harness.isolation.environment import is_secret, without_secrets
 from preflight_ocr.harness.isolation.scratch import clear_abandoned, own_folder
 
@@ -66,7 +66,8 @@ def test_a_child_writes_below_its_own_folders_and_nowhere_else(method: str, tmp_
         outside = sandbox.run("isolation_targets:write_file", {"file": str(tmp_path / "b"), "size": 1 << 20})
         assert sandbox.closed is not None and sandbox.closed.writing == ""
     assert isinstance(inside, Returned)
-    assert isinstance(outside, ChildRaised) and outside.type == "PermissionError"
+    assert isinstance(outside, ChildRaised) and outside.type == CLOSED_BY_US
+    assert f"{tmp_path / 'b'} is outside of it" in outside.message and "PermissionError" in outside.message
     assert not (tmp_path / "b").exists()
 
 
@@ -78,10 +79,23 @@ def test_the_network_is_closed_unless_it_was_asked_for_and_that_is_said(network:
         closed = sandbox.closed
     assert closed is not None
     assert isinstance(ending, Returned if closed.network else ChildRaised)
+    if isinstance(ending, ChildRaised):
+        assert ending.type == CLOSED_BY_US and "give --network" in ending.message
     said = [sentence for sentence in describe(closed) if "the network was open" in sentence]
     assert bool(said) is bool(closed.network)
     if network:
         assert said == ["the network was open to foreign code: --network was given"]
+
+
+@with_landlock
+def test_what_the_files_own_rights_forbid_is_not_put_down_to_the_check(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no such folder" / "b")
+    with Sandbox(preload=(), path=[HERE]) as sandbox:
+        read_only = sandbox.run("isolation_targets:write_file", {"file": "/proc/version", "size": 1})
+        absent = sandbox.run("isolation_targets:write_file", {"file": missing, "size": 1})
+    assert isinstance(read_only, ChildRaised) and isinstance(absent, ChildRaised)
+    assert absent.type == "FileNotFoundError"
+    assert read_only.type in ("PermissionError", CLOSED_BY_US)  # root may write what its mode forbids
 
 
 def test_each_thing_that_was_open_has_a_sentence() -> None:

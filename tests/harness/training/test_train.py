@@ -140,6 +140,27 @@ def test_the_users_own_parts_replace_ours(configure, tmp_path):
     assert mine.CALLS == ["peft"]
 
 
+@pytest.mark.parametrize(
+    ("files", "subject"),
+    [
+        ({"modeling.py": ""}, {}),
+        ({"config.json": '{"auto_map": {"AutoModel": "elsewhere--model.Model"}}'}, {}),
+        ({"config.json": "{}"}, {"collator": "mine:collate"}),
+    ],
+)
+def test_code_that_nobody_trusted_is_not_run_by_python_either(configure, tmp_path, files, subject):
+    """`train` asks by itself: there need be no command line in front of it, and no clearance."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    base = str(folder)
+    config = configure(model={"base_model": base, "trust_remote_code": False}, subject=subject)
+    with pytest.raises(TrainingError, match="trust_remote_code: true"):
+        train(config)
+    assert not config.training.output_dir.exists()
+
+
 def test_a_clearance_that_no_longer_holds_is_refused(configure):
     config = configure()
     clearance = clear(config, facts_digest="abc")

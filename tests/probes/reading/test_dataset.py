@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from preflight_ocr.harness.facts import Dataset, Unknown
+from preflight_ocr.probes.reading import picture_files
 from preflight_ocr.probes.reading.dataset import look_at_dataset
 
 
@@ -48,6 +49,19 @@ def test_healthy_rows_give_no_problem(look):
     assert seen.splits[0].rows == 5
     assert seen.splits[0].columns == ("image_path", "text", "id")
     assert seen.text_is_ascii
+
+
+def test_pictures_beyond_the_pixels_that_are_decoded_are_counted_and_not_taken_for_decoded(look, monkeypatch):
+    monkeypatch.setattr(picture_files, "DECODED_PIXELS", 40 * 30 * 2)
+    names = [f"{number}.png" for number in range(5)]
+    files = {name: picture(seed=seed) for seed, name in enumerate(names)}
+    rows = [{"image_path": name, "text": "Text"} for name in names]
+    seen = look(rows, files)
+    assert isinstance(seen.image_pixels, Unknown)
+    assert seen.image_pixels.reason.startswith("3 of 5 pictures were read by their header")
+    assert seen.image_headers == 5
+    damaged = look(rows, {**files, "0.png": picture()[:-200]})
+    assert kinds(damaged) == [(0, "truncated image")] and damaged.image_pixels == 2
 
 
 def test_text_beyond_ascii_is_noticed(look):

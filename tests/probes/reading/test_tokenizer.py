@@ -114,10 +114,19 @@ def test_a_template_that_goes_through_the_parts_of_a_message_is_told_from_one_th
     assert seen.chat_templates[0].walks_parts is walks
 
 
-@pytest.mark.parametrize("junk", [b"\xff\x00", "[]", '{"chat_template": 3}'])
-def test_a_broken_template_file_is_a_template_that_differs(plant, junk):
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [("chat_template.json", b"\xff\x00"), ("chat_template.json", "[]"), ("chat_template.jinja", b"{{ \xff }}")],
+)
+def test_a_template_file_that_cannot_be_read_is_unknown_and_named(plant, name, junk):
+    seen = look(plant, **{"tokenizer_config.json": {**SETTINGS, "chat_template": "x"}, name: junk})
+    assert isinstance(seen, Unknown) and seen.cause == "unreadable file"
+    assert name in seen.reason
+
+
+def test_a_template_file_without_a_template_is_a_template_that_differs(plant):
     settings = {**SETTINGS, "chat_template": "x"}
-    seen = look(plant, **{"tokenizer_config.json": settings, "chat_template.json": junk})
+    seen = look(plant, **{"tokenizer_config.json": settings, "chat_template.json": '{"chat_template": 3}'})
     assert isinstance(seen, Tokenizer)
     assert len({template.sha256 for template in seen.chat_templates}) == 2
 
@@ -140,6 +149,12 @@ def test_a_broken_file_is_unknown_and_named(plant, name, junk):
     seen = look(plant, **{name: junk})
     assert isinstance(seen, Unknown)
     assert name in seen.reason
+
+
+def test_a_bad_byte_where_nothing_is_asked_for_is_a_broken_file_too(plant):
+    seen = look(plant, **{"tokenizer.json": b'{"model": {"vocab": {"a": 0}, "merges": [["\xc2", "b"]]}}'})
+    assert isinstance(seen, Unknown) and seen.cause == "unreadable file"
+    assert "tokenizer.json" in seen.reason
 
 
 @pytest.mark.parametrize(

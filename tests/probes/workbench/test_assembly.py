@@ -50,6 +50,18 @@ def test_rows_that_cannot_be_opened_are_passed_over(draw, tmp_path):
     assert texts(choose_sample([*bad, {"image_path": str(cut), "text": "cut"}, *good])) == ["good"]
 
 
+def test_rows_of_another_form_are_passed_over_and_not_tripped_over(draw, tmp_path):
+    [good] = draw((10, 10, "good"))
+    odd = [
+        {"image_path": value, "text": "odd"} for value in (10**30, 1e308, True, {"a": 1}, [], [[]], "\0", "x" * 5000)
+    ]
+    listing = json.dumps([True, "row", [], None, *odd, good, {"ground_truth": "[" * 100_000}])
+    (tmp_path / "metadata.json").write_text(listing, encoding="utf-8")
+    rows = read_rows(tmp_path)
+    assert len(rows) == len(odd) + 2
+    assert texts(choose_sample(rows)) == ["good"]
+
+
 def test_a_picture_larger_than_pillow_allows_is_passed_over(draw, monkeypatch):
     rows = draw((40, 40, "bomb"), (10, 10, "good"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)

@@ -39,6 +39,8 @@ def write_document() -> Callable[..., Document]:
                 OutcomeEntry(id=identity, outcome=ending, reason=(reasons or {}).get(identity, ""), seconds=0.0)
                 for identity, ending in endings.items()
             ),
+            open=(),
+            waiver_problems=(),
             facts_digest=digest,
             environment=environment,
             timings={},
