@@ -126,7 +126,7 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Each path is a directory with `metadata.json`: `[{image_path, text, ...}]`, image paths relative to it."""
+    """Each path is a file or a folder of rows, in a form of `harness/foreign/tables.py`; image paths are relative to it."""
 
     train_path: Path | None = None
     val_path: Path | None = None

@@ -194,8 +194,9 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
     if config.data.train_path is None:
         raise TrainingError(f"{config.source}: data.train_path is missing; give the directory with metadata.json")
     augmented = config.data.augmentation.enabled
-    train_rows = Rows(config.data.train_path, augmented=augmented)
-    val_rows = Rows(config.data.val_path) if config.data.val_path else None
+    as_written = config.subject.collator is not None
+    train_rows = Rows(config.data.train_path, augmented=augmented, as_written=as_written)
+    val_rows = Rows(config.data.val_path, as_written=as_written, split="val") if config.data.val_path else None
     bare = load_model(config) if bare is None else bare
     processor = load_processor(config)
     make = load_part(config, "collator")
@@ -342,7 +343,7 @@ def score_test_rows(config: Config, parts: Parts) -> Score | None:
     if not isinstance(parts.collator, Collator):
         LOG.warning("data.test_path is not scored: subject.collator builds batches with their targets only")
         return None
-    score = evaluate(parts.model, parts.collator, Rows(config.data.test_path))
+    score = evaluate(parts.model, parts.collator, Rows(config.data.test_path, split="test"))
     LOG.info("character error rate on %d test rows: %.3f", score.rows, score.cer)
     return score
 

@@ -21,6 +21,7 @@ from PIL import Image
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Row, Unknown
 from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.foreign.rows import get_at, put_at
 from preflight_ocr.harness.holding.held import Held
 from preflight_ocr.harness.training.images import ImageError
 from preflight_ocr.probes.workbench.assembly import CARRIERS, SAMPLED_ROWS, Assembly, limit_ids
@@ -30,9 +31,7 @@ from preflight_ocr.probes.workbench.rows import (
     Spot,
     Told,
     find_pictures,
-    get_at,
     open_picture,
-    put_at,
     replace_picture,
     tell_texts,
 )
