@@ -112,7 +112,7 @@ def tell_unknown(row: Mapping[str, Any]) -> str:
         (
             f"; {name} is nearest to {close[0]}"
             for name in named
-            if (close := difflib.get_close_matches(name, known, n=1))
+            if name not in (*_PICTURES, *_QUESTIONS) and (close := difflib.get_close_matches(name, known, n=1))
         ),
         "",
     )

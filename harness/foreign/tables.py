@@ -49,7 +49,11 @@ class BrokenRows(ValueError):
 
 
 class NoRows(ValueError):
-    """There are no rows at a path, or in no form that is known. The message says what is there and what to write."""
+    """There are no rows at a path, or nothing here reads them. The message says what is there and what to type."""
+
+
+class UnknownForm(NoRows):
+    """There is something at a path, in no form that is known. The message names the nearest one, and all of them."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +97,7 @@ def find_table(path: Path, split: str = "train") -> Table:
     for folder in (path, path / "data"):
         if found := _choose_files(folder, split):
             return _open_files(found, folder)
-    raise NoRows(f"{path}: no metadata.json in it; {_suggest(path)}")
+    raise UnknownForm(f"{path}: no metadata.json in it; {_suggest(path)}")
 
 
 def iterate_rows(table: Table) -> Iterator[Any]:
@@ -132,7 +136,7 @@ def _open_files(files: Iterable[Path], folder: Path) -> Table:
     form = forms.pop()
     if form is None or forms:
         named = ", ".join(path.name for path in files[:5])
-        raise NoRows(f"{folder / named}: {_suggest(files[0])}")
+        raise UnknownForm(f"{folder / named}: {_suggest(files[0])}")
     is_image_folder = files[0].name in _METADATA[1:]
     return Table(form=form, files=files, folder=folder, is_image_folder=is_image_folder)
 
@@ -197,7 +201,7 @@ def _choose_saved(path: Path, split: str) -> str:
         if alias in splits:
             return alias
     seen = f"{path}: save_to_disk wrote the splits {', '.join(splits)} there"
-    raise NoRows(f"{seen}, none of which is called {' or '.join(_SPLITS[split])}; write the folder of one of them")
+    raise UnknownForm(f"{seen}, none of which is called {' or '.join(_SPLITS[split])}; write the folder of one of them")
 
 
 def _open_saved(path: Path) -> Table:
@@ -206,7 +210,7 @@ def _open_saved(path: Path) -> Table:
     names = [one.get("filename") for one in named if isinstance(one, dict)] if isinstance(named, list) else []
     files = [path / Path(name).name for name in names if isinstance(name, str)]
     if not files:
-        raise NoRows(f"{path / 'state.json'}: names no data file; expected what save_to_disk writes")
+        raise UnknownForm(f"{path / 'state.json'}: names no data file; expected what save_to_disk writes")
     return Table(form="arrow", files=tuple(files), folder=path)
 
 
@@ -214,7 +218,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_bytes(path), str(path))
     except (BrokenJson, OSError) as error:
-        raise NoRows(f"{error}; expected what save_to_disk writes") from None
+        raise UnknownForm(f"{error}; expected what save_to_disk writes") from None
     return content if isinstance(content, dict) else {}
 
 
@@ -352,7 +356,7 @@ def _shorten(error: Exception) -> str:
 
 def _require_pyarrow(path: Path) -> None:
     if importlib.util.find_spec("pyarrow") is None:
-        raise BrokenRows(f"{path}: reading it {NEEDS_DATASETS}")
+        raise NoRows(f"{path}: reading it {NEEDS_DATASETS}")
 
 
 _READERS: dict[Form, Callable[[Path], Iterator[Any]]] = {

@@ -21,7 +21,7 @@ from preflight_ocr.harness.foreign.rows import (
     name_page,
     tell_unknown,
 )
-from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, find_table, iterate_rows
+from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, UnknownForm, find_table, iterate_rows
 from preflight_ocr.harness.foreign.tables import count_rows as count_in
 from preflight_ocr.probes.reading.picture_files import Kind, PictureReader, Trouble, sample_digest, whole_digest
 
@@ -89,6 +89,8 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
                 problems.add(row, found)
                 twins.add(row, size)
                 is_ascii = is_ascii and row.text.isascii()
+        except UnknownForm as error:
+            return Unknown(reason=f"data.{name}_path: {error}", cause="unreadable file")
         except NoRows as error:
             return Unknown(reason=f"data.{name}_path: {error}")
         except BrokenRows as error:
