@@ -203,7 +203,7 @@ def _require(values: Mapping[str, Any], source: Path, lines: Mapping[str, int]) 
             "`model.base_model` is missing; write the model directory or the hub id, as in `model: {base_model: DIR}`"
         )
         raise ConfigError(source, message, line=lines.get("model"))
-    for part in ("model", "collator", "peft", "trainer"):
+    for part in ("model", "collator", "peft", "trainer", "dataset"):
         value = values.get(f"subject.{part}")
         if value is not None and not (isinstance(value, str) and _PART.fullmatch(value)):
             message = f'`subject.{part}` is {value!r:.200}, expected "package.module:function"'

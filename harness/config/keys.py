@@ -76,6 +76,8 @@ EFFECTS: Mapping[str, str] = {
     "subject.collator": "builds the collator in place of ours",
     "subject.peft": "adds the adapter in place of our step",
     "subject.trainer": "builds the trainer in place of ours",
+    "subject.dataset": "gives the rows in place of data.train_path and data.val_path, as your code yields them: a function "
+    "of the configuration that returns the training rows, or a pair with those to evaluate on",
     "subject.environment": "lists the environment variables with a secret (`HF_TOKEN`, `*_KEY`) that foreign code gets in a "
     "check; without it none does",
 }
@@ -99,6 +101,7 @@ _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "peft": ("lora.",),
     "trainer": ("training.", "optimization.", "early_stopping."),
+    "dataset": ("data.train_path", "data.val_path"),
 }
 
 

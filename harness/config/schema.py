@@ -159,6 +159,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     collator: str | None = None
     peft: str | None = None
     trainer: str | None = None
+    dataset: str | None = None
     environment: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 Step = str | int
 ASSISTANT = ("assistant", "gpt", "model", "bot", "chatgpt")
@@ -150,7 +150,7 @@ def is_ours(row: Mapping[str, Any], pages: Sequence[Page]) -> bool:
     return has_text and isinstance(row.get("image_path"), str | None) and ("image_path" in row or not pages)
 
 
-def is_turns(value: Any) -> bool:
+def is_turns(value: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     """Whether a value is a chat: a list of turns."""
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(turn, Mapping) for turn in value)
 

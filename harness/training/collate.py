@@ -19,6 +19,7 @@ import torch
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation, Config
 from preflight_ocr.harness.families import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.family import Intake
 from preflight_ocr.harness.families.positions import RopePositions
 from preflight_ocr.harness.families.preparation import OwnIntake
 from preflight_ocr.harness.training.cache import PixelCache
@@ -69,7 +70,7 @@ class Collator:
         self.max_length, self.augmentation = max_length, augmentation
         self.positions = positions
         self.intake = family.open_intake(opening)
-        self._opening, self._asking = opening, dict[str, Any]()
+        self._opening, self._asking = opening, dict[str, Intake]()
         self.image_token_id = self.intake.image_token_id
         self._cache: PixelCache | None = None
         if kept_in is not None and isinstance(self.intake, OwnIntake):
@@ -124,7 +125,7 @@ class Collator:
         image = open_image(Path(path), content=page, keeps_grey=isinstance(intake, OwnIntake))
         return intake.prepare(image if seed is None else augment(image, self.augmentation, seed))
 
-    def _choose_intake(self, row: Mapping[str, Any]) -> Any:
+    def _choose_intake(self, row: Mapping[str, Any]) -> Intake:
         """The intake that asks what the row asks. What the configuration asks goes before it."""
         prompt = row.get("prompt")
         if not isinstance(prompt, str) or self._opening.prompt is not None:

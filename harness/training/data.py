@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import tell_absent
+from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.rows import (
     explain_unfit,
     find_pages,
@@ -25,6 +26,7 @@ from preflight_ocr.harness.foreign.rows import (
 )
 from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, find_table, iterate_rows, needs_pyarrow
 from preflight_ocr.harness.training.images import read_content
+from preflight_ocr.harness.training.subject import load_part
 
 
 class DataError(UserError):
@@ -53,8 +55,8 @@ class Rows(Dataset[dict[str, Any]]):
         if not len(self._rows):
             raise DataError(f"{self.table.path}: expected at least one row with a picture and a text, seen none")
         if not needs_pyarrow(self.table):
-            for number, row in enumerate(self._rows):
-                self._require_usable(number, row)
+            for number in range(len(self._rows)):
+                self._require_usable(number, self._rows[number])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,21 +71,76 @@ class Rows(Dataset[dict[str, Any]]):
         return row
 
     def _require_usable(self, number: int, row: Any) -> None:
-        if not isinstance(row, dict):
-            said = f"is {str(row)[:80]}, expected {{image_path, text}}"
-        elif self.as_written:
-            return
-        elif not is_known(row):
-            said = f"cannot be read: {tell_unknown(row)}"
-        elif find_target(row) is None:
-            said = f"is {str(row)[:80]}, expected {{image_path, text}} with text as a string"
-        elif not isinstance(row.get("image_path"), str | list | None):
-            said = f"has image_path {str(row['image_path'])[:80]}, expected one path or nothing"
-        elif unfit := explain_unfit(row):
-            said = f"{unfit}; or name a collator of your own in subject.collator"
-        else:
-            return
-        raise DataError(f"{self.table.path}: row {number} {said}")
+        said = ("" if isinstance(row, dict) else "is no object") if self.as_written else explain_unusable(row)
+        if said:
+            raise DataError(f"{self.table.path}: row {number} {said}")
+
+
+class YieldedRows(Dataset[dict[str, Any]]):
+    """The rows that a function of the user's returned, as they are for a collator of the user's, else as ours takes them."""
+
+    def __init__(self, rows: Any, *, augmented: bool, as_written: bool) -> None:
+        self._rows, self.augmented, self.as_written = rows, augmented, as_written
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Any:
+        row = self._rows[index]
+        if self.as_written:
+            return row
+        if said := explain_unusable(row):
+            raise DataError(f"subject.dataset: row {index} {said}")
+        row = reshape(row, Path())
+        if "page" in row and not isinstance(row["page"], bytes):
+            row["page"] = encode_page(row["page"])
+        if self.augmented:
+            row["augmentation_seed"] = int(torch.randint(2**31, ()))
+        return row
+
+
+def open_rows(config: Config) -> tuple[Any, Any]:
+    """The rows to train and to evaluate on (None without any): of subject.dataset, else of the files. Raises DataError."""
+    augmented, as_written = config.data.augmentation.enabled, config.subject.collator is not None
+    make = load_part(config, "dataset")
+    if make is not None:
+        made = make(config)
+        train, val = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+        for rows in (train, *([] if val is None else [val])):
+            if not hasattr(rows, "__len__") or not hasattr(rows, "__getitem__"):
+                seen = f"subject.dataset returned a {type(rows).__name__}"
+                raise DataError(f"{seen}, expected rows that can be counted and asked for by number, or a pair of them")
+        return YieldedRows(train, augmented=augmented, as_written=as_written), (
+            None if val is None else YieldedRows(val, augmented=False, as_written=as_written)
+        )
+    if config.data.train_path is None:
+        raise DataError(f"{config.source}: data.train_path is missing; give the file or the folder of your rows")
+    val_path = config.data.val_path
+    return (
+        Rows(config.data.train_path, augmented=augmented, as_written=as_written),
+        Rows(val_path, as_written=as_written, split="val") if val_path else None,
+    )
+
+
+def encode_page(picture: Any) -> bytes:
+    """A Pillow image as the bytes of a PNG file, which has all its pixels."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def explain_unusable(row: Any) -> str:
+    """Why our own collator cannot train on this row; "" where it can."""
+    if not isinstance(row, dict):
+        return f"is {str(row)[:80]}, expected {{image_path, text}}"
+    if not is_known(row):
+        return f"cannot be read: {tell_unknown(row)}"
+    if find_target(row) is None:
+        return f"is {str(row)[:80]}, expected {{image_path, text}} with text as a string"
+    if not isinstance(row.get("image_path"), str | list | None):
+        return f"has image_path {str(row['image_path'])[:80]}, expected one path or nothing"
+    unfit = explain_unfit(row)
+    return f"{unfit}; or name a collator of your own in subject.collator" if unfit else ""
 
 
 def write_out(row: Mapping[str, Any], table: Table) -> dict[str, Any]:

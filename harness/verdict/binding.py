@@ -153,7 +153,7 @@ def _list_subject_files(config: Config) -> list[Path]:
     """The Python files of each part's top-level package, or of the folder that holds its module."""
     subject = config.subject
     files: set[Path] = set()
-    for part in (subject.model, subject.collator, subject.peft, subject.trainer):
+    for part in (subject.model, subject.collator, subject.peft, subject.trainer, subject.dataset):
         if part is None:
             continue
         top, dot, _ = part.partition(":")[0].partition(".")

@@ -57,6 +57,8 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
 
     `image_token` is the placeholder that must not stand in a target text; None looks for none.
     """
+    if config.subject.dataset is not None:
+        return Unknown(reason="the rows come from `subject.dataset`, whose code is not run where files are read")
     folders = {"train": config.data.train_path, "val": config.data.val_path, "test": config.data.test_path}
     if not any(folders.values()):
         return Unknown(reason=f"{config.source}: no `data.train_path`; write the file or the folder of your rows")

@@ -39,7 +39,7 @@ from preflight_ocr.harness.foreign.rows import (
     put_at,
 )
 from preflight_ocr.harness.foreign.tables import Table, find_table, iterate_rows, needs_pyarrow
-from preflight_ocr.harness.training.data import open_pages
+from preflight_ocr.harness.training.data import encode_page, open_pages
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
@@ -300,8 +300,15 @@ class Assembly:
 
     @cached_property
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """Every training row, with an absolute image path."""
-        return read_rows(self.config.data.train_path, self._folder / "pages")
+        """Every training row of files, the first MOST_HELD of those that hold pictures or that the user's code yields."""
+        pages = self._folder / "pages"
+        make = load_part(self.config, "dataset")
+        if make is None:
+            return read_rows(self.config.data.train_path, pages)
+        made = make(self.config)
+        rows = made[0] if isinstance(made, tuple) and len(made) == 2 else made
+        table = Table(form="JSON", files=(), folder=Path())
+        return tuple(name_anew(rows[index], table, pages) for index in range(min(len(rows), MOST_HELD)))
 
     @cached_property
     def sample(self) -> tuple[dict[str, Any], ...]:
@@ -391,8 +398,9 @@ def name_anew(row: Any, table: Table, pages: Path | None) -> dict[str, Any]:
     return {**placed, NAMED_ANEW: kept, "image_path": image, "text": text, **asked}
 
 
-def _write_page(content: bytes, pages: Path | None) -> str:
+def _write_page(value: Any, pages: Path | None) -> str:
     """The path of a picture's bytes, written once."""
+    content = value if isinstance(value, bytes) else encode_page(value)
     if pages is None:
         raise ValueError("the rows hold their pictures, and there is no folder to write them to")
     path = pages / f"{hashlib.sha256(content).hexdigest()[:24]}.png"
@@ -410,16 +418,17 @@ def restore_form(row: Row) -> dict[str, Any]:
     own: Any = kept["row"]
     if row["image_path"] != kept["image"]:
         spot = find_pages(own)[0]
-        own = put_at(
-            own, spot.path, row["image_path"] if isinstance(spot.value, str) else _read_page(row["image_path"])
-        )
+        own = put_at(own, spot.path, _read_page(row["image_path"], like=spot.value))
     if row["text"] != kept["text"]:
         own = _replace_text(own, kept["text"], row["text"])
     return open_pages(own, is_image_folder=kept["is_image_folder"])
 
 
-def _read_page(path: str) -> dict[str, Any]:
-    return {"bytes": Path(path).read_bytes(), "path": None}
+def _read_page(path: str, *, like: Any) -> Any:
+    """The picture in the form of the one it takes the place of: a path, bytes, or opened."""
+    if isinstance(like, str):
+        return path
+    return {"bytes": Path(path).read_bytes(), "path": None} if isinstance(like, bytes) else open_image(Path(path))
 
 
 def _replace_text(value: Any, old: str, new: str) -> Any:

@@ -257,7 +257,12 @@ class HeldAssembly(Assembly):
         return [text for row in self.rows[:most] for text in tell_texts(row).texts]
 
     def find_bare_row(self) -> Any:
-        """A row without a picture; None where no row has one, as when they were prepared before the collator."""
+        """A row without a picture; None where no row has one, as when they were prepared before the collator.
+
+        None as well where the run's batches have one row: it never mixes such a row with others.
+        """
+        if self.held.batch_size < 2:
+            return None
         with_pictures = [bool(find_pictures(row)) for row in self.rows]
         return (
             next((r for r, has in zip(self.rows, with_pictures, strict=True) if not has), None)

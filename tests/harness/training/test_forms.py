@@ -196,3 +196,27 @@ def test_a_collator_of_the_users_gets_the_columns_as_datasets_gives_them(folder)
     row = Rows(path, as_written=True)[0]
     assert set(row) == {"image", "question", "answer"}
     assert row["image"].convert("RGB").size
+
+
+YIELDING = '''
+import json
+from pathlib import Path
+
+from PIL import Image
+
+
+def rows(config):
+    folder = Path({folder!r})
+    listed = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    return [{{"image": Image.open(folder / one["image_path"]), "answer": one["text"]}} for one in listed]
+'''
+
+
+def test_rows_as_the_users_code_yields_them_are_trained_on(folder, configure, tmp_path):
+    (tmp_path / "yielding_rows.py").write_text(YIELDING.format(folder=str(folder)), encoding="utf-8")
+    config = configure(
+        subject={"dataset": "yielding_rows:rows", "path": str(tmp_path)},
+        data={"train_path": None, "val_path": None},
+        training={"max_steps": 2, "report_to": "none"},
+    )
+    assert train(config).steps == 2
