@@ -141,6 +141,8 @@ def _forbid(config: Config, facts: Facts, asked: Asked) -> Unknown | None:
         return Unknown(reason=absent)
     if is_foreign(config, facts.repository) and not asked.trust:
         return Unknown(reason=NO_TRUST)
+    if config.subject.dataset is not None:
+        return None
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
 
 

@@ -11,7 +11,7 @@ from preflight_ocr.harness.facts import Repository, Unknown
 
 NO_TRUST = "foreign code is not run without trust: read it, then set model.trust_remote_code: true or give --trust"
 NOT_HERE = Unknown(reason="the model is not on this machine")
-PARTS = ("model", "collator", "peft", "trainer")
+PARTS = ("model", "collator", "peft", "trainer", "dataset")
 
 
 def is_foreign(config: Config, repository: Repository | Unknown, parts: Sequence[str] = PARTS) -> bool:

@@ -17,10 +17,12 @@ import msgspec
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.documents import BrokenYaml, read_yaml
 from preflight_ocr.harness.config.errors import ConfigError
+from preflight_ocr.harness.config.hub import find_dataset
 from preflight_ocr.harness.config.keys import (
     ALIASES,
     OPEN_SECTIONS,
     PATHS,
+    ROWS,
     SECTIONS,
     find_nearest,
     is_known,
@@ -164,6 +166,8 @@ def _clean(path: str, value: Any, source: Path) -> Any:
         return float(value)
     if path in PATHS and isinstance(value, str):
         found = _locate(value, source.parent, source)
+        if path in ROWS and not is_there(found):
+            found = find_dataset(value) or found
         _refuse_name(found, path, source)
         return str(found)
     if path == "model.base_model" and isinstance(value, str):
@@ -199,7 +203,7 @@ def _require(values: Mapping[str, Any], source: Path, lines: Mapping[str, int]) 
             "`model.base_model` is missing; write the model directory or the hub id, as in `model: {base_model: DIR}`"
         )
         raise ConfigError(source, message, line=lines.get("model"))
-    for part in ("model", "collator", "peft", "trainer"):
+    for part in ("model", "collator", "peft", "trainer", "dataset"):
         value = values.get(f"subject.{part}")
         if value is not None and not (isinstance(value, str) and _PART.fullmatch(value)):
             message = f'`subject.{part}` is {value!r:.200}, expected "package.module:function"'

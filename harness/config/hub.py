@@ -10,7 +10,7 @@ from pathlib import Path
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.files import expand, is_file, is_folder, read_bytes
 
-__all__ = ["find_model_files", "find_snapshot"]
+__all__ = ["find_dataset", "find_model_files", "find_snapshot"]
 
 _COMMIT_BYTES = 1000
 
@@ -22,11 +22,19 @@ def find_model_files(config: Config) -> Path | None:
 
 def find_snapshot(config: Config) -> Path | None:
     """The snapshot of a Hub id at `model.revision` in the first cache that huggingface_hub would look in and find it."""
-    name, revision = config.model.base_model, config.model.revision or "main"
+    return _find(config.model.base_model, config.model.revision or "main", "models", config.model.cache_dir)
+
+
+def find_dataset(name: str) -> Path | None:
+    """The snapshot of a dataset of the Hub ("owner/name") in the first cache that has it."""
+    return _find(name, "main", "datasets", None) if "/" in name else None
+
+
+def _find(name: str, revision: str, kind: str, chosen: Path | None) -> Path | None:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         return None
-    for cache in _find_hub_caches(config.model.cache_dir):
-        repository = cache / f"models--{name.replace('/', '--')}"
+    for cache in _find_hub_caches(chosen):
+        repository = cache / f"{kind}--{name.replace('/', '--')}"
         commit = revision
         reference = repository / "refs" / revision
         if is_file(reference):

@@ -46,11 +46,11 @@ EFFECTS: Mapping[str, str] = {
     "lora.use_rslora": "scales the adapter by lora_alpha / sqrt(r)",
     "lora.use_dora": "adds a learned magnitude to the adapter",
     "optimization.optimizer": "is passed to TrainingArguments as optim",
-    "data.train_path": "is the directory of the rows trained on",
-    "data.val_path": "is the directory of the rows evaluated on",
-    "data.test_path": "is the directory of the rows that are only scored at the end",
+    "data.train_path": "is the file or folder of the rows trained on, or the id of a dataset in the Hub's cache",
+    "data.val_path": "is the file or folder of the rows evaluated on",
+    "data.test_path": "is the file or folder of the rows that are only scored at the end",
     "data.max_seq_length": "is the longest sequence in tokens; the target text is cut, the image never",
-    "data.prompt": "replaces the family's prompt",
+    "data.prompt": "replaces the family's prompt, and what the rows ask",
     "data.cache_dir": "keeps prepared pages there, found by their content, for models whose pages we prepare; only training "
     "reads them, and never for augmented rows",
     "data.cache_gb": "is how much of the disk data.cache_dir may take, 20 if not given",
@@ -76,6 +76,8 @@ EFFECTS: Mapping[str, str] = {
     "subject.collator": "builds the collator in place of ours",
     "subject.peft": "adds the adapter in place of our step",
     "subject.trainer": "builds the trainer in place of ours",
+    "subject.dataset": "gives the rows in place of data.train_path and data.val_path, as your code yields them: a function "
+    "of the configuration that returns the training rows, or a pair with those to evaluate on",
     "subject.environment": "lists the environment variables with a secret (`HF_TOKEN`, `*_KEY`) that foreign code gets in a "
     "check; without it none does",
 }
@@ -99,6 +101,7 @@ _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
     ),
     "peft": ("lora.",),
     "trainer": ("training.", "optimization.", "early_stopping."),
+    "dataset": ("data.train_path", "data.val_path"),
 }
 
 
@@ -118,6 +121,10 @@ OPEN_SECTIONS = ("training", "optimization")
 
 
 ALIASES: Mapping[str, str] = {"model.dtype": "model.torch_dtype"}
+
+
+ROWS = ("data.train_path", "data.val_path", "data.test_path")
+"""The keys whose value may also be the id of a dataset that lies in the Hub's cache."""
 
 
 PATHS = (

@@ -128,7 +128,7 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Each path is a directory with `metadata.json`: `[{image_path, text, ...}]`, image paths relative to it."""
+    """Each path is a file or a folder of rows, in a form of `harness/foreign/tables.py`; image paths are relative to it."""
 
     train_path: Path | None = None
     val_path: Path | None = None
@@ -161,6 +161,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     collator: str | None = None
     peft: str | None = None
     trainer: str | None = None
+    dataset: str | None = None
     environment: tuple[str, ...] = ()
 
 

@@ -1,17 +1,19 @@
 """A row that is no row, or rows without the key that names their picture.
 
 ## What it does
-Looks at every entry of every `metadata.json`: it has to be an object, its `image_path` text. A file without any row is
-reported too, and, unless the collator is your own, one whose rows have no `image_path` at all.
+Looks at every row of the files that `data.train_path`, `val_path` and `test_path` name: it has to be an object with a
+column that is known to hold text, and a picture that it names has to be named as text. Rows that have no picture at all
+are reported with their columns. Unless the collator is your own, so are rows that ours cannot make what they say of:
+several pictures, several answers, a turn of the system, another number of `<image>` than of pictures.
 
 ## Why it matters
 A row that is `true`, a list or a bare string stops whatever reads it, at the step that meets it. Rows that call their
-picture otherwise (`file_name`, `image`) do not stop: each is taken for a row without a picture, and the run learns to write
+picture otherwise (`scan`, `page`) do not stop: each is taken for a row without a picture, and the run learns to write
 texts without looking at any page.
 
 ## Example
 ```json
-[{"file_name": "pages/0007.png", "text": "..."}, true]
+[{"scan": "pages/0007.png", "text": "..."}, true]
 ```
 
 ## Use instead
@@ -20,7 +22,7 @@ texts without looking at any page.
 ```
 
 ## References
-- datasets, "ImageFolder": its rows have `file_name`; those of this project have `image_path`
+- datasets, "ImageFolder": the rows of metadata.jsonl and metadata.csv have `file_name`
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ DIAGNOSIS = Diagnosis(
     code="DAT010",
     severity=Severity.BLOCKER,
     basis=Basis.READ,
-    contract="every row is an object whose image_path is text",
+    contract="every row has a form that is known",
     needs=("dataset",),
     explains=("failing_collator", "dropped_rows", "failing_batch", "unseen_image"),
     keys=("data.train_path", "data.val_path"),
@@ -46,18 +48,19 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     dataset = known(facts.dataset)
-    # A collator of the user's own may read other keys: only ours is known to need this one.
+    # A collator of the user's own may read other columns: only ours is known to need one of these.
     ours = not isinstance(facts.configuration, Unknown) and "collator" not in facts.configuration.replaced_parts
     wrong = [*show_rows(dataset, "malformed row")]
     for split in dataset.splits:
         if not split.rows:
             wrong.append(f"{split.name}: {split.path} lists no row")
-        elif ours and split.columns and "image_path" not in split.columns:
-            wrong.append(f"{split.name}: no row has `image_path`; the rows have {', '.join(split.columns)}")
+        elif ours and split.columns and not split.pictured:
+            wrong.append(f"{split.name}: no row has a picture; the rows have {', '.join(split.columns)}")
     if wrong:
         yield DIAGNOSIS.finding(
-            f"{wrong[0]}; expected objects with `image_path` and `text`.",
+            f"{wrong[0]}; expected objects with `image_path` and `text`, or another known form.",
             evidence=show_some(wrong),
-            fix="Write each row as an object with `image_path` (relative to metadata.json) and `text`.",
+            fix="Write each row as an object with `image_path` (relative to its file) and `text`, or name your own "
+            "collator under `subject.collator` where it reads these rows as they are.",
             snippet='[{"image_path": "pages/0001.png", "text": "..."}]',
         )

@@ -1,7 +1,8 @@
-"""A file of the model or of the rows that cannot be parsed or decoded.
+"""A file of the model or of the rows that cannot be parsed or decoded, or rows in no form that is known.
 
 ## What it does
-Reads the JSON files of the model and of the rows, parses the Python files that loading the model would run, and
+Reads the JSON files of the model, the rows of `data.train_path`, `val_path` and `test_path` in every form that is known
+(JSON, JSON Lines, CSV, parquet, what `save_to_disk` writes), parses the Python files that loading the model would run, and
 holds the headers of safetensors files to their sizes.
 
 ## Why it matters
@@ -56,7 +57,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         yield DIAGNOSIS.finding(
             f"{unreadable[0]}.",
             evidence=show_some(unreadable),
-            fix="Fetch or export the file again, saved as UTF-8.",
+            fix="Fetch or export the file again, text as UTF-8; write rows of another form in one that is known.",
         )
 
 

@@ -201,11 +201,12 @@ class RowProblem(Fact, kw_only=True):
 
 
 class Split(Fact, kw_only=True):
-    """One metadata.json."""
+    """One set of rows: a metadata.json, or another file or folder of rows."""
 
     name: str  # "train" | "val" | "test"
     path: str
     rows: int
+    pictured: int | Unknown  # rows that have a picture
     columns: tuple[str, ...]
 
 

@@ -33,12 +33,12 @@ def read_json(path: Path, *, limit: int = LARGEST) -> Any:
     return parse_json(read_bytes(path, limit=limit), str(path))
 
 
-def parse_json(data: bytes, name: str) -> Any:
-    """The parsed text. Raises BrokenJson, which begins with `name`."""
+def parse_json(data: bytes, name: str, *, line: int = 1) -> Any:
+    """The parsed text, which begins on a line of the file `name`. Raises BrokenJson, which begins with that name."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _parse_slowly(data.removeprefix(_BOM), name)
+        return _parse_slowly(data.removeprefix(_BOM), name, line)
     except RecursionError:
         raise BrokenJson(f"{name}: the brackets are nested too deep to be read; this is not a real JSON file") from None
 
@@ -140,15 +140,17 @@ class _Stream:
         return BrokenJson(f"{self._name}:{line}: {said}")
 
 
-def _parse_slowly(data: bytes, name: str) -> Any:
+def _parse_slowly(data: bytes, name: str, first: int) -> Any:
     """The standard library's parser, which is what the model's loader uses: it accepts NaN and it names the line."""
     try:
         value = json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + first
         raise BrokenJson(f"{name}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BrokenJson(f"{name}:{error.lineno}: broken JSON: {error.msg} (column {error.colno})") from None
+        raise BrokenJson(
+            f"{name}:{error.lineno + first - 1}: broken JSON: {error.msg} (column {error.colno})"
+        ) from None
     except RecursionError:
         raise BrokenJson(f"{name}: the brackets are nested too deep to be read; this is not a real JSON file") from None
     except ValueError as error:

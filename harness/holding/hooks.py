@@ -66,6 +66,7 @@ class Holder:
                 "lightning.pytorch.trainer.trainer": self._patch_lightning,
                 "pytorch_lightning.trainer.trainer": self._patch_lightning,
                 "datasets.arrow_dataset": self._patch_datasets,
+                "huggingface_hub._login": self._patch_login,
             }
         )
 
@@ -94,6 +95,25 @@ class Holder:
         said = f"Not carried out here: {what}"
         if said not in self.undone:
             self.undone.append(said)
+
+    # ---- the hub
+
+    def _patch_login(self, module: ModuleType) -> None:
+        """Nobody is there to be asked for a token; one that the command gives is used."""
+        for name in ("login", "notebook_login", "interpreter_login"):
+            if (original := getattr(module, name, None)) is not None:
+                setattr(module, name, self._ask_nobody(name, original))
+
+    def _ask_nobody(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def login(*given: Any, **named: Any) -> Any:
+            token = named.get("token") or (given[0] if given and name == "login" else None)
+            if token:
+                return original(*given, **named)
+            self.leave_out(f"huggingface_hub.{name}: nobody is asked for a token")
+            return None
+
+        return login
 
     # ---- torch
 
@@ -184,6 +204,8 @@ class Holder:
         if left.pop("device_map", None) not in (None, "cpu", {"": "cpu"}):
             self.leave_out("device_map: everything is on the CPU")
         left.pop("max_memory", None)
+        if "_attn_implementation" in left:  # an older spelling of the same
+            left.setdefault("attn_implementation", left.pop("_attn_implementation"))
         attention = _name_attention(left)
         config = left.get("config")
         if hasattr(config, "to_dict") and replace_flash(config):  # the keyword was written into it before it came here

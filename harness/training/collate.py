@@ -13,11 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import torch
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation, Config
 from preflight_ocr.harness.families import Family, FamilyError, Opening, Prepared
+from preflight_ocr.harness.families.family import Intake
 from preflight_ocr.harness.families.positions import RopePositions
 from preflight_ocr.harness.families.preparation import OwnIntake
 from preflight_ocr.harness.training.cache import PixelCache
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that the loss leaves out."""
+
+
+_MOST_PROMPTS = 256  # prompts of rows that are kept ready
 
 
 class CollateError(UserError):
@@ -44,9 +49,9 @@ class Sequenced(NamedTuple):
 class Collator:
     """Rows in, batch out. Picklable, so that it also works in workers started by spawn.
 
-    A row is a mapping with `text` and, unless it is a text-only row, an absolute `image_path`; rows that carry an
-    `augmentation_seed` are augmented. Batches hold int64 `input_ids`, `attention_mask` and `labels` of shape [B, S],
-    then the family's image arguments.
+    A row is a mapping with `text` and, unless it is a text-only row, an absolute `image_path` or the picture's bytes in
+    `page`; rows that carry an `augmentation_seed` are augmented. A row's `prompt` is asked where the configuration has
+    none. Batches hold int64 `input_ids`, `attention_mask` and `labels` of shape [B, S], then the family's image arguments.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Collator:
         self.max_length, self.augmentation = max_length, augmentation
         self.positions = positions
         self.intake = family.open_intake(opening)
+        self._opening, self._asking = opening, dict[str, Intake]()
         self.image_token_id = self.intake.image_token_id
         self._cache: PixelCache | None = None
         if kept_in is not None and isinstance(self.intake, OwnIntake):
@@ -106,17 +112,33 @@ class Collator:
 
     def _prepare(self, row: Mapping[str, Any]) -> Prepared:
         """The row's prompt with its picture, which may have been kept from before unless the row is augmented."""
-        path = row.get("image_path")
-        if path is None:
-            return self.intake.prepare(None)
+        path, page, intake = row.get("image_path"), row.get("page"), self._choose_intake(row)
+        if path is None and page is None:
+            return intake.prepare(None)
+        path = "a picture inside the row" if path is None else path
         if not isinstance(path, str | Path):
             seen = f"image_path is {str(path)[:200]}, expected one path"
             raise CollateError(f"{_name_row(row)}: {seen}; a row has one image: join its pages, or give each a row")
         seed = row.get("augmentation_seed")
-        if self._cache is not None and seed is None and isinstance(self.intake, OwnIntake):
-            return self.intake.place(_recall(self._cache, self.intake, Path(path)))
-        image = open_image(Path(path), keeps_grey=isinstance(self.intake, OwnIntake))
-        return self.intake.prepare(image if seed is None else augment(image, self.augmentation, seed))
+        if self._cache is not None and seed is None and isinstance(intake, OwnIntake):
+            return intake.place(_recall(self._cache, intake, Path(path), page))
+        image = open_image(Path(path), content=page, keeps_grey=isinstance(intake, OwnIntake))
+        return intake.prepare(image if seed is None else augment(image, self.augmentation, seed))
+
+    def _choose_intake(self, row: Mapping[str, Any]) -> Intake:
+        """The intake that asks what the row asks. What the configuration asks goes before it."""
+        prompt = row.get("prompt")
+        if not isinstance(prompt, str) or self._opening.prompt is not None:
+            return self.intake
+        if prompt not in self._asking:
+            if len(self._asking) >= _MOST_PROMPTS:
+                self._asking.pop(next(iter(self._asking)))
+            try:
+                self._asking[prompt] = self.family.open_intake(msgspec.structs.replace(self._opening, prompt=prompt))
+            except FamilyError as error:
+                seen = f"{_name_row(row)} asks {prompt[:80]!r}, which cannot be asked of this model"
+                raise CollateError(f"{seen} ({error}); leave the question out of the rows") from error
+        return self._asking[prompt]
 
     def _cut(self, row: Mapping[str, Any], prefix: int) -> list[int]:
         """The target's tokens and EOS, cut to what max_seq_length leaves. Prompt and image are never cut."""
@@ -239,9 +261,9 @@ def build_collator(
     return collator
 
 
-def _recall(cache: PixelCache, intake: OwnIntake, path: Path) -> dict[str, torch.Tensor]:
+def _recall(cache: PixelCache, intake: OwnIntake, path: Path, page: bytes | None) -> dict[str, torch.Tensor]:
     """The page's bytes, kept or made. What is decoded is what was looked for, even if the file changes meanwhile."""
-    content = read_content(path)
+    content = read_content(path) if page is None else page
     views = cache.load(content)
     if views is None:
         views = intake.cut(open_image(path, content=content, keeps_grey=True))

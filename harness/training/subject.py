@@ -12,7 +12,7 @@ from typing import Any, Literal
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 
-Part = Literal["model", "collator", "peft", "trainer"]
+Part = Literal["model", "collator", "peft", "trainer", "dataset"]
 
 
 class SubjectError(UserError):

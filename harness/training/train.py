@@ -29,7 +29,7 @@ from preflight_ocr.harness.training import checkpoints
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import start_checkpointing
 from preflight_ocr.harness.training.collate import Collator, build_collator
-from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.data import Rows, open_rows
 from preflight_ocr.harness.training.evaluate import Score, evaluate
 from preflight_ocr.harness.training.lock import hold
 from preflight_ocr.harness.training.model import (
@@ -87,8 +87,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     model: Any
     processor: LoadedProcessor
     collator: Any
-    train_rows: Rows
-    val_rows: Rows | None
+    train_rows: Any
+    val_rows: Any
 
 
 def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResult:
@@ -196,11 +196,7 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
 
     `bare` is a model that is there already, in place of the one the configuration names.
     """
-    if config.data.train_path is None:
-        raise TrainingError(f"{config.source}: data.train_path is missing; give the directory with metadata.json")
-    augmented = config.data.augmentation.enabled
-    train_rows = Rows(config.data.train_path, augmented=augmented)
-    val_rows = Rows(config.data.val_path) if config.data.val_path else None
+    train_rows, val_rows = open_rows(config)
     bare = load_model(config) if bare is None else bare
     processor = load_processor(config)
     make = load_part(config, "collator")
@@ -281,7 +277,7 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     arguments = {
         name: value for name, value in training.arguments.items() if compat.modern_name(name) not in _APPLIED_BY_US
     }
-    has_rows = config.data.val_path is not None
+    has_rows = config.data.val_path is not None or config.subject.dataset is not None
     strategy = training.eval_strategy
     if not has_rows:
         if strategy != "no":
@@ -347,7 +343,7 @@ def score_test_rows(config: Config, parts: Parts) -> Score | None:
     if not isinstance(parts.collator, Collator):
         LOG.warning("data.test_path is not scored: subject.collator builds batches with their targets only")
         return None
-    score = evaluate(parts.model, parts.collator, Rows(config.data.test_path))
+    score = evaluate(parts.model, parts.collator, Rows(config.data.test_path, split="test"))
     LOG.info("character error rate on %d test rows: %.3f", score.rows, score.cer)
     return score
 

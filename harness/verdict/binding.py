@@ -9,21 +9,20 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.files import is_file
+from preflight_ocr.harness.foreign.rows import list_pages
+from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, find_table, iterate_rows, needs_pyarrow
 from preflight_ocr.harness.home import find_installed_places, is_ours
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver
 
 __all__ = ["Binding", "Bound", "bind"]
 
-_ROWS = "metadata.json"
-_PICTURE_KEYS = ("image_path", "image", "images", "file_name", "path")
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".cache", ".locks"}
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/run/", "/var/lib/")
 _MOST_FILES = 20_000
@@ -106,39 +105,38 @@ def _list_model_files(directory: Path, output_dir: Path) -> list[Path]:
 # ---- the rows
 
 
-class _Row(msgspec.Struct, frozen=True):
-    image_path: Any = None
-    image: Any = None
-    images: Any = None
-    file_name: Any = None
-    path: Any = None
-
-
 def _read_rows(config: Config) -> Iterator[tuple[str, str]]:
-    """metadata.json by its content, and each picture that a row names by its size and time of change.
+    """The files of the rows by their content, and each picture that a row names by its size and time of change.
 
     The pictures that the check opened are bound by their content besides, among the files that it touched.
     """
-    splits = (config.data.train_path, config.data.val_path, config.data.test_path)
-    for directory in dict.fromkeys(path for path in splits if path is not None):
-        listing = directory / _ROWS
-        yield from _read_files([listing], directory.parent)
-        for picture in _list_pictures(listing):
-            yield picture, _tell_size_and_time(directory / picture)
+    splits = {"train": config.data.train_path, "val": config.data.val_path, "test": config.data.test_path}
+    for split, path in splits.items():
+        if path is None:
+            continue
+        try:
+            table = find_table(path, split)
+        except NoRows:
+            yield str(path), GONE
+            continue
+        yield from _read_files(table.files, table.folder.parent)
+        for picture in dict.fromkeys(_list_pictures(table)):
+            yield picture, _tell_size_and_time(table.folder / picture)
 
 
-def _list_pictures(listing: Path) -> Iterator[str]:
-    """The names of pictures in the rows; none where the file is no list of rows, which is a finding of its own."""
-    try:
-        if not is_file(listing):
-            return
-        rows = msgspec.json.decode(listing.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=list[_Row])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+def _list_pictures(table: Table) -> Iterator[str]:
+    """The names of pictures in the rows; those in front of a line that is broken, which is a finding of its own.
+
+    None for files that hold their pictures: these are bound by the content of the files.
+    """
+    if needs_pyarrow(table) and not table.is_image_folder:
         return
-    for row in rows:
-        for key in _PICTURE_KEYS:
-            value = getattr(row, key)
-            yield from (name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str))
+    try:
+        for row in iterate_rows(table):
+            if isinstance(row, dict):
+                yield from list_pages(row)
+    except (BrokenRows, NoRows):
+        return
 
 
 def _tell_size_and_time(path: Path) -> str:
@@ -156,7 +154,7 @@ def _list_subject_files(config: Config) -> list[Path]:
     """The Python files of each part's top-level package, or of the folder that holds its module."""
     subject = config.subject
     files: set[Path] = set()
-    for part in (subject.model, subject.collator, subject.peft, subject.trainer):
+    for part in (subject.model, subject.collator, subject.peft, subject.trainer, subject.dataset):
         if part is None:
             continue
         top, dot, _ = part.partition(":")[0].partition(".")

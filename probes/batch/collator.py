@@ -234,7 +234,7 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     """A batch in which one row has no image, made only where the data has such rows."""
     bare = parts.find_bare_row()
     if bare is None:
-        return Unknown(reason="every row of the data has an image"), ()
+        return Unknown(reason="no batch of the run has rows both with an image and without"), ()
     mixed = [bare, *rows[:1]]
     given = attempt(lambda: parts.seeded(parts.collate, mixed))
     if isinstance(given, Raised):

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from preflight_ocr.harness.facts import Dataset, RowProblem, Split, Unknown
-from preflight_ocr.harness.foreign.files import is_folder, is_there
-from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
-from preflight_ocr.harness.foreign.rows import find_target, is_known, list_pages
+from preflight_ocr.harness.foreign.rows import (
+    explain_unfit,
+    find_pages,
+    find_target,
+    is_known,
+    name_page,
+    tell_unknown,
+)
+from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, UnknownForm, find_table, iterate_rows
+from preflight_ocr.harness.foreign.tables import count_rows as count_in
 from preflight_ocr.probes.reading.picture_files import (
     DECODED_PIXELS,
     Kind,
@@ -35,12 +42,13 @@ _PATHS = 4096  # characters of an image_path that are kept
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """One row as it is worked with: `path` is absolute, None where the row names no image."""
+    """One row as it is worked with: `path` is absolute, None where the row names no file; `content` a picture's bytes."""
 
     split: str
     index: int
     image: str
     path: Path | None
+    content: bytes | None
     text: str
 
 
@@ -48,17 +56,19 @@ class _Place(NamedTuple):
     split: str
     number: int
     image: str
-    path: Path
+    path: Path | None
 
 
 def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknown:
-    """Every row of train, val and test. Unknown when nothing is configured or a metadata.json cannot be read.
+    """Every row of train, val and test. Unknown when nothing is configured or the rows cannot be read.
 
     `image_token` is the placeholder that must not stand in a target text; None looks for none.
     """
+    if config.subject.dataset is not None:
+        return Unknown(reason="the rows come from `subject.dataset`, whose code is not run where files are read")
     folders = {"train": config.data.train_path, "val": config.data.val_path, "test": config.data.test_path}
     if not any(folders.values()):
-        return Unknown(reason=f"{config.source}: no `data.train_path`; write the folder that holds metadata.json")
+        return Unknown(reason=f"{config.source}: no `data.train_path`; write the file or the folder of your rows")
     splits: list[Split] = []
     problems = _Problems()
     twins = _Twins()
@@ -68,27 +78,35 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
     for name, folder in folders.items():
         if folder is None:
             continue
-        if (missing := _explain_missing(folder)) is not None:
-            return Unknown(reason=f"data.{name}_path: {missing}")
         pictures.begin_split()
         columns: dict[str, None] = {}
-        count = 0
+        count = pictured = 0
         try:
-            for count, document in enumerate(iterate_list(folder / "metadata.json"), 1):
+            table = find_table(folder, name)
+            for count, document in enumerate(iterate_rows(table), 1):
                 if isinstance(document, dict) and len(columns) < _COLUMNS:
                     columns.update(dict.fromkeys(str(key)[:100] for key in document))
-                row, found = _read_row(name, count - 1, document, folder, image_token, takes_any=takes_any)
+                row, found = _read_row(name, count - 1, document, table, image_token, takes_any=takes_any)
                 size = -1
                 if row.path is not None:
                     seen, size = pictures.look(row.path)
                     found += seen
+                elif row.content is not None:
+                    seen, size = pictures.look_at_bytes(row.content)
+                    found += seen
+                pictured += row.image != ""
                 problems.add(row, found)
                 twins.add(row, size)
                 is_ascii = is_ascii and row.text.isascii()
-        except (BrokenJson, OSError) as error:
-            return Unknown(reason=f"data.{name}_path: {_explain_broken(folder, error)}", cause="unreadable file")
-        path = str(folder / "metadata.json")
-        splits.append(Split(name=name, path=path, rows=count, columns=tuple(columns)[:_COLUMNS]))
+        except UnknownForm as error:
+            return Unknown(reason=f"data.{name}_path: {error}", cause="unreadable file")
+        except NoRows as error:
+            return Unknown(reason=f"data.{name}_path: {error}")
+        except BrokenRows as error:
+            return Unknown(reason=f"data.{name}_path: {_explain_broken(error)}", cause="unreadable file")
+        splits.append(
+            Split(name=name, path=str(table.path), rows=count, pictured=pictured, columns=tuple(columns)[:_COLUMNS])
+        )
     return Dataset(
         splits=tuple(splits),
         problems=tuple(problems.finish()),
@@ -113,66 +131,76 @@ def _tell_pixels(pictures: PictureReader, *, damaged: bool) -> int | Unknown:
 
 
 def count_rows(folder: Path) -> int | Unknown:
-    """How many entries `folder`/metadata.json lists; Unknown with the line where it is broken."""
-    if (missing := _explain_missing(folder)) is not None:
-        return Unknown(reason=missing)
-    path = folder / "metadata.json"
+    """How many rows are at a path; Unknown with the line or row where they are broken."""
+    try:
+        table = find_table(folder)
+        return _count(table, tuple(_stamp(path) for path in table.files))
+    except NoRows as error:
+        return Unknown(reason=str(error))
+    except BrokenRows as error:
+        return Unknown(reason=_explain_broken(error))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
     try:
         status = path.stat()
-        return _count(path, (status.st_size, status.st_mtime_ns, status.st_ino))
-    except (BrokenJson, OSError) as error:
-        return Unknown(reason=_explain_broken(folder, error))
+    except OSError as error:
+        raise BrokenRows(f"{path}: cannot be read: {error.strerror}") from None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @functools.lru_cache(maxsize=8)
-def _count(path: Path, stamp: tuple[int, int, int]) -> int:
-    return sum(1 for _ in iterate_list(path))
+def _count(table: Table, stamps: tuple[tuple[int, int, int], ...]) -> int:
+    return count_in(table)
 
 
-def _explain_missing(folder: Path) -> str | None:
-    path = folder / "metadata.json"
-    if is_there(path):
-        return None
-    seen = "no metadata.json in it" if is_folder(folder) else "no such folder"
-    return f"{folder}: {seen}; expected {path} with [{{image_path, text}}, ...]"
-
-
-def _explain_broken(folder: Path, error: BrokenJson | OSError) -> str:
-    if isinstance(error, BrokenJson):
-        return f"{error}; expected a list of {{image_path, text}}"
-    return f"{folder / 'metadata.json'}: cannot be read: {error.strerror}"
+def _explain_broken(error: BrokenRows) -> str:
+    is_list = ".json:" in str(error) and "cannot be read:" not in str(error)
+    return f"{error}; expected a list of {{image_path, text}}" if is_list else str(error)
 
 
 def _read_row(
-    split: str, index: int, document: Any, folder: Path, image_token: str | None, *, takes_any: bool
+    split: str, index: int, document: Any, table: Table, image_token: str | None, *, takes_any: bool
 ) -> tuple[_Row, list[Trouble]]:
-    image = document.get("image_path") if isinstance(document, dict) else None
-    text = document.get("text") if isinstance(document, dict) else None
-    pages = list_pages(document) if isinstance(document, dict) else ()
-    if isinstance(document, dict) and "text" not in document and is_known(document):
-        text = find_target(document)
-    # Of several pages the first stands for all.
-    shown = image if isinstance(image, str) else pages[0] if pages and (takes_any or image is None) else ""
-    usable = bool(shown.strip()) and "\0" not in shown
-    found: list[Trouble] = []
     if not isinstance(document, dict):
-        found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
-    elif image is not None and not isinstance(image, str) and not (pages and takes_any):
-        found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
-    elif not usable:
-        found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
-    has_text = isinstance(document, dict) and is_known(document)
-    if isinstance(document, dict) and not has_text:
-        known = "text, answer, suffix, ground_truth, messages or conversations"
-        found.append(
-            ("malformed row", f"no column of {', '.join(map(str, document))} is known to hold text; known: {known}")
-        )
-    elif isinstance(document, dict) and (not isinstance(text, str) or not text.strip()):
-        found.append(("empty text", f"text is {text!r:.180}, expected what stands on the page"))
+        said = f"the row is a {type(document).__name__}, expected {{image_path, text}}"
+        row = _Row(split=split, index=index, image="", path=None, content=None, text="")
+        return row, [("malformed row", said)]
+    found: list[Trouble] = []
+    # Of several pages the first stands for all.
+    page = next(iter(find_pages(document)), None)
+    name = page.value if page is not None and isinstance(page.value, str) else None
+    if page is None or (name is not None and "\0" in name):
+        found.append(_tell_unpictured(document))
+        page = name = None
+    if not takes_any and (unfit := explain_unfit(document)):
+        found.append(("malformed row", f"the row {unfit}"))
+    text = find_target(document)
+    if not is_known(document):
+        found.append(("malformed row", tell_unknown(document)))
+    elif not isinstance(text, str) or not text.strip():
+        seen = document.get("text", text)
+        found.append(("empty text", f"text is {seen!r:.180}, expected what stands on the page"))
     if image_token and isinstance(text, str) and image_token in text:
         found.append(("image token in text", f"{text.count(image_token)} times {image_token}"))
-    row = _Row(split, index, shown[:_PATHS], folder / shown if usable else None, text if isinstance(text, str) else "")
+    row = _Row(
+        split=split,
+        index=index,
+        image="" if page is None else name_page(page)[:_PATHS],
+        path=None if name is None else table.folder / name.removeprefix("file://"),
+        content=page.value if page is not None and isinstance(page.value, bytes) else None,
+        text=text if isinstance(text, str) else "",
+    )
     return row, found
+
+
+def _tell_unpictured(document: dict[str, Any]) -> Trouble:
+    image = document.get("image_path")
+    if image is not None and not isinstance(image, str | list):
+        return "malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"
+    if image is None and "image_path" not in document:
+        return "no image", f"no picture in {', '.join(map(str, document))[:200]}, expected the path of an image"
+    return "no image", f"image_path is {image!r:.200}, expected the path of an image"
 
 
 class _Problems:
@@ -215,21 +243,23 @@ class _Twins:
 
     def add(self, row: _Row, size: int) -> None:
         """`size` is that of the picture in bytes, -1 where it cannot be opened."""
-        if row.path is None:
+        if row.path is None and row.content is None:
             return
-        said = f"{os.path.normpath(row.path)}\0{row.text}".encode("utf-8", "surrogatepass")
+        path = b"" if row.path is None else os.fsencode(os.path.normpath(row.path))
+        said = path + b"\0" + row.text.encode("utf-8", "surrogatepass") if row.content is None else row.content
         key = hashlib.blake2b(said, digest_size=16).digest()
         place = _Place(row.split, row.index, row.image, row.path)
         if row.split == "train":
             self._trained.setdefault(key, place)
-            self._by_size[size].append(place)
+            if place.path is not None:
+                self._by_size[size].append(place)
         else:
             self._others.append((place, key, size))
 
     def find(self) -> Iterator[str]:
         for place, key, size in self._others:
             twin = self._trained.get(key)
-            if twin is None and size > 0 and size in self._by_size:
+            if twin is None and size > 0 and place.path is not None and size in self._by_size:
                 twin = self._find_same(place.path, size)
             if twin is not None:
                 yield f"train row {twin.number} ({twin.image}) = {place.split} row {place.number} ({place.image})"
@@ -239,10 +269,11 @@ class _Twins:
         if size not in self._samples:
             alike: dict[bytes, list[_Place]] = {}
             for place in self._by_size[size]:
+                assert place.path is not None
                 alike.setdefault(sample_digest(place.path, size), []).append(place)
             self._samples[size] = alike
         candidates = self._samples[size].get(sample_digest(path, size), [])
-        return next((one for one in candidates if self._read(one.path) == self._read(path) != b""), None)
+        return next((one for one in candidates if one.path and self._read(one.path) == self._read(path) != b""), None)
 
     def _read(self, path: Path) -> bytes:
         if path not in self._whole:

@@ -4,6 +4,7 @@ picture that Pillow takes, however large the file is."""
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -57,6 +58,13 @@ class PictureReader:
         if name not in self._seen:
             self._seen[name] = self._look(path)
         return self._seen[name]
+
+    def look_at_bytes(self, content: bytes) -> tuple[tuple[Trouble, ...], int]:
+        """The same for a picture that its row holds itself."""
+        if self.obstacle is not None:
+            return (), len(content)
+        self.opened += 1
+        return tuple(self._judge(io.BytesIO(content), len(content))), len(content)
 
     def _look(self, path: Path) -> tuple[tuple[Trouble, ...], int]:
         try:

@@ -27,7 +27,7 @@ from preflight_ocr.probes.reading.source import (
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
 
-PARTS = ("model", "collator", "peft", "trainer")
+PARTS = ("model", "collator", "peft", "trainer", "dataset")
 
 REPLACEMENTS: Mapping[str, str] = {
     "optimizer": "optim",

@@ -6,7 +6,9 @@ to write down.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import itertools
 import json
 import math
 import sys
@@ -28,7 +30,17 @@ from preflight_ocr.harness.families.anatomy import Anatomy, read_anatomy, unwrap
 from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.families.processed import IMAGE_TOKEN_KEYS
 from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
-from preflight_ocr.harness.foreign.rows import find_target, list_pages
+from preflight_ocr.harness.foreign.rows import (
+    find_pages,
+    find_prompt,
+    find_target,
+    is_ours,
+    list_pages,
+    place_pages,
+    put_at,
+)
+from preflight_ocr.harness.foreign.tables import Table, find_table, iterate_rows, needs_pyarrow
+from preflight_ocr.harness.training.data import encode_page, open_pages
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
@@ -45,6 +57,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+MOST_HELD = 256  # rows that hold their pictures
 NAMED_ANEW = "preflight_form"  # a row's own names are others; ours stand beside them, for our own collator
 UNDECLARED = "no family declares this model, so there is no reference batch"
 CARRIERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -64,6 +77,7 @@ class Assembly:
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
+        self._folder = folder
         self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
         self.config: Config = load_config(Path(config_path), trust=trust)
 
@@ -108,11 +122,12 @@ class Assembly:
 
     def open_page(self, row: Row) -> Image:
         """The picture of a row, upright and in RGB. Raises ImageError or KeyError where there is none."""
-        return open_image(Path(list_pages(row)[0]))
+        page = row["image_path"]
+        return open_image(Path(page if isinstance(page, str) else page[0]))
 
     def name_page(self, row: Row) -> str:
         """What to call the picture of a row."""
-        return ", ".join(list_pages(row))
+        return ", ".join(list_pages({"image_path": row.get("image_path")}))
 
     def change_page(self, row: Row, path: Path, apply: Callable[[Image], Image]) -> dict[str, Any]:
         """The row with another picture, which is written to `path` where rows name files."""
@@ -286,8 +301,15 @@ class Assembly:
 
     @cached_property
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """Every training row, with an absolute image path."""
-        return read_rows(self.config.data.train_path)
+        """Every training row of files, the first MOST_HELD of those that hold pictures or that the user's code yields."""
+        pages = self._folder / "pages"
+        make = load_part(self.config, "dataset")
+        if make is None:
+            return read_rows(self.config.data.train_path, pages)
+        made = make(self.config)
+        rows = made[0] if isinstance(made, tuple) and len(made) == 2 else made
+        table = Table(form="JSON", files=(), folder=Path())
+        return tuple(name_anew(rows[index], table, pages) for index in range(min(len(rows), MOST_HELD)))
 
     @cached_property
     def sample(self) -> tuple[dict[str, Any], ...]:
@@ -312,8 +334,8 @@ class Assembly:
         random.seed(0)
         numpy.random.seed(0)
         torch.manual_seed(0)
-        is_ours = collate is vars(self).get("reference")
-        batch = take_apart(collate([dict(row) if is_ours else restore_form(row) for row in rows]))
+        takes_ours = self.config.subject.collator is None or collate is vars(self).get("reference")
+        batch = take_apart(collate([dict(row) if takes_ours else restore_form(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 
 
@@ -351,42 +373,73 @@ def keep_modules_in(directory: Path) -> None:
     sys.path.insert(0, str(directory))
 
 
-def read_rows(directory: Path | None) -> tuple[dict[str, Any], ...]:
-    """The rows of DIR/metadata.json with image paths made absolute. Raises OSError or ValueError as reading does."""
+def read_rows(directory: Path | None, pages: Path | None = None) -> tuple[dict[str, Any], ...]:
+    """The training rows at a path with our names beside their own; pictures inside them are written below `pages`.
+
+    Of rows that hold their pictures the first MOST_HELD. Raises OSError or ValueError as reading does.
+    """
     if directory is None:
         raise FileNotFoundError("data.train_path is not set, so there is no row to look at")
-    rows = json.loads((directory / "metadata.json").read_text(encoding="utf-8-sig"))
-    # What is no object, or has no path where a path is expected, is a finding of those who read the rows.
-    return tuple(_locate(row, directory) for row in rows if isinstance(row, dict))
+    table = find_table(directory)
+    most = MOST_HELD if needs_pyarrow(table) else None
+    # What is no object is a finding of those who read the rows.
+    rows = (row for row in itertools.islice(iterate_rows(table), most) if isinstance(row, dict))
+    return tuple(name_anew(row, table, pages) for row in rows)
 
 
-def _locate(row: Row, directory: Path) -> dict[str, Any]:
-    """A row with absolute paths; one of another form gets the names of ours beside its own."""
-    image = row.get("image_path")
-    if isinstance(image, list | tuple):
-        return {**row, "image_path": [str(directory / str(page)) for page in image]}
-    located = {**row, "image_path": str(directory / image)} if image and isinstance(image, str) else dict(row)
-    pages, text = list_pages(row), find_target(row)
-    if image is not None or "text" in row or len(pages) != 1 or text is None:
-        return located
-    return {**located, NAMED_ANEW: True, "image_path": str(directory / pages[0]), "text": text}
+def name_anew(row: Any, table: Table, pages: Path | None) -> dict[str, Any]:
+    """A row with whole paths; one of another form gets the names of ours beside its own."""
+    placed = place_pages(row, table.folder)
+    found, text = find_pages(placed), find_target(row)
+    if is_ours(row, found) or not found:
+        return placed
+    text = text or ""  # a collator of the user's own may know what is to be learned all the same
+    names = [page.value if isinstance(page.value, str) else _write_page(page.value, pages) for page in found]
+    image = names[0] if len(names) == 1 else names
+    kept = {"row": placed, "is_image_folder": table.is_image_folder, "image": image, "text": text}
+    asked = {} if (prompt := find_prompt(row)) is None else {"prompt": prompt}
+    return {**placed, NAMED_ANEW: kept, "image_path": image, "text": text, **asked}
+
+
+def _write_page(value: Any, pages: Path | None) -> str:
+    """The path of a picture's bytes, written once."""
+    content = value if isinstance(value, bytes) else encode_page(value)
+    if pages is None:
+        raise ValueError("the rows hold their pictures, and there is no folder to write them to")
+    path = pages / f"{hashlib.sha256(content).hexdigest()[:24]}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(path)
 
 
 def restore_form(row: Row) -> dict[str, Any]:
     """The row as its author writes it, with the page and the text that stand under our names now."""
     if NAMED_ANEW not in row:
         return dict(row)
-    own = {name: value for name, value in row.items() if name not in (NAMED_ANEW, "image_path", "text")}
-    changed = {list_pages(own)[0]: row["image_path"], find_target(own): row["text"]}
+    kept = row[NAMED_ANEW]
+    own: Any = kept["row"]
+    if row["image_path"] != kept["image"]:
+        spot = find_pages(own)[0]
+        own = put_at(own, spot.path, _read_page(row["image_path"], like=spot.value))
+    if row["text"] != kept["text"]:
+        own = _replace_text(own, kept["text"], row["text"])
+    return open_pages(own, is_image_folder=kept["is_image_folder"])
 
-    def walk(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: walk(one) for name, one in value.items()}
-        if isinstance(value, list):
-            return [walk(one) for one in value]
-        return changed.get(value, value) if isinstance(value, str) else value
 
-    return {name: walk(value) for name, value in own.items()}
+def _read_page(path: str, *, like: Any) -> Any:
+    """The picture in the form of the one it takes the place of: a path, bytes, or opened."""
+    if isinstance(like, str):
+        return path
+    return {"bytes": Path(path).read_bytes(), "path": None} if isinstance(like, bytes) else open_image(Path(path))
+
+
+def _replace_text(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _replace_text(one, old, new) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_replace_text(one, old, new) for one in value]
+    return new if value == old else value
 
 
 def choose_sample(rows: Sequence[dict[str, Any]], *, looked_at: int = 200) -> tuple[dict[str, Any], ...]:

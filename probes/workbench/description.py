@@ -23,9 +23,10 @@ from preflight_ocr.harness.config.schema import (
     TrainingSection,
 )
 from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Split, Unknown
+from preflight_ocr.harness.foreign.rows import get_at
 from preflight_ocr.harness.holding.held import Held, Load
 from preflight_ocr.probes.workbench.held import LOOKED_AT, HeldAssembly, find_processor, unwrap_model
-from preflight_ocr.probes.workbench.rows import find_pictures, get_at, has_silent_answer, open_picture, tell_texts
+from preflight_ocr.probes.workbench.rows import find_pictures, has_silent_answer, open_picture, tell_texts
 from preflight_ocr.probes.workbench.tracing import attempt
 
 
@@ -159,6 +160,9 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
                 name=name,
                 path=f"{type(rows).__module__}.{type(rows).__name__}",
                 rows=len(rows) if hasattr(rows, "__len__") else len(parts.rows),
+                pictured=sum(1 for row in parts.rows if find_pictures(row))
+                if name == "train"
+                else Unknown(reason="only the rows of training are looked at"),
                 columns=tuple(map(str, columns)),
             )
         )

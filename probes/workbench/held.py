@@ -21,6 +21,7 @@ from PIL import Image
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Raised, Row, Unknown
 from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.foreign.rows import get_at, put_at
 from preflight_ocr.harness.holding.held import Held
 from preflight_ocr.harness.training.images import ImageError
 from preflight_ocr.probes.workbench.assembly import CARRIERS, SAMPLED_ROWS, Assembly, limit_ids
@@ -30,9 +31,7 @@ from preflight_ocr.probes.workbench.rows import (
     Spot,
     Told,
     find_pictures,
-    get_at,
     open_picture,
-    put_at,
     replace_picture,
     tell_texts,
 )
@@ -258,7 +257,12 @@ class HeldAssembly(Assembly):
         return [text for row in self.rows[:most] for text in tell_texts(row).texts]
 
     def find_bare_row(self) -> Any:
-        """A row without a picture; None where no row has one, as when they were prepared before the collator."""
+        """A row without a picture; None where no row has one, as when they were prepared before the collator.
+
+        None as well where the run's batches have one row: it never mixes such a row with others.
+        """
+        if self.held.batch_size < 2:
+            return None
         with_pictures = [bool(find_pictures(row)) for row in self.rows]
         return (
             next((r for r, has in zip(self.rows, with_pictures, strict=True) if not has), None)

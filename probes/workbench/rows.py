@@ -8,16 +8,15 @@ and only the batch can tell then.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from PIL import Image, UnidentifiedImageError
 
-Step = str | int
-ASSISTANT = ("assistant", "gpt", "model", "bot", "chatgpt")
-TURNS = ("messages", "conversations", "conversation", "dialog", "chosen")
+from preflight_ocr.harness.foreign.rows import TURNS, Step, get_at, is_answer, is_turns, put_at, read_turn
+
 # Columns that people keep a target in, the most telling first. `prompt` and `question` are never one.
 TARGETS = (
     "completion", "suffix", "answer", "answers", "response", "output", "target", "ground_truth", "gt_parse", "label",
@@ -86,26 +85,6 @@ def _is_picture(content: bytes) -> bool:
     return True
 
 
-def get_at(row: Any, path: Sequence[Step]) -> Any:
-    """The value at a path of a row."""
-    for step in path:
-        row = row[step]
-    return row
-
-
-def put_at(row: Any, path: Sequence[Step], value: Any) -> Any:
-    """A copy of the row with another value at that path; what lies beside the path is shared."""
-    if not path:
-        return value
-    step = path[0]
-    changed = put_at(row[step], path[1:], value)
-    if isinstance(row, Mapping):
-        return {**row, step: changed}
-    items = list(row)
-    items[int(step)] = changed
-    return type(row)(items) if type(row) in (list, tuple) else items
-
-
 def open_picture(row: Any, spot: Spot) -> Image.Image:
     """The picture, upright and in RGB. Raises OSError, ValueError or an error of Pillow's where it cannot be read."""
     from PIL import ImageOps
@@ -149,8 +128,8 @@ def tell_texts(row: Any) -> Told:
         return Told((), certain=False)
     for name in (*TURNS, "completion"):
         turns = row.get(name)
-        if isinstance(turns, list | tuple) and turns and all(isinstance(turn, Mapping) for turn in turns):
-            said = tuple(text for turn in turns if _speaks(turn) and (text := read_turn(turn)).strip())
+        if is_turns(turns):
+            said = tuple(text for turn in turns if is_answer(turn) and (text := read_turn(turn)).strip())
             if said:
                 return Told(said, certain=True)
     if isinstance(row.get("completion"), str) and "prompt" in row:
@@ -166,26 +145,8 @@ def has_silent_answer(row: Any) -> bool:
     """Whether a row has turns of the assistant, and nothing in any of them."""
     for name in (*TURNS, "completion"):
         turns = row.get(name) if isinstance(row, Mapping) else None
-        if isinstance(turns, list | tuple) and turns and all(isinstance(turn, Mapping) for turn in turns):
-            said = [read_turn(turn) for turn in turns if _speaks(turn)]
+        if is_turns(turns):
+            said = [read_turn(turn) for turn in turns if is_answer(turn)]
             if said:
                 return not any(text.strip() for text in said)
     return False
-
-
-def _speaks(turn: Mapping[str, Any]) -> bool:
-    return str(turn.get("role") or turn.get("from") or "").lower() in ASSISTANT
-
-
-def read_turn(turn: Mapping[str, Any]) -> str:
-    """The text of one turn: a string, or the text parts of a list."""
-    content = turn.get("content", turn.get("value", ""))
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Mapping):
-        content = [content]
-    parts = content if isinstance(content, list | tuple) else []
-    return "".join(
-        str(part.get("text") or "") if isinstance(part, Mapping) else str(part) if isinstance(part, str) else ""
-        for part in parts
-    )

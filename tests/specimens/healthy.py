@@ -256,8 +256,8 @@ HEALTHY = Facts(
     ),
     dataset=Dataset(
         splits=(
-            Split(name="train", path="data/train", rows=64, columns=("image_path", "text")),
-            Split(name="val", path="data/val", rows=8, columns=("image_path", "text")),
+            Split(name="train", path="data/train", rows=64, pictured=64, columns=("image_path", "text")),
+            Split(name="val", path="data/val", rows=8, pictured=8, columns=("image_path", "text")),
         ),
         text_is_ascii=False,
         image_headers=72,

@@ -4,5 +4,7 @@ from preflight_ocr.harness.facts import Unknown
 from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
-HEALTHY = altered(RUN, {"collator.mixed_rows": Unknown(reason="every row of the data has an image")})
+HEALTHY = altered(
+    RUN, {"collator.mixed_rows": Unknown(reason="no batch of the run has rows both with an image and without")}
+)
 SICK = altered(RUN, {"collator.mixed_swaps": (0, 1)})

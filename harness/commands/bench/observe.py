@@ -30,7 +30,7 @@ from preflight_ocr.harness.training.model import find_directory
 from preflight_ocr.harness.training.train import Parts, build_trainer, load_parts
 from preflight_ocr.probes.accelerator.card import Card, open_card
 from preflight_ocr.probes.accelerator.precision import read_recipe
-from preflight_ocr.probes.workbench.assembly import choose_sample, keep_modules_in, read_rows
+from preflight_ocr.probes.workbench.assembly import choose_sample, keep_modules_in, read_rows, restore_form
 from preflight_ocr.probes.workbench.model import build_small
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -125,10 +125,10 @@ def measure_all(
     repeats: int,
 ) -> Iterator[Point]:
     """One point for each pair; of the batch sizes after one that was too large, only the reason."""
-    sample = choose_sample(read_rows(config.data.train_path))
+    sample = choose_sample(read_rows(config.data.train_path, folder / "pages"))
     for size in image_sizes:
         given = sample if size is None else resize(sample, size, folder / f"pages-{size}")
-        rows = order_by_weight(parts.collator, given)
+        rows = order_by_weight(parts.collator, [*map(restore_form, given)] if config.subject.collator else given)
         over: Unknown | None = None
         for batch in sorted(set(batches)):
             if over is not None:
