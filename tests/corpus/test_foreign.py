@@ -17,8 +17,6 @@ UNMET = {
     "for-07": "florence2: LRN008 compares with our own default prompt and not with the task token",
     "for-09": "qwen2_5_vl: a stacked page is read as squashed",
     "for-16": "a row without a page among others is reported as a mixed batch",
-    "for-20": "named as wrapped_before_adapter, not by what the wrapper does",
-    "for-20-inputs": "named as wrapped_before_adapter, not by what the wrapper does",
 }
 """Pattern -> what is still said of it. Each line ends with the mend: a pattern that is met fails here."""
 
