@@ -14,7 +14,6 @@ PATTERNS = {pattern.id: pattern for pattern in find_patterns()}
 
 
 UNMET = {
-    "for-07": "florence2: LRN008 compares with our own default prompt and not with the task token",
     "for-09": "qwen2_5_vl: a stacked page is read as squashed",
     "for-16": "a row without a page among others is reported as a mixed batch",
 }
