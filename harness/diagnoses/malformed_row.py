@@ -2,7 +2,8 @@
 
 ## What it does
 Looks at every entry of every `metadata.json`: it has to be an object, its `image_path` text. A file without any row is
-reported too, and, unless the collator is your own, one whose rows have no `image_path` at all.
+reported too, and, unless the collator is your own, one whose rows have no `image_path` at all and a row whose
+`image_path` is null or empty. A row of text alone has no such key.
 
 ## Why it matters
 A row that is `true`, a list or a bare string stops whatever reads it, at the step that meets it. Rows that call their
@@ -39,7 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every row is an object whose image_path is text",
     needs=("dataset",),
-    explains=("failing_collator", "dropped_rows", "failing_batch", "unseen_image"),
+    explains=("failing_collator", "dropped_rows", "failing_batch", "unseen_image", "mixed_batch"),
     keys=("data.train_path", "data.val_path"),
 )
 
@@ -58,6 +59,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         yield DIAGNOSIS.finding(
             f"{wrong[0]}; expected objects with `image_path` and `text`.",
             evidence=show_some(wrong),
-            fix="Write each row as an object with `image_path` (relative to metadata.json) and `text`.",
+            fix="Write each row as an object with `image_path` (relative to metadata.json) and `text`. Delete a row "
+            "that lacks its page; one that is meant as text alone has no `image_path`.",
             snippet='[{"image_path": "pages/0001.png", "text": "..."}]',
         )

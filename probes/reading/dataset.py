@@ -138,6 +138,8 @@ def _read_row(
         found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
     elif image is not None and not isinstance(image, str) and not (pages and takes_any):
         found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
+    elif not usable and "image_path" in document and not takes_any:
+        found.append(("malformed row", f"image_path is {image!r:.200}: the row would be learned without a page"))
     elif not usable:
         found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
     has_text = isinstance(document, dict) and is_known(document)
