@@ -31,7 +31,7 @@ from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
-from preflight_ocr.harness.judging.wrappers import find_wrapper
+from preflight_ocr.harness.judging.wrappers import excuse_wrapper, find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -39,7 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the wrapper returns the logits of the model inside it",
-    needs=("forward.wrapper",),
+    needs=("forward", "adapter"),
     where="a module of your own is wrapped around the model",
     keys=("subject.model", "subject.peft"),
 )
@@ -50,8 +50,10 @@ def applies(facts: Facts) -> bool:
 
 
 def excuse(facts: Facts) -> str:
-    wrapper = known(find_wrapper(facts))
-    return wrapper.same_outputs.reason if wrapper is not None and isinstance(wrapper.same_outputs, Unknown) else ""
+    wrapper = find_wrapper(facts)
+    if wrapper is None or isinstance(wrapper, Unknown):
+        return excuse_wrapper(facts)
+    return wrapper.same_outputs.reason if isinstance(wrapper.same_outputs, Unknown) else ""
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -60,8 +62,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     yield DIAGNOSIS.finding(
         f"{wrapper.class_name} hands the whole batch on to {wrapper.inner_class} and returns other logits; expected "
-        "the "
-        "same.",
+        "the same.",
         evidence=("one batch, evaluation mode, the wrapper and the model inside it",),
         fix=f"Train {wrapper.inner_class} itself, and put what the wrapper does into the loss.",
         snippet="class OwnTrainer(Trainer):\n    def compute_loss(self, model, inputs, return_outputs=False, **kwargs): ...",

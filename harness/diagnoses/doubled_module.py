@@ -28,7 +28,7 @@ from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, show_some
-from preflight_ocr.harness.judging.wrappers import find_wrapper
+from preflight_ocr.harness.judging.wrappers import excuse_wrapper, find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the model is registered once in the module that is trained",
-    needs=("forward.wrapper",),
+    needs=("forward", "adapter"),
     where="a module of your own is wrapped around the model",
     explains=("lost_adapter", "wrapped_before_adapter"),
     keys=("subject.model", "subject.peft"),
@@ -45,6 +45,10 @@ DIAGNOSIS = Diagnosis(
 
 def applies(facts: Facts) -> bool:
     return find_wrapper(facts) is not None
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_wrapper(facts)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

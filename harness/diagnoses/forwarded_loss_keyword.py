@@ -26,10 +26,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wrappers import excuse_wrapper, find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -37,7 +38,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="Trainer adds no keyword that a wrapper hands on to a model without it",
-    needs=("forward.wrapper", "adapter"),
+    needs=("forward", "adapter"),
     where="a module of your own is wrapped around the model",
     explains=("failing_step",),
     keys=("subject.model", "subject.trainer"),
@@ -45,11 +46,15 @@ DIAGNOSIS = Diagnosis(
 
 
 def applies(facts: Facts) -> bool:
-    return isinstance(facts.forward, Unknown) or facts.forward.wrapper is not None
+    return find_wrapper(facts) is not None
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_wrapper(facts)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    wrapper, keyword = known(known(facts.forward).wrapper), known(facts.adapter).loss_keyword
+    wrapper, keyword = known(find_wrapper(facts)), known(facts.adapter).loss_keyword
     if wrapper is None or keyword is None:
         return
     yield DIAGNOSIS.finding(

@@ -4,7 +4,8 @@
 Looks at every row of the files that `data.train_path`, `val_path` and `test_path` name: it has to be an object with a
 column that is known to hold text, and a picture that it names has to be named as text. Rows that have no picture at all
 are reported with their columns. Unless the collator is your own, so are rows that ours cannot make what they say of:
-several pictures, several answers, a turn of the system, another number of `<image>` than of pictures.
+several pictures, several answers, a turn of the system, another number of `<image>` than of pictures, an `image_path`
+that is null or empty. A row of text alone has no such key.
 
 ## Why it matters
 A row that is `true`, a list or a bare string stops whatever reads it, at the step that meets it. Rows that call their
@@ -41,7 +42,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every row has a form that is known",
     needs=("dataset",),
-    explains=("failing_collator", "dropped_rows", "failing_batch", "unseen_image"),
+    explains=("failing_collator", "dropped_rows", "failing_batch", "unseen_image", "mixed_batch"),
     keys=("data.train_path", "data.val_path"),
 )
 
@@ -61,6 +62,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"{wrong[0]}; expected objects with `image_path` and `text`, or another known form.",
             evidence=show_some(wrong),
             fix="Write each row as an object with `image_path` (relative to its file) and `text`, or name your own "
-            "collator under `subject.collator` where it reads these rows as they are.",
+            "collator under `subject.collator` where it reads these rows as they are. Delete a row that lacks its page; "
+            "one that is meant as text alone has no `image_path`.",
             snippet='[{"image_path": "pages/0001.png", "text": "..."}]',
         )

@@ -28,7 +28,7 @@ from preflight_ocr.harness.facts import Batch, Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
-from preflight_ocr.harness.judging.wrappers import find_wrapper
+from preflight_ocr.harness.judging.wrappers import excuse_wrapper, find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -36,7 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the wrapper hands every input on to the model",
-    needs=("forward.wrapper", "collator"),
+    needs=("forward", "adapter", "collator"),
     where="a module of your own is wrapped around the model",
     # The wrapper goes away with this finding's fix, and what it does to the adapter's keys goes with it.
     explains=(
@@ -53,6 +53,10 @@ DIAGNOSIS = Diagnosis(
 
 def applies(facts: Facts) -> bool:
     return find_wrapper(facts) is not None
+
+
+def excuse(facts: Facts) -> str:
+    return excuse_wrapper(facts)
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

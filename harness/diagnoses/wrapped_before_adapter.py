@@ -26,6 +26,7 @@ from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
+from preflight_ocr.harness.judging.wrappers import find_wrapper
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -77,5 +78,5 @@ def _lacks_attribute(facts: Facts, raised: Raised) -> bool:
 
 
 def _get_wrapper(facts: Facts) -> Wrapper | None:
-    wrapper = None if isinstance(facts.forward, Unknown) else facts.forward.wrapper
+    wrapper = find_wrapper(facts)
     return None if isinstance(wrapper, Unknown) else wrapper

@@ -240,14 +240,28 @@ def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any,
     if isinstance(given, Raised):
         return given, ()
     pixels = {name: role for name, role in (parts.family.roles if parts.family else {}).items() if role == "pixels"}
-    # A model may want a plain page in the first row for the others to be seen at all; it is nobody's page.
-    counts = count_views(given, roles=pixels, rows=len(mixed), shows_something=True)
     mask = _argument(parts.family, "placement_mask")
     marked = given.get(mask) if mask else None
+    if mask is None:
+        # Nothing but the placeholders says whose a picture is: the features go to them in order.
+        counts = _count_placeholders(parts, given, len(mixed))
+        if counts is None:
+            return Unknown(reason="no placeholder says which row a picture belongs to"), ()
+    else:
+        # A model may want a plain page in the first row for the others to be seen at all; it is nobody's page.
+        counts = count_views(given, roles=pixels, rows=len(mixed), shows_something=True)
     swapped = tuple(i for i in (0, 1) if (counts[i] > 0) != (i == 1)) if pixels else ()
     if isinstance(marked, torch.Tensor) and marked.dim() == 2 and len(marked) != len(mixed):
         swapped = (0, 1)
     return "ok", swapped
+
+
+def _count_placeholders(parts: Assembly, batch: Mapping[str, Any], rows: int) -> tuple[int, ...] | None:
+    """How many image tokens each row has; None where the batch has no rows of tokens, or the model no image token."""
+    ids = batch.get("input_ids")
+    if parts.image_token_id is None or not isinstance(ids, torch.Tensor) or ids.dim() != 2 or len(ids) != rows:
+        return None
+    return tuple((ids == parts.image_token_id).sum(1).tolist())
 
 
 def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int | Unknown:

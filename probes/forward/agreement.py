@@ -63,7 +63,9 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
         rows = len(parts.sample)
         return Unknown(reason=f"{rows} rows, and {len(runs)} supervised runs of labels: which is whose cannot be told")
     prompts = [parts.reference.prompts([dict(row)]) for row in parts.sample]
-    if not apart and not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
+    if apart:
+        prompts = [ask_as_trained(batch, run, prompt) for run, prompt in zip(runs, prompts, strict=True)]
+    elif not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
         return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
     readings = _read_all(parts, prompts, runs)
     batch, logits = _with_expected_images(parts, batch, reference, logits)
@@ -163,6 +165,19 @@ def has_prompt(batch: Batch, runs: Sequence[Run], at: int, prompt: Batch) -> boo
     if not padding or not isinstance(mask, torch.Tensor) or mask.dim() != 2:
         return not padding or len(set(stands[:padding])) == 1
     return not bool(mask[run.sequence, begin : begin + padding].any())
+
+
+def ask_as_trained(batch: Batch, run: Run, prompt: Batch) -> Batch:
+    """The prompt of an encoder with the row's own tokens: in which words it is asked is the user's matter."""
+    ids, mask = batch.get(TOKENS), batch.get(MASK)
+    if TOKENS not in prompt or not isinstance(ids, torch.Tensor):
+        return prompt
+    own = ids[run.sequence]
+    if isinstance(mask, torch.Tensor) and mask.shape == ids.shape:
+        own = own[mask[run.sequence].bool()]
+    if torch.equal(own, prompt[TOKENS][0]):
+        return prompt
+    return {**prompt, TOKENS: own[None], MASK: torch.ones_like(own)[None]}
 
 
 def _with_expected_images(

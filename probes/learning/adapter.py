@@ -51,6 +51,9 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
             inside_wrapper=False,
             on_tied_weights=(),
             loss_keyword=None,
+            wrapper=None
+            if parts.config.subject.peft is None
+            else Unknown(reason=f"the adapter step raised {adapted.type}: {adapted.message}"),
         ), None
     settings = _read_settings(adapted)
     task_type = _spell(getattr(settings, "task_type", None))

@@ -18,7 +18,7 @@ from torch import nn
 
 from preflight_ocr.harness.facts import NEUTRAL_SETTINGS, Raised, Recital, Unknown
 from preflight_ocr.harness.training.predict import decode_greedily, list_ends
-from preflight_ocr.probes.forward.agreement import Run, find_runs, has_prompt, take_expected_images
+from preflight_ocr.probes.forward.agreement import Run, ask_as_trained, find_runs, has_prompt, take_expected_images
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
@@ -149,8 +149,7 @@ def write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int, 
 
 
 def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int, ...]:
-    assert parts.reference is not None
-    prompt = parts.reference.prompts([dict(parts.sample[row])])
+    prompt = _ask(parts, parts.sample[row])
     tokens = attempt(partial(_generate, parts, inner, prompt, most))
     if isinstance(tokens, Raised):
         if parts.is_encoder_decoder:
@@ -158,6 +157,16 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
         (tokens,) = decode_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
     ends = list_ends(inner, parts.tokenizer)
     return tuple(tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))])
+
+
+def _ask(parts: Assembly, row: Mapping[str, Any]) -> Batch:
+    """What inference hands over for a row; an encoder is asked in the words that the collator trains with."""
+    assert parts.reference is not None
+    prompt = parts.reference.prompts([dict(row)])
+    if not parts.is_encoder_decoder:
+        return prompt
+    batch = parts.seeded(parts.collate, [row])
+    return ask_as_trained(batch, find_runs(parts, batch, [row])[0], prompt)
 
 
 def _generate(parts: Assembly, inner: nn.Module, prompt: Batch, most: int) -> list[int]:

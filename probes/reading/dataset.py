@@ -171,7 +171,7 @@ def _read_row(
     page = next(iter(find_pages(document)), None)
     name = page.value if page is not None and isinstance(page.value, str) else None
     if page is None or (name is not None and "\0" in name):
-        found.append(_tell_unpictured(document))
+        found.append(_tell_unpictured(document, takes_any=takes_any))
         page = name = None
     if not takes_any and (unfit := explain_unfit(document)):
         found.append(("malformed row", f"the row {unfit}"))
@@ -194,8 +194,10 @@ def _read_row(
     return row, found
 
 
-def _tell_unpictured(document: dict[str, Any]) -> Trouble:
+def _tell_unpictured(document: dict[str, Any], *, takes_any: bool) -> Trouble:
     image = document.get("image_path")
+    if not image and "image_path" in document and not takes_any:
+        return "malformed row", f"image_path is {image!r:.200}: the row would be learned without a page"
     if image is not None and not isinstance(image, str | list):
         return "malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"
     if image is None and "image_path" not in document:

@@ -13,16 +13,6 @@ CASES = [case for case in find_pattern_cases() if case.obstacle is None]
 PATTERNS = {pattern.id: pattern for pattern in find_patterns()}
 
 
-UNMET = {
-    "for-07": "florence2: LRN008 compares with our own default prompt and not with the task token",
-    "for-09": "qwen2_5_vl: a stacked page is read as squashed",
-    "for-16": "a row without a page among others is reported as a mixed batch",
-    "for-20": "named as wrapped_before_adapter, not by what the wrapper does",
-    "for-20-inputs": "named as wrapped_before_adapter, not by what the wrapper does",
-}
-"""Pattern -> what is still said of it. Each line ends with the mend: a pattern that is met fails here."""
-
-
 def is_slow(fault: str, model: str) -> bool:
     """One model stands for all, and for a pattern that it cannot have the first one that can; one form for its like."""
     if fault.startswith("for-19-") and fault != "for-19-jsonl":
@@ -35,10 +25,7 @@ PARAMETERS = [
     pytest.param(
         case,
         id=f"{case.model}-{case.fault}",
-        marks=[
-            *([pytest.mark.slow] if is_slow(case.fault, case.model) else []),
-            *([pytest.mark.xfail(strict=True, reason=UNMET[case.fault])] if case.fault in UNMET else []),
-        ],
+        marks=[pytest.mark.slow] if is_slow(case.fault, case.model) else [],
     )
     for case in CASES
 ]

@@ -16,7 +16,18 @@ def test_rows_that_name_no_picture_are_reported_with_what_they_have(findings_of)
     assert findings_of("malformed_row", HEALTHY) == ()
 
 
-@pytest.mark.parametrize("row", [True, "a.png", ["a.png"], 7, None, {"image_path": ["a.png", "b.png"], "text": "one"}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        True,
+        "a.png",
+        ["a.png"],
+        7,
+        None,
+        {"image_path": ["a.png", "b.png"], "text": "one"},
+        {"image_path": None, "text": "one"},
+    ],
+)
 def test_a_row_that_is_no_row_is_found_in_the_file(row, findings_of, tmp_path, write_data):
     config = write_data(json.dumps([{"image_path": "a.png", "text": "one"}, row]))
     dataset = look_at_dataset(config, None)

@@ -399,6 +399,7 @@ HEALTHY = Facts(
         inside_wrapper=False,
         on_tied_weights=(),
         loss_keyword=None,
+        wrapper=None,
     ),
     learning=Learning(
         census=tuple(
