@@ -112,6 +112,9 @@ def _explain_missing(folder: Path) -> str | None:
     path = folder / "metadata.json"
     if is_there(path):
         return None
+    if is_there(folder) and not is_folder(folder):
+        beside = f"; write its folder, {folder.parent}" if folder.name == "metadata.json" else ""
+        return f"{folder} is a file, expected the folder that holds metadata.json{beside}"
     seen = "no metadata.json in it" if is_folder(folder) else "no such folder"
     return f"{folder}: {seen}; expected {path} with [{{image_path, text}}, ...]"
 
