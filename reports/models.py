@@ -7,6 +7,7 @@ installed packages. Nothing heavy is imported, so that the table is there at onc
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -77,15 +78,23 @@ def find_obstacles() -> dict[str, str | None]:
     return found
 
 
-def render() -> str:
-    """The table for a terminal, a line for each family, with what could be run with the installed packages."""
-    obstacles, versions = find_obstacles(), _list_versions()
-    rows: list[tuple[str, ...]] = [(*TITLES, f"can be run here ({versions})")]
-    rows += [(*row.cells(), obstacles[row.name] or "yes") for row in read_models()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
-    )
+def render(width: int = 100) -> str:
+    """The models for a terminal, a paragraph for each family: no table of eight columns fits `width` columns."""
+    obstacles = find_obstacles()
+    lines = [*textwrap.wrap(f"What can be run here is seen from {_list_versions()}.", width), ""]
+    for row in read_models():
+        lines.append(f"{row.shown}: {obstacles[row.name] or 'can be run here'}")
+        parts = dict(zip(TITLES, row.cells(), strict=True))
+        for title in TITLES[1:]:
+            lines += textwrap.wrap(
+                parts[title],
+                width,
+                initial_indent=f"  {title:<15}  ",
+                subsequent_indent=" " * 19,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    return "\n".join(lines)
 
 
 def _read_native(family: Family, recipe: Recipe) -> ModelRow:

@@ -149,7 +149,7 @@ def _list_results(report: Report, codes: Mapping[str, int]) -> Iterator[sarif.Re
         suppression = waiver and sarif.Suppression(
             kind="external",
             status="accepted",
-            justification=f"waived until {waiver.until}: {waiver.reason} ({waiver.link})",
+            justification=f"waived {waiver.describe()}",
         )
         yield sarif.Result(
             rule_id=finding.code,

@@ -11,11 +11,12 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable
-from typing import TextIO
+from collections.abc import Iterable, Mapping
+from typing import Literal, TextIO
 
 import click
 
+from preflight_ocr.harness.check.seen import Beat
 from preflight_ocr.harness.foreign.text import clean_line
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Severity, Skipped
 from preflight_ocr.harness.verdict.decision import Tone
@@ -27,20 +28,39 @@ _TONES: dict[Tone, str] = {"clear": "green", "partial": "cyan", "major": "yellow
 
 _REASONS = {"blind": "Why blind: ", "partial": "Not a clearance: "}
 
-_NAMED = 12  # skipped contracts of one reason that are shown by name; more are shown by code
+Detail = Literal["quiet", "usual", "full"]
+"""How much is told: one line a finding; what there is to do; every contract, version and duration."""
+
+_NAMED = 4  # contracts of one reason that are named where not everything is told
+_FIRST_BEAT = (
+    10.0  # seconds in one step after which its beat is first written away from a terminal; then each time twice
+)
 
 
 class Progress:
-    """Says on stderr what is being done: one line that is rewritten on a terminal, plain lines anywhere else."""
+    """Says on stderr what is being done: one line that is rewritten on a terminal, plain lines anywhere else.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    `quiet` says nothing at all.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._started = time.monotonic()
+        self._started = self._stepped = time.monotonic()
+        self._quiet, self._pause = quiet, _FIRST_BEAT
 
     def __call__(self, text: str) -> None:
-        """Show one step."""
-        elapsed = f"{time.monotonic() - self._started:5.1f} s"
+        """Show one step. A `Beat` is shown each time where a line is rewritten, and ever more seldom elsewhere."""
+        now = time.monotonic()
+        if isinstance(text, Beat):
+            if not self._live and now - self._stepped < self._pause:
+                return
+            self._pause *= 2
+        else:
+            self._stepped, self._pause = now, _FIRST_BEAT
+        if self._quiet:
+            return
+        elapsed = f"{now - self._started:5.1f} s"
         if self._live:
             line = f"{elapsed}  {clean_line(text)}"[: shutil.get_terminal_size().columns - 1]
             self._stream.write(f"\r\x1b[K{line}")
@@ -50,7 +70,7 @@ class Progress:
 
     def clear(self) -> None:
         """Take the rewritten line away, so that what follows starts on an empty one."""
-        if self._live:
+        if self._live and not self._quiet:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
@@ -90,18 +110,29 @@ def explain_broken(broken: Broken) -> str:
     return "\n\n".join([*lead, *(explain(finding) for finding in broken.findings)])
 
 
-def render(report: Report, *, colour: bool = False, width: int = 100) -> str:
-    """The whole report, without a newline at its end."""
+def render(report: Report, *, colour: bool = False, width: int = 100, detail: Detail = "usual") -> str:
+    """The whole report, without a newline at its end. `detail` is how much of it."""
+    if detail == "quiet":
+        return "\n".join([_headline(report, colour), *(_say_shortly(f, colour) for f in report.findings)])
     blocks = [_headline(report, colour)]
     if report.verdict in ("blind", "partial"):
         blocks.append("\n".join(_wrap(report.reason_why, width, "  ", first=_REASONS[report.verdict])))
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
-    blocks += [block for block in (_waivers(report, width), _crashed(report, width), _skipped(report, width)) if block]
-    blocks += [_inapplicable(report, width)] if report.not_applicable else []
+    blocks += [_waivers(report, width), _crashed(report, width)]
+    blocks += [_skipped(report, width, detail), _inapplicable(report, width, detail)]
     blocks += ["\n".join(_wrap(opening, width, "  ", first="Open: ")) for opening in report.openings]
+    if detail == "full":
+        blocks += [_kept(report, width), _measured(report, width)]
     applicable = len(report.judgements) - report.count(NotApplicable)
     blocks.append(f"Kept: {report.count(Kept)} of the {applicable} contracts that apply here.")
-    return "\n\n".join(blocks)
+    return "\n\n".join(filter(None, blocks))
+
+
+def _say_shortly(finding: Finding, colour: bool) -> str:
+    head = f"{finding.severity.value} {finding.code} {finding.name}"
+    if colour:
+        head = click.style(head, fg=_COLOURS[finding.severity], bold=True)
+    return f"{head}: {clean_line(finding.summary)}"
 
 
 def _headline(report: Report, colour: bool) -> str:
@@ -117,9 +148,7 @@ def _headline(report: Report, colour: bool) -> str:
 def _waivers(report: Report, width: int) -> str:
     lines = [f"Waived ({len(report.waived)})"] if report.waived else []
     for waiver in report.waived:
-        lines += _wrap(
-            f"{waiver.code} until {waiver.until}: {waiver.reason} ({waiver.link})", width, "    ", first="  "
-        )
+        lines += _wrap(f"{waiver.code} {waiver.describe()}", width, "    ", first="  ")
     if report.waiver_problems:
         lines.append("Waivers that need attention")
         for problem in report.waiver_problems:
@@ -136,21 +165,42 @@ def _crashed(report: Report, width: int) -> str:
     return "\n".join(lines)
 
 
-def _skipped(report: Report, width: int) -> str:
+def _skipped(report: Report, width: int, detail: Detail) -> str:
     if not report.skipped:
         return ""
-    lines = [f"SKIPPED ({report.count(Skipped)}): not looked at, so not a pass"]
-    for reason, identities in report.skipped.items():
-        lines += _wrap(reason, width, "    ", first="  ")
-        lines += _wrap(", ".join(identities), width, "      ")
-    return "\n".join(lines)
+    head = f"SKIPPED ({report.count(Skipped)}): not looked at, so not a pass"
+    return "\n".join([head, *_group(report.skipped, width, detail)])
 
 
-def _inapplicable(report: Report, width: int) -> str:
-    lines = [f"NOT APPLICABLE ({report.count(NotApplicable)}): these contracts say nothing about this setup"]
-    for reason, identities in report.not_applicable.items():
-        lines += _wrap(f"{', '.join(identities)}: {reason}", width, "    ", first="  ")
-    return "\n".join(lines)
+def _inapplicable(report: Report, width: int, detail: Detail) -> str:
+    if not report.not_applicable:
+        return ""
+    head = f"NOT APPLICABLE ({report.count(NotApplicable)}): these contracts say nothing about this setup"
+    if detail == "full":
+        return "\n".join([head, *_group(report.not_applicable, width, detail)])
+    return f"{head}; -v says why"
+
+
+def _group(reasons: Mapping[str, tuple[str, ...]], width: int, detail: Detail) -> Iterable[str]:
+    """Each reason once, with how many contracts it keeps; the contracts by name where they are few or all are asked for."""
+    for reason, identities in sorted(reasons.items(), key=lambda pair: -len(pair[1])):
+        few = len(identities) <= _NAMED
+        codes = f" ({', '.join(code.partition('-')[0] for code in identities)})" if few and detail != "full" else ""
+        yield from _wrap(f"{reason}{codes}", width, "       ", first=f"  {len(identities):>3}  ")
+        if detail == "full":
+            yield from _wrap(", ".join(identities), width, "         ")
+
+
+def _kept(report: Report, width: int) -> str:
+    kept = [j.contract.id for j in report.judgements if isinstance(j.outcome, Kept)]
+    return "\n".join([f"KEPT ({len(kept)})", *_wrap(", ".join(kept), width, "  ")]) if kept else ""
+
+
+def _measured(report: Report, width: int) -> str:
+    """What the check ran with, and how long each part of it took."""
+    versions = ", ".join(f"{name} {version}" for name, version in report.environment.items())
+    timings = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.timings.items())
+    return "\n".join([*_wrap(versions, width, "  ", first="With: "), *_wrap(timings, width, "  ", first="Took: ")])
 
 
 def _wrap(text: str, width: int, indent: str, *, first: str | None = None) -> Iterable[str]:

@@ -13,7 +13,7 @@ from preflight_ocr.harness.check.answers import read_answer
 from preflight_ocr.harness.check.asked import Asked
 from preflight_ocr.harness.check.endings import tell
 from preflight_ocr.harness.check.sandboxes import count_together, limit
-from preflight_ocr.harness.check.seen import Progress
+from preflight_ocr.harness.check.seen import Beat, Progress
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
@@ -127,6 +127,7 @@ def run_children(
 
     waiting = [c for c in choose_children(config, asked) if c.name not in spared]
     running: dict[str, tuple[Child, Job]] = {}
+    since: dict[str, float] = {}
     values: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     touched: set[str] = set()
@@ -134,8 +135,8 @@ def run_children(
     while waiting or running:
         while waiting and len(running) < cores:
             child = waiting.pop(0)
-            running[child.name] = (child, submit(child, folder / child.name))
-        child, job = running.pop(_await_one({name: job for name, (_, job) in running.items()}))
+            running[child.name], since[child.name] = (child, submit(child, folder / child.name)), time.monotonic()
+        child, job = running.pop(_await_one({name: job for name, (_, job) in running.items()}, since, progress))
         ended = job.result()
         values[child.name] = ended.value if isinstance(ended, Returned) else tell(ended)
         seconds[child.name] = round(ended.seconds, 3)
@@ -143,6 +144,7 @@ def run_children(
             touched.update(ended.touched)
         if child.then is not None and isinstance(values[child.name], dict):
             running[child.then.name] = (child.then, submit(child.then, folder / child.name))
+            since[child.then.name] = time.monotonic()
     return Answers(values=values, seconds=seconds, touched=frozenset(touched))
 
 
@@ -155,16 +157,18 @@ def choose_children(config: Config, asked: Asked) -> tuple[Child, ...]:
     return tuple(child for child in needed if child.is_wanted(config, asked))
 
 
-def _await_one(running: Mapping[str, Job]) -> str:
-    """The first job that has ended, so that its core is free for another."""
-    if len(running) == 1:
-        (name,) = running
-        running[name].result()
-        return name
+def _await_one(running: Mapping[str, Job], since: Mapping[str, float], progress: Progress) -> str:
+    """The first job that has ended, so that its core is free for another. Tells each second what runs the longest."""
+    beat = time.monotonic() + 1
     while True:
         for name, job in running.items():
             if job.is_done:
                 return name
+        if (now := time.monotonic()) >= beat:
+            longest = min(running, key=lambda name: since[name])
+            others = f", {len(running) - 1} more beside it" if len(running) > 1 else ""
+            progress(Beat(f"running: {longest} for {now - since[longest]:.0f} s{others}"))
+            beat = now + 1
         time.sleep(0.01)
 
 

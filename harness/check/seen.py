@@ -14,6 +14,12 @@ from preflight_ocr.harness.facts.illustrations import Illustrations
 Progress = Callable[[str], None]
 
 
+class Beat(str):
+    """Told of a step that goes on, once a second: which part of it runs the longest, and for how long."""
+
+    __slots__ = ()
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """`timings` is phase -> seconds. `touched` are the files that the children opened or imported, `openings` sentences on
     what was open to foreign code. `illustrations` is None where no page was asked for."""

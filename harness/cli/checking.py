@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from preflight_ocr.harness.cli.advice import say_next
 from preflight_ocr.harness.cli.commanding import require_command, say_remarks, watch_command
 from preflight_ocr.harness.cli.options import (
     EPILOG,
@@ -18,6 +22,7 @@ from preflight_ocr.harness.cli.options import (
     WAIVERS,
     CommandTail,
     Refusal,
+    choose_detail,
     get_tail,
     preflight,
 )
@@ -37,6 +42,9 @@ from preflight_ocr.harness.cli.steps import (
 from preflight_ocr.harness.foreign.files import is_folder
 from preflight_ocr.harness.judging.findings import Level
 
+if TYPE_CHECKING:
+    from preflight_ocr.reports.terminal import Detail
+
 
 @preflight.command(cls=CommandTail, epilog=EPILOG, short_help="Check a YAML file or your training command.")
 @click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
@@ -51,6 +59,7 @@ from preflight_ocr.harness.judging.findings import Level
 @SECONDS
 @ROWS
 @NETWORK
+@choose_detail
 @click.pass_context
 def check(
     context: click.Context,
@@ -66,6 +75,7 @@ def check(
     seconds: float | None,
     rows: int | None,
     network: bool,
+    detail: Detail,
 ) -> None:
     """Check the setup in the YAML file CONFIG, or your own training command, and print the verdict.
 
@@ -76,12 +86,20 @@ def check(
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
         require_command(words, trust=trust, level=level)
-        watched = watch_command(words, only=choose(only), waivers=read_accepted(waivers), seconds=seconds, rows=rows)
+        watched = watch_command(
+            words,
+            only=choose(only),
+            waivers=read_accepted(waivers),
+            seconds=seconds,
+            rows=rows,
+            quiet=detail == "quiet",
+        )
         say_remarks(watched)
-        show(watched.report)
+        show(watched.report, detail)
         write_all(
             watched.report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path
         )
+        say_next(watched.report, words=words, detail=detail)
         context.exit(watched.report.exit_code)
     if config_path is None:
         raise Refusal(
@@ -96,12 +114,14 @@ def check(
         seconds=seconds,
         network=network,
         illustrated=html_path is not None,
+        quiet=detail == "quiet",
     )
     report = attach_run(config, report)
-    show(report)
+    show(report, detail)
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
     if level != "read" and not only:
         issue(config, report)
+    say_next(report, config=config, detail=detail)
     context.exit(report.exit_code)
 
 
@@ -127,20 +147,38 @@ def probe(source: Path, json_path: Path | None) -> None:
 
 
 @preflight.command()
-@click.argument("code", metavar="CODE|NAME")
+@click.argument("code", metavar="CODE|NAME|FAMILY")
 def explain(code: str) -> None:
-    """Print what a diagnosis means, why it matters and what to do."""
+    """Print what a diagnosis means, why it matters and what to do; of a family such as COL, its diagnoses."""
     import inspect
+    import shutil
 
-    from preflight_ocr.harness.diagnoses import find
+    from preflight_ocr.harness.diagnoses import catalogue, find
+    from preflight_ocr.harness.judging.header import FAMILIES
     from preflight_ocr.harness.verdict.gate import nearest
+    from preflight_ocr.reports.markdown import render
+    from preflight_ocr.reports.terminal import wants_colour
 
+    width, colour = min(shutil.get_terminal_size((100, 40)).columns, 110), wants_colour(sys.stdout)
+    if (family := code.upper()) in FAMILIES:
+        members = [m.DIAGNOSIS for m in catalogue() if m.DIAGNOSIS.code.startswith(family)]
+        click.echo(f"{family}: {FAMILIES[family]}\n")
+        longest = max(len(d.name) for d in members)
+        for d in members:
+            lead = f"{d.code}  {d.severity.value:<7}  {d.name:<{longest}}  "
+            click.echo(textwrap.fill(d.contract, width, initial_indent=lead, subsequent_indent=" " * len(lead)))
+        click.echo(f"\nOf one of them: preflight explain {members[0].code}")
+        return
     module = find(code)
     if module is None:
-        raise Refusal(f"there is no diagnosis {code!r}{nearest(code)}\nType `preflight list` to see all of them.")
+        families = ", ".join(FAMILIES)
+        raise Refusal(
+            f"there is no diagnosis {code!r}{nearest(code)}\n"
+            f"Type `preflight list` to see all of them, or a family: {families}"
+        )
     diagnosis = module.DIAGNOSIS
     click.echo(f"{diagnosis.code} {diagnosis.name} ({diagnosis.severity.value}, {diagnosis.basis.value})\n")
-    click.echo(inspect.cleandoc(module.__doc__ or "").strip())
+    click.echo(render(inspect.cleandoc(module.__doc__ or ""), width=width, colour=colour), color=True)
 
 
 @preflight.command("list", short_help="Print the catalogue of diagnoses.")
@@ -148,9 +186,11 @@ def explain(code: str) -> None:
 def list_known(wants_models: bool) -> None:
     """Print the catalogue: every diagnosis with its severity and how it is known."""
     if wants_models:
+        import shutil
+
         from preflight_ocr.reports.models import render
 
-        click.echo(render())
+        click.echo(render(width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
         return
     from preflight_ocr.harness.diagnoses import catalogue
 

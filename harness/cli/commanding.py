@@ -46,6 +46,7 @@ def watch_command(
     waivers: tuple[Waiver, ...] = (),
     seconds: float | None = None,
     rows: int | None = None,
+    quiet: bool = False,
 ) -> Watched:
     """Check the command, saying on the way what it is doing."""
     from preflight_ocr.harness.check.command import check_command
@@ -53,7 +54,7 @@ def watch_command(
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
-    progress = Progress()
+    progress = Progress(quiet=quiet)
     try:
         return check_command(words, only=only, waivers=waivers, progress=progress, seconds=seconds, rows=rows)
     except (UserError, SandboxUnavailable) as error:

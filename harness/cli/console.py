@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -84,6 +85,14 @@ def log_failure(
     else:
         where = f"The traceback could not be written anywhere:\n{clean(text)}"
     click.echo(f"{what}: {kind.__name__}: {clean_line(str(error))}\n{where}", err=True)
+
+
+def calm_libraries() -> None:
+    """No bars and no chatter of libraries that are imported from here on, where nobody watches. What the user set stays."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.simplefilter("ignore", FutureWarning)
 
 
 class _Surviving(io.RawIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,7 +60,26 @@ NETWORK = click.option(
     is_flag=True,
     help="Leave the network open to foreign code, which is closed where the system can close it.",
 )
-WAIVERS = click.option("--waivers", type=GIVEN_FILE, help="YAML list of findings that are accepted for a while.")
+WAIVERS = click.option(
+    "--waivers",
+    type=GIVEN_FILE,
+    help="YAML list of findings that are accepted for a while: "
+    "`- {code: COL018, reason: random on purpose, until: 2030-01-31}`; `link` may be added.",
+)
+
+
+def choose_detail(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`-q` and `-v`, which arrive as `detail`."""
+    quiet = click.option("-q", "--quiet", "detail", flag_value="quiet", help="Only the verdict and a line a finding.")
+    usual = click.option("--usual", "detail", flag_value="usual", default=True, hidden=True)
+    full = click.option(
+        "-v",
+        "--verbose",
+        "detail",
+        flag_value="full",
+        help="Every contract by name, the versions, how long each part took.",
+    )
+    return quiet(full(usual(command)))
 
 
 class Refusal(click.ClickException):
@@ -107,7 +127,10 @@ def get_tail(context: click.Context) -> tuple[str, ...]:
     return words
 
 
-@click.group(cls=Group, epilog=EPILOG)
+SHORT_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=Group, epilog=EPILOG, context_settings=SHORT_HELP)
 @click.version_option(package_name="preflight-ocr")
 def preflight() -> None:
     """Find what would make fine-tuning an OCR vision-language model fail or learn nothing.

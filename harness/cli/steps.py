@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from preflight_ocr.harness.verdict.clearance import Clearance
     from preflight_ocr.harness.verdict.gate import Waiver
     from preflight_ocr.harness.verdict.report import Report
+    from preflight_ocr.reports.terminal import Detail
 
 
 def load(path: Path, *, trust: bool = False) -> Config:
@@ -96,6 +97,7 @@ def run_check(
     seconds: float | None = None,
     illustrated: bool = False,
     network: bool = False,
+    quiet: bool = False,
 ) -> Report:
     """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code."""
     from preflight_ocr.harness.check.check import check as check_config
@@ -103,7 +105,7 @@ def run_check(
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
-    progress = Progress()
+    progress = Progress(quiet=quiet)
     try:
         return check_config(
             config,
@@ -139,13 +141,15 @@ def run_look(config: Config) -> Facts:
         progress.clear()
 
 
-def show(report: Report) -> None:
+def show(report: Report, detail: Detail = "usual") -> None:
     import shutil
 
     from preflight_ocr.reports import terminal
 
     width = min(shutil.get_terminal_size((100, 40)).columns, 110)
-    click.echo(terminal.render(report, colour=terminal.wants_colour(sys.stdout), width=width), color=True)
+    click.echo(
+        terminal.render(report, colour=terminal.wants_colour(sys.stdout), width=width, detail=detail), color=True
+    )
 
 
 def write_all(
@@ -244,7 +248,11 @@ def issue(config: Config, report: Report, *places: Path) -> Clearance | None:
 
 
 def start_training(config: Config, clearance: Clearance) -> None:
+    from preflight_ocr.harness.cli.console import calm_libraries
     from preflight_ocr.harness.config.errors import UserError
+
+    if not sys.stderr.isatty():
+        calm_libraries()
     from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.training.train import train
 

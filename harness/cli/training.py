@@ -15,6 +15,7 @@ from preflight_ocr.harness.cli.options import (
     NETWORK,
     ROWS,
     SECONDS,
+    SHORT_HELP,
     TRUST,
     WAIVERS,
     CommandTail,
@@ -76,7 +77,7 @@ def demo(context: click.Context, directory: Path) -> None:
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
-@click.command(cls=CommandTail, epilog=EPILOG)
+@click.command(cls=CommandTail, epilog=EPILOG, context_settings=SHORT_HELP)
 @click.option("--config", "config_path", type=GIVEN_FILE, help="The YAML file that says what to train.")
 @click.option(
     "--clearance",

@@ -9,6 +9,7 @@ import datetime
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,18 +20,33 @@ from preflight_ocr.harness.judging.findings import Broken, Finding, Kept, Level
 from preflight_ocr.harness.verdict.contracts import Judgement, root_causes
 from preflight_ocr.harness.verdict.decision import Case, Verdict, settle
 
+_EXAMPLE = """\
+- code: COL018
+  reason: augmentation is random on purpose until the new sampler is in
+  until: 2030-01-31
+  link: https://example.org/issues/12   # may be left out"""
+_ABSENT = {
+    "code": "write the code or the name of the finding that is accepted",
+    "reason": "every waiver says why",
+    "until": "write the last day on which it holds, such as 2030-01-31",
+}
+
 
 class GateError(ValueError):
     """A waivers file or a clearance that cannot be used. The message says what to type next."""
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One finding that is accepted for a while: why, where that is discussed, and the last day on which it holds."""
+    """One finding that is accepted for a while: why, the last day on which it holds, and where it is discussed, if it is."""
 
     code: str
     reason: str
-    link: str
     until: datetime.date
+    link: str = ""
+
+    def describe(self) -> str:
+        """Why and how long, for every report."""
+        return f"until {self.until}: {self.reason}" + (f" ({self.link})" if self.link else "")
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,23 +61,47 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_waivers(path: Path) -> tuple[Waiver, ...]:
-    """Read a YAML list of `{code, reason, link, until}`. Raises GateError for anything else."""
+    """Read a YAML list of `{code, reason, until, link}`; the link may be left out. Raises GateError for anything else."""
     try:
         document, _ = read_yaml(path)
+    except FileNotFoundError:
+        raise GateError(f"{path}: there is no such file; give the path of a YAML file such as\n{_EXAMPLE}") from None
     except OSError as error:
         raise GateError(f"{path}: cannot be read: {error.strerror}; give the path of a YAML file") from None
     except BrokenYaml as error:
         place = f":{error.line}" if error.line else ""
         raise GateError(f"{path}{place}: {error.message}") from None
-    try:
-        waivers = msgspec.convert(document or [], tuple[Waiver, ...])
-    except msgspec.ValidationError as error:
-        example = "- {code: SEC001, reason: ..., link: https://..., until: 2030-01-31}"
-        raise GateError(f"{path}: {error}; expected a list of waivers such as\n{example}") from None
-    for waiver in waivers:
-        if empty := [name for name in ("code", "reason", "link") if not getattr(waiver, name).strip()]:
-            raise GateError(f"{path}: the waiver for {waiver.code or '?'} has no {empty[0]}; every waiver says why")
-    return waivers
+    if not isinstance(document, list | None):
+        seen = f"a {'mapping' if isinstance(document, dict) else type(document).__name__}"
+        raise GateError(f"{path}: seen {seen}, expected a list of waivers such as\n{_EXAMPLE}")
+    return tuple(_read_waiver(path, number, entry) for number, entry in enumerate(document or (), 1))
+
+
+def _read_waiver(path: Path, number: int, entry: Any) -> Waiver:
+    """One entry of the list, counted from 1."""
+    place = f"{path}: waiver {number}"
+    if not isinstance(entry, dict):
+        raise GateError(f"{place} is {entry!r:.100}, expected a mapping such as\n{_EXAMPLE}")
+    place = f"{place} ({entry['code']})" if isinstance(entry.get("code"), str) else place
+    known = Waiver.__struct_fields__
+    if unknown := [str(key) for key in entry if key not in known]:
+        raise GateError(f"{place} has the key `{unknown[0]:.100}`, expected {', '.join(known)}; delete or rename it")
+    for name in ("code", "reason", "until"):
+        if entry.get(name) in (None, ""):
+            raise GateError(f"{place} has no `{name}`; {_ABSENT[name]}")
+    for name in ("code", "reason", "link"):
+        value = entry.get(name) or ""
+        if not isinstance(value, str):
+            raise GateError(f"{place}: `{name}` is {value!r:.100}, expected text; put it in quotes")
+        if name != "link" and not value.strip():
+            raise GateError(f"{place} has no `{name}`; {_ABSENT[name]}")
+    until = entry["until"]
+    if isinstance(until, datetime.datetime) or not isinstance(until, datetime.date):
+        try:
+            until = datetime.date.fromisoformat(str(until).strip())
+        except ValueError:
+            raise GateError(f"{place}: `until` is {until!r:.100}, expected a day such as 2030-01-31") from None
+    return Waiver(code=entry["code"], reason=entry["reason"], until=until, link=entry.get("link") or "")
 
 
 def decide(

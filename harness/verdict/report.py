@@ -172,7 +172,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             case Broken(findings=findings):
                 waiver = next((w for w in self.waived if w.code == findings[0].code), None)
                 if waiver:
-                    return f"waived until {waiver.until}: {waiver.reason} ({waiver.link})"
+                    return f"waived {waiver.describe()}"
                 return findings[0].summary
         return ""
 

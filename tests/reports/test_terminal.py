@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import io
 
-from preflight_ocr.harness.judging.findings import Kept
-from preflight_ocr.reports import terminal
+from preflight_ocr.harness.check.seen import Beat
+from preflight_ocr.harness.judging.findings import Kept, Skipped
+from preflight_ocr.reports import markdown, terminal
 
 
 class Screen(io.StringIO):
@@ -66,6 +67,42 @@ def test_progress_is_plain_lines_away_from_a_terminal():
     progress.clear()
     assert stream.getvalue().endswith("reading the model\n")
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_beat_is_told_seldom_away_from_a_terminal(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    progress = terminal.Progress(stream)
+    progress("running: learning")
+    for second in range(1, 78):
+        now[0] = float(second)
+        progress(Beat(f"running: learning for {second} s"))
+    lines = stream.getvalue().splitlines()
+    assert [line.split("for ")[-1] for line in lines[1:]] == ["10 s", "20 s", "40 s"]
+
+
+def test_a_beat_is_told_each_time_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Screen()
+    progress = terminal.Progress(stream)
+    progress("running: learning")
+    progress(Beat("running: learning for 1 s"))
+    assert "learning for 1 s" in stream.getvalue()
+
+
+def test_reasons_are_counted_and_only_few_contracts_are_named(make_report, judge, essentials):
+    many = tuple(judge(f"COL{n:03}", "some_name", Skipped("no collator")) for n in range(9))
+    report = make_report((*many, judge("ENV010", "unusable_card", Skipped("no card")), *essentials))
+    text = terminal.render(report)
+    assert "    9  no collator\n    1  no card (ENV010)" in text
+    assert "COL003" not in text
+    assert "COL003-some_name" in terminal.render(report, detail="full")
+
+
+def test_markdown_loses_its_marks_and_keeps_its_code():
+    text = markdown.render("Lead.\n\n## Why\nOne `x` *two*.\n\n```python\na = 1\n```\n- item\n", width=60)
+    assert text.splitlines() == ["  Lead.", "", "Why", "  One `x` two.", "", "    a = 1", "", "  - item"]
 
 
 def test_progress_rewrites_its_line_on_a_terminal(monkeypatch):

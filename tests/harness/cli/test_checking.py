@@ -239,6 +239,48 @@ def test_explain_names_the_nearest_for_a_mistyped_code(run):
     assert "did you mean CFG003 (warmup_beyond_run)?" in result.stderr
 
 
+def test_explain_of_a_family_lists_its_diagnoses(run):
+    lines = run("explain", "cfg").stdout.splitlines()
+    assert lines[0] == "CFG: configuration"
+    assert any(line.startswith("CFG001  MAJOR    unknown_key") for line in lines)
+    assert not any(line.startswith("COL") for line in lines)
+    assert "or a family: ENV, CFG" in run("explain", "nonsense").stderr
+
+
+def test_explain_ends_well_where_its_reader_leaves_early(tmp_path):
+    program = f"'{sys.executable}' -m preflight_ocr explain COL001 | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", program], cwd=ROOT.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["COL001 broadcast_mask (BLOCKER, ran)", "0"]
+
+
+@pytest.mark.parametrize("command", [("check",), ("explain",), ("index", "update"), ()])
+def test_h_is_help(run, command):
+    assert run(*command, "-h").stdout.startswith("Usage: ")
+
+
+def test_the_last_line_says_what_to_do_next(run, engine, config):
+    assert run("check", config).stdout.splitlines()[-1] == f"Next: type `run-training --config {config}`, to train"
+    said = run("check", config, "--level", "read").stdout.splitlines()[-1]
+    assert said == f"Next: type `preflight check {config}`, to run it too"
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    assert "Next: fix CFG004 misaligned_save_steps (1 more after it)" in run("check", config).stdout
+
+
+def test_quiet_is_the_verdict_and_a_line_a_finding(run, engine, config):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    result = run("check", config, "-q")
+    assert (result.exit_code, result.stderr) == (11, "")
+    lines = [line for line in result.stdout.splitlines() if not line.startswith("Clearance: ")]
+    assert len(lines) == 3
+    assert lines[2].startswith("MAJOR CFG001 unknown_key: ")
+
+
+def test_verbose_names_every_contract_and_what_took_how_long(run, engine, config):
+    usual, full = run("check", config).stdout, run("check", config, "--verbose").stdout
+    assert "CFG001-unknown_key" in full and "Took: read 0.1 s" in full
+    assert "CFG001-unknown_key" not in usual
+
+
 def test_list_shows_the_whole_catalogue(run):
     from preflight_ocr.harness.diagnoses import catalogue
 
@@ -255,8 +297,10 @@ def test_list_shows_every_declared_family_without_importing_what_it_is_about():
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     *lines, heavy = done.stdout.splitlines()
     assert heavy == "heavy:"
-    assert lines[0].startswith("family") and "can be run here (torch " in lines[0]
-    assert [line.split("  ")[0] for line in lines[1:]] == [family.shown for family in FAMILIES.values()]
+    assert "What can be run here is seen from torch " in lines[0]
+    shown = [line.rpartition(": ")[0] if ": " in line else line for line in lines[2:] if line[:1] not in (" ", "")]
+    assert [name.partition(":")[0] for name in shown] == [family.shown for family in FAMILIES.values()]
+    assert max(map(len, lines)) <= 100
 
 
 def test_training_starts_only_after_a_clear_check(run, engine, config, trained, tmp_path):

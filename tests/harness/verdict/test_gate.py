@@ -97,8 +97,11 @@ def test_a_mistyped_waiver_names_the_nearest_diagnosis():
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("- {code: COL001}", "missing required field `reason`"),
-        ("- {code: COL001, reason: '', link: x, until: 2030-01-01}", "has no reason"),
+        ("- {code: COL001}", "waiver 1 (COL001) has no `reason`; every waiver says why"),
+        ("- {code: COL001, reason: '', link: x, until: 2030-01-01}", "has no `reason`"),
+        ("- {code: COL001, reason: r}", "has no `until`; write the last day"),
+        ("- {code: COL001, reason: 3, until: 2030-01-01}", "`reason` is 3, expected text"),
+        ("- COL001", "waiver 1 is 'COL001', expected a mapping"),
         ("- {code: COL001, reason: r, link: x, until: soon}", "until"),
         ("- {code: COL001, reason: r, link: x, until: 2030-01-01, who: me}", "who"),
         ("code: COL001", "expected a list of waivers"),
@@ -119,3 +122,10 @@ def test_a_waivers_file_is_read_and_an_empty_one_is_no_waiver(tmp_path):
     assert gate.read_waivers(path) == (_waiver("COL001"),)
     path.write_text("", encoding="utf-8")
     assert gate.read_waivers(path) == ()
+
+
+def test_a_waiver_needs_no_link(tmp_path):
+    path = tmp_path / "waivers.yaml"
+    path.write_text("- {code: COL001, reason: r, until: 2030-01-01}", encoding="utf-8")
+    (waiver,) = gate.read_waivers(path)
+    assert waiver.describe() == "until 2030-01-01: r"
