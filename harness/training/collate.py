@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from PIL import Image
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation, Config
@@ -86,7 +87,17 @@ class Collator:
 
         There are no positions in it: `generate` computes its own, token by token.
         """
-        sequences = [self._sequence(row, with_target=False) for row in rows]
+        return self.join_prompts([self.prepare_prompt(row) for row in rows])
+
+    def prepare_prompt(self, row: Mapping[str, Any]) -> Sequenced:
+        """One row's prompt with its picture, for `join_prompts`. Raises ImageError, FamilyError and CollateError.
+
+        In place of `image_path` a row may carry `opened`, an upright picture of mode L or RGB.
+        """
+        return self._sequence(row, with_target=False)
+
+    def join_prompts(self, sequences: Sequence[Sequenced]) -> dict[str, Any]:
+        """The batch of prompts that were prepared before."""
         return self._assemble(sequences, self.tokenizer.padding_side if self.family.encoder_decoder else "left")
 
     def smallest_length(self, row: Mapping[str, Any]) -> int:
@@ -106,6 +117,9 @@ class Collator:
 
     def _prepare(self, row: Mapping[str, Any]) -> Prepared:
         """The row's prompt with its picture, which may have been kept from before unless the row is augmented."""
+        opened = row.get("opened")
+        if isinstance(opened, Image.Image):
+            return self.intake.prepare(opened)
         path = row.get("image_path")
         if path is None:
             return self.intake.prepare(None)

@@ -212,8 +212,10 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
     )
 
 
-def build_own_collator(config: Config, model: torch.nn.Module, processor: LoadedProcessor) -> Collator:
-    """Our collator for this model; the family is found by what forward takes."""
+def build_own_collator(
+    config: Config, model: torch.nn.Module, processor: LoadedProcessor, *, cached: bool = True
+) -> Collator:
+    """Our collator for this model; the family is found by what forward takes. `cached` as for `build_collator`."""
     inner = unwrap(model)[0]  # a wrapper of the user's may hide what forward takes
     family = recognise(inner)
     return build_collator(
@@ -224,7 +226,7 @@ def build_own_collator(config: Config, model: torch.nn.Module, processor: Loaded
         image_dtype=find_image_dtype(model),
         directory=find_directory(config),
         positions=find_positions(inner),
-        cached=True,
+        cached=cached,
     )
 
 
