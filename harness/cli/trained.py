@@ -6,14 +6,15 @@ import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 
 from preflight_ocr.harness.cli.console import log_failure
-from preflight_ocr.harness.cli.options import GIVEN_FILE, Refusal, preflight
-from preflight_ocr.harness.cli.steps import require
+from preflight_ocr.harness.cli.options import CONFIG, FILE, GIVEN_FILE, Refusal, preflight
+from preflight_ocr.harness.cli.steps import load, require, save
 
 BLIND = 3
 _SHOWN = 5  # failed pages that are named
@@ -152,3 +153,128 @@ def _conclude(done: Any, output: Path | None) -> None:
         click.echo(f"not read: {len(done.failed) - _SHOWN} more, which the output names", err=True)
     if output is not None:
         click.echo(f"Written: {output}")
+
+
+@preflight.command(short_help="Measure how well a model reads your rows.")
+@CONFIG
+@click.option(
+    "--adapter", "adapter_path", metavar="DIR", type=click.Path(path_type=Path), help="Compare it with the base model."
+)
+@click.option(
+    "--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True, help="Which rows."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
+@click.option("--html", "html_path", type=FILE, help="Write a page with the worst rows.")
+@click.option("--json", "json_path", type=FILE, help="Write every figure and every row as JSON.")
+@BATCH
+@click.option("--allow-overlap", is_flag=True, help="Measure although training rows have some of the pictures.")
+@TRUST
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    config_path: Path,
+    adapter_path: Path | None,
+    split: Any,
+    limit: int | None,
+    html_path: Path | None,
+    json_path: Path | None,
+    batch_size: int,
+    allow_overlap: bool,
+    trust: bool,
+) -> None:
+    """Measure CER and WER of the base model, and of an adapter beside it, on the rows of CONFIG.
+
+    With intervals, by length, script and source, and with what is taken for what. Texts are compared as they are unless
+    `evaluation.normalise` says otherwise. Exits with 3 where a row could not be read.
+    """
+    from preflight_ocr.harness.config.packages import RUNNING
+
+    require("measuring how well a model reads", (*RUNNING, "jiwer"))
+    config = load(config_path, trust=trust)
+    with refuse():
+        from preflight_ocr.harness.commands.trained import evaluate as measuring
+        from preflight_ocr.harness.training.adapter_files import read_adapter
+        from preflight_ocr.harness.training.reader import open_reader
+        from preflight_ocr.reports.evaluation import page, terminal
+        from preflight_ocr.reports.terminal import Progress
+
+        adapter = read_adapter(adapter_path) if adapter_path is not None else None
+        rows = measuring.open_rows(config, split, allow_overlap=allow_overlap)
+        progress = Progress()
+        try:
+            with open_reader(config, adapter) as reader:
+                found = measuring.evaluate(
+                    reader,
+                    rows,
+                    split=split,
+                    adapter=adapter_path,
+                    batch_size=batch_size,
+                    limit=limit,
+                    progress=progress,
+                    versions={name: version(name) for name in ("torch", "transformers", "peft", "jiwer")},
+                )
+        finally:
+            progress.clear()
+    click.echo(terminal.render(found))
+    for kind, write, path in (("JSON", page.write_json, json_path), ("HTML", page.write, html_path)):
+        if path is not None:
+            save(functools.partial(write, found, path), path)
+            click.echo(f"{kind}: {path}")
+    context.exit(BLIND if found.failed else 0)
+
+
+@preflight.command(short_help="Hand on a trained adapter, proved to be what was trained.")
+@ADAPTER
+@BASE
+@SOURCE
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write; it must be new or empty.",
+)
+@click.option("--merge", is_flag=True, help="Write the whole model with the adapter in its weights.")
+@click.option("--dtype", help="float32, bfloat16 or float16. [default: as loaded]")
+@click.option("--metrics", type=GIVEN_FILE, help="What `preflight evaluate --json` wrote, for the model card.")
+@TRUST
+def export(
+    adapter_path: Path,
+    base: str | None,
+    config_path: Path | None,
+    output: Path,
+    merge: bool,
+    dtype: str | None,
+    metrics: Path | None,
+    trust: bool,
+) -> None:
+    """Write an adapter, or the model it makes of its base, as a folder that others can load.
+
+    The folder is loaded again, and its logits are compared with those of base plus adapter; where they differ by more than
+    the dtype explains, nothing is written and the figure is told. With a model card.
+    """
+    from preflight_ocr.harness.config.packages import RUNNING
+
+    require("exporting an adapter", RUNNING)
+    with refuse():
+        from preflight_ocr.harness.commands.trained import export as handing
+        from preflight_ocr.harness.training.adapter_files import configure_reading, read_adapter
+        from preflight_ocr.harness.training.model import find_dtype
+        from preflight_ocr.harness.training.reader import open_reader
+
+        adapter = read_adapter(adapter_path)
+        handing.refuse_folder(output)
+        find_dtype(dtype)
+        measured = handing.read_measured(metrics) if metrics is not None else None
+        config = configure_reading(adapter, source=config_path, base=base, trust=trust)
+        with open_reader(config, adapter, named=base is not None) as reader:
+            done = handing.export(reader, adapter, output, merge=merge, dtype=dtype, measured=measured)
+    proof = done.proof
+    click.echo(
+        f"Loaded again: logits {proof.distance:.3g} away from base plus adapter ({done.dtype}), which the adapter moved by "
+        f"{proof.effect:.3g}; the best token is the same at {proof.agreement:.1%} of the positions"
+    )
+    for remark in done.remarks:
+        click.echo(f"note: {remark}")
+    click.echo(f"Written: {done.directory}")
