@@ -15,6 +15,7 @@ from preflight_ocr.harness.config.schema import (
     Config,
     DataSection,
     EarlyStopping,
+    EvaluationSection,
     InertKey,
     LoraSection,
     ModelSection,
@@ -70,6 +71,12 @@ EFFECTS: Mapping[str, str] = {
     "data.augmentation.contrast_range": "multiplies the contrast of a training image by a factor in this range",
     "early_stopping.patience": "is the number of evaluations without improvement after which training stops",
     "early_stopping.threshold": "is the improvement that counts as one",
+    "evaluation.normalise": "lists what is done to true and read text before they are compared, in this order: nfc, nfkc, "
+    "casefold, whitespace (each run of it is one space, none at the ends); without it nothing is",
+    "evaluation.sample": "is how many rows of data.val_path are read at each evaluation in training, for eval_cer and "
+    "eval_wer; 64 where training.metric_for_best_model is one of them, else none",
+    "evaluation.max_new_tokens": "is the most tokens that are read of a page when reading is measured, twice the longest "
+    "true text without it",
     "budget.vram_gb": "is the memory of the card that the predicted peak is held against",
     "subject.path": "is put on sys.path before the user's parts are imported",
     "subject.model": "loads the model in place of our loader",
@@ -112,6 +119,7 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "data.preprocessing": Preprocessing,
     "data.augmentation": Augmentation,
     "early_stopping": EarlyStopping,
+    "evaluation": EvaluationSection,
     "budget": Budget,
     "subject": Subject,
 }

@@ -53,6 +53,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.augmentation.contrast_range": (0, 1000),
     "early_stopping.patience": (0, 1_000_000),
     "early_stopping.threshold": (-1_000_000, 1_000_000),
+    "evaluation.sample": (1, 1_000_000_000),
+    "evaluation.max_new_tokens": (1, 1_000_000),
     "budget.vram_gb": (0, 1_000_000),
 }
 """Dotted key -> the smallest and the largest number that is taken, in a list or a mapping too. Every other number has to be

@@ -146,6 +146,17 @@ class EarlyStopping(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.0
 
 
+Normalisation = Literal["nfc", "nfkc", "casefold", "whitespace"]
+
+
+class EvaluationSection(msgspec.Struct, frozen=True, kw_only=True):
+    """How reading is measured: after training, and in it on a `sample` of the rows of `data.val_path`."""
+
+    normalise: tuple[Normalisation, ...] = ()
+    sample: int | None = None
+    max_new_tokens: int | None = None
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     vram_gb: float | None = None
 
@@ -174,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     optimization: OptimizationSection = OptimizationSection()
     data: DataSection = DataSection()
     early_stopping: EarlyStopping | None = None
+    evaluation: EvaluationSection = EvaluationSection()
     budget: Budget = Budget()
     given: tuple[str, ...] = ()
     unknown_keys: tuple[UnknownKey, ...] = ()

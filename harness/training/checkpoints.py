@@ -187,13 +187,14 @@ def _examine(path: Path) -> str | None:
     if path.suffix == ".json":
         read_json(path)
     elif path.suffix == ".safetensors":
-        return _examine_safetensors(path)
+        return examine_safetensors(path)
     elif path.suffix in _ZIPPED:
         return _examine_zip(path)
     return None
 
 
-def _examine_safetensors(path: Path) -> str | None:
+def examine_safetensors(path: Path) -> str | None:
+    """How a file of safetensors is not what its header says; None for a whole one. Raises OSError."""
     with open_file(path) as file:
         size = file.seek(0, 2)
         file.seek(0)

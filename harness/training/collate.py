@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import torch
+from PIL import Image
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation, Config
@@ -92,7 +93,17 @@ class Collator:
 
         There are no positions in it: `generate` computes its own, token by token.
         """
-        sequences = [self._sequence(row, with_target=False) for row in rows]
+        return self.join_prompts([self.prepare_prompt(row) for row in rows])
+
+    def prepare_prompt(self, row: Mapping[str, Any]) -> Sequenced:
+        """One row's prompt with its picture, for `join_prompts`. Raises ImageError, FamilyError and CollateError.
+
+        In place of `image_path` a row may carry `opened`, an upright picture of mode L or RGB.
+        """
+        return self._sequence(row, with_target=False)
+
+    def join_prompts(self, sequences: Sequence[Sequenced]) -> dict[str, Any]:
+        """The batch of prompts that were prepared before."""
         return self._assemble(sequences, self.tokenizer.padding_side if self.family.encoder_decoder else "left")
 
     def smallest_length(self, row: Mapping[str, Any]) -> int:
@@ -112,7 +123,10 @@ class Collator:
 
     def _prepare(self, row: Mapping[str, Any]) -> Prepared:
         """The row's prompt with its picture, which may have been kept from before unless the row is augmented."""
-        path, page, intake = row.get("image_path"), row.get("page"), self._choose_intake(row)
+        opened, intake = row.get("opened"), self._choose_intake(row)
+        if isinstance(opened, Image.Image):
+            return intake.prepare(opened)
+        path, page = row.get("image_path"), row.get("page")
         if path is None and page is None:
             return intake.prepare(None)
         path = "a picture inside the row" if path is None else path

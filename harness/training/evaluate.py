@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import torch
@@ -11,6 +10,7 @@ import torch
 from preflight_ocr.harness.training.collate import Collator
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.predict import predict
+from preflight_ocr.harness.training.scores import score_row
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +34,5 @@ def evaluate(
 
 def measure_cer(true: Sequence[str], read: Sequence[str]) -> float:
     """Edits over true characters, all rows together; what is read where nothing was written counts as insertions."""
-    pairs = [pair for pair in zip(true, read, strict=True) if pair[0]]
-    edits = sum(len(seen) for text, seen in zip(true, read, strict=True) if not text)
-    if pairs:
-        import jiwer
-
-        output: Any = jiwer.process_characters([text for text, _ in pairs], [seen for _, seen in pairs])
-        edits += output.substitutions + output.deletions + output.insertions
-    return edits / max(1, sum(map(len, true)))
+    scores = [score_row(text, seen) for text, seen in zip(true, read, strict=True)]
+    return sum(score.edits for score in scores) / max(1, sum(score.characters for score in scores))

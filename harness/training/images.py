@@ -19,17 +19,21 @@ class ImageError(UserError):
     """An image file cannot be used."""
 
 
-def open_image(path: Path | str, *, content: bytes | None = None, keeps_grey: bool = False) -> Image.Image:
+def open_image(
+    path: Path | str, *, content: bytes | None = None, keeps_grey: bool = False, frame: int = 0
+) -> Image.Image:
     """An upright RGB image: EXIF orientation applied, transparency on white, more than 8 bits scaled down to 8.
 
-    `content` are the file's bytes where they were read before. With `keeps_grey` a file of one channel stays one (mode
-    L), for those who treat channels alike; it is the same picture. Nothing is decoded at a reduced scale, because
-    that changes pixels. Raises ImageError.
+    `content` are the file's bytes where they were read before; `frame` counts its pages from 0. With `keeps_grey` a file
+    of one channel stays one (mode L), for those who treat channels alike; it is the same picture. Nothing is decoded at a
+    reduced scale, because that changes pixels. Raises ImageError.
     """
     # Never by path: Pillow maps an uncompressed file of one channel, and turns a turned one of these wrongly.
     content = read_content(path) if content is None else content
     try:
         with Image.open(BytesIO(content)) as image:
+            if frame:
+                image.seek(frame)
             ImageOps.exif_transpose(image, in_place=True)
             opened = convert_to_bytes(image)
             opened.load()

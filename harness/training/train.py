@@ -19,7 +19,7 @@ import transformers
 
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.errors import UserError
-from preflight_ocr.harness.config.packages import find_absent
+from preflight_ocr.harness.config.packages import find_absent, require
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
@@ -40,6 +40,7 @@ from preflight_ocr.harness.training.model import (
     load_model,
     load_processor,
 )
+from preflight_ocr.harness.training.reading_trainer import Reading, ReadingTrainer, asked_metric, count_sample
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.harness.training.stopping import Stopper, TrainingStopped
 from preflight_ocr.harness.training.subject import load_part
@@ -213,8 +214,10 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
     )
 
 
-def build_own_collator(config: Config, model: torch.nn.Module, processor: LoadedProcessor) -> Collator:
-    """Our collator for this model; the family is found by what forward takes."""
+def build_own_collator(
+    config: Config, model: torch.nn.Module, processor: LoadedProcessor, *, cached: bool = True
+) -> Collator:
+    """Our collator for this model; the family is found by what forward takes. `cached` as for `build_collator`."""
     inner = unwrap(model)[0]  # a wrapper of the user's may hide what forward takes
     family = recognise(inner)
     return build_collator(
@@ -225,7 +228,7 @@ def build_own_collator(config: Config, model: torch.nn.Module, processor: Loaded
         image_dtype=find_image_dtype(model),
         directory=find_directory(config),
         positions=find_positions(inner),
-        cached=True,
+        cached=cached,
     )
 
 
@@ -250,7 +253,7 @@ def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
     )
     for name in unused:
         LOG.warning("the installed transformers has no TrainingArguments field %s; it has no effect", name)
-    early = config.early_stopping
+    early, watched = config.early_stopping, f"eval_{asked_metric(config) or 'loss'}"
     try:
         settings = transformers.TrainingArguments(**arguments)
     except ValueError as error:
@@ -264,11 +267,33 @@ def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
         "train_dataset": parts.train_rows,
         "eval_dataset": parts.val_rows,
         "processing_class": parts.processor.processor,
-        "callbacks": [LogWriter(), *([EarlyStop(early.patience, early.threshold)] if early else [])],
+        "callbacks": [LogWriter(), *([EarlyStop(early.patience, early.threshold, watched)] if early else [])],
     }
     accepted = compat.accepted_names(transformers.Trainer.__init__)
     fitted, _ = compat.fit_keywords(keywords, accepted, compat.RENAMED_KEYWORDS)
-    return transformers.Trainer(**fitted), unused
+    trainer = ReadingTrainer(**fitted)
+    trainer.reading = open_reading(config, parts)
+    return trainer, unused
+
+
+def open_reading(config: Config, parts: Parts) -> Reading | None:
+    """What is read at each evaluation, None for nothing. Raises TrainingError where it is asked for and cannot be."""
+    sample = count_sample(config)
+    if not sample or parts.val_rows is None:
+        return None
+    key = "evaluation.sample" if config.evaluation.sample else "training.metric_for_best_model"
+    require(f"eval_cer ({key})", ("jiwer",))
+    if not isinstance(parts.collator, Collator):
+        raise TrainingError(
+            f"{key} asks for reading in training, and subject.collator builds batches with their targets only; "
+            f"remove one of the two"
+        )
+    sharded = next((name for name in ("fsdp", "deepspeed") if config.training.arguments.get(name)), None)
+    if sharded is not None:
+        raise TrainingError(
+            f"{key} asks for reading in training, and training.{sharded} spreads the model; remove {key}"
+        )
+    return Reading(config, parts.collator, parts.val_rows, sample)
 
 
 def choose_arguments(config: Config) -> dict[str, Any]:
@@ -306,6 +331,10 @@ def choose_arguments(config: Config) -> dict[str, Any]:
         defaults["load_best_model_at_end"] = True
     if training.load_best_model_at_end or "load_best_model_at_end" in defaults:
         defaults |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
+    if asked_metric(config) is not None:
+        if not has_rows:
+            raise TrainingError("metric_for_best_model is a rate of held-out rows; set data.val_path")
+        defaults["greater_is_better"] = False
     given = {compat.modern_name(name) for name in arguments}
     return {**{name: value for name, value in defaults.items() if name not in given}, **arguments}
 
@@ -421,19 +450,19 @@ class LogWriter(transformers.TrainerCallback):  # type: ignore[misc]
 
 
 class EarlyStop(transformers.TrainerCallback):  # type: ignore[misc]
-    """Stops after `patience` evaluations whose loss is not below the best by more than `threshold`.
+    """Stops after `patience` evaluations whose loss (or error rate) is not below the best by more than `threshold`.
 
     transformers' own callback asks for load_best_model_at_end, which a file need not set.
     """
 
-    def __init__(self, patience: int, threshold: float) -> None:
-        self.patience, self.threshold = patience, threshold
+    def __init__(self, patience: int, threshold: float, watched: str = "eval_loss") -> None:
+        self.patience, self.threshold, self.watched = patience, threshold, watched
         self.best, self.waited = float("inf"), 0
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **given: Any
     ) -> None:
-        loss = (metrics or {}).get("eval_loss")
+        loss = (metrics or {}).get(self.watched)
         if loss is None:
             return
         if loss < self.best - self.threshold:
@@ -441,5 +470,5 @@ class EarlyStop(transformers.TrainerCallback):  # type: ignore[misc]
             return
         self.waited += 1
         if self.waited >= self.patience:
-            LOG.info("stopping: %d evaluations without an eval_loss below %.4f", self.waited, self.best)
+            LOG.info("stopping: %d evaluations without an %s below %.4f", self.waited, self.watched, self.best)
             control.should_training_stop = True

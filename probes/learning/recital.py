@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.facts import NEUTRAL_SETTINGS, Raised, Recital, Unknown
-from preflight_ocr.harness.training.predict import decode_greedily, list_ends
+from preflight_ocr.harness.training.predict import list_ends, write_greedily
 from preflight_ocr.probes.forward.agreement import Run, ask_as_trained, find_runs, has_prompt, take_expected_images
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -154,7 +154,7 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
     if isinstance(tokens, Raised):
         if parts.is_encoder_decoder:
             raise RuntimeError(f"generate raised {tokens.type}: {tokens.message}")
-        (tokens,) = decode_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
+        (tokens,) = write_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
     ends = list_ends(inner, parts.tokenizer)
     return tuple(tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))])
 

@@ -41,6 +41,7 @@ FLOORS = (
     ("harness/check",),
     ("harness/commands/__init__", "harness/commands/window", "harness/commands/memory", "harness/commands/triage"),
     ("harness/commands/fuzz", "harness/commands/bench", "harness/commands/contract_tests", "harness/commands/demo"),
+    ("harness/commands/trained",),
     ("harness/commands/matrix", "harness/commands/corpus"),
     ("reports",),
     ("harness/cli", "harness/plugin"),

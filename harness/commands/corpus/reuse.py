@@ -27,7 +27,7 @@ from preflight_ocr.fixtures.corpus.plant import PARTS
 from preflight_ocr.harness.check.children import CHILDREN, Known
 from preflight_ocr.harness.facts import Collator, Facts, Unknown
 
-TRAINING = ("lora", "training", "optimization", "early_stopping", "budget")
+TRAINING = ("lora", "training", "optimization", "early_stopping", "evaluation", "budget")
 UNREAD_SECTIONS: Mapping[str, tuple[str, ...]] = {
     "processor": (*TRAINING, "data"),
     "collator": TRAINING,

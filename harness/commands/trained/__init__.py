@@ -1,0 +1,1 @@
+"""What is done with a trained adapter: pages are read, its reading is measured, it is handed on."""

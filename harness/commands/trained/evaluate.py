@@ -1,0 +1,254 @@
+"""`preflight evaluate`: how well the base model and the adapter read the rows of one split."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.families import FamilyError
+from preflight_ocr.harness.foreign.files import is_file, open_file
+from preflight_ocr.harness.training.collate import CollateError, Sequenced
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.images import ImageError
+from preflight_ocr.harness.training.predict import WINDOW, Reading, read
+from preflight_ocr.harness.training.reader import Reader
+from preflight_ocr.harness.training.repetition import SPAN
+from preflight_ocr.harness.training.scores import (
+    Confusion,
+    Interval,
+    RowScore,
+    Summary,
+    compare,
+    list_confusions,
+    name_length,
+    name_script,
+    normalise,
+    score_row,
+    summarise,
+)
+
+Split = Literal["train", "val", "test"]
+Side = Literal["base", "adapter"]
+_ROW_FAULTS = (ImageError, FamilyError, CollateError)
+_SMALLEST_LIMIT = SPAN + 64  # tokens: fewer, and a text that runs away would be cut before it is seen to repeat itself
+
+
+class EvaluationError(UserError):
+    """There is nothing that could be measured, or what would be measured says nothing."""
+
+
+class ReadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: its number from 0, the true text as it was compared, and what each side read, with scores."""
+
+    number: int
+    image: str | None
+    source: str
+    true: str
+    read: dict[Side, str]
+    ended: dict[Side, str]
+    scores: dict[Side, RowScore]
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that are alike: `by` length, script or source."""
+
+    by: str
+    name: str
+    sides: dict[Side, Summary]
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured. `difference` is the adapter's CER less the base's on the same rows; None for one side alone.
+
+    `failed` maps the number of a row that could not be read to the reason: it is in no figure.
+    """
+
+    config: str
+    base_model: str
+    adapter: str | None
+    split: Split
+    data: str
+    created: datetime.datetime
+    normalise: tuple[str, ...]
+    max_new_tokens: int
+    sides: dict[Side, Summary]
+    difference: Interval | None
+    groups: tuple[Group, ...]
+    confusions: dict[Side, tuple[Confusion, ...]]
+    rows: tuple[ReadRow, ...]
+    failed: dict[int, str]
+    versions: dict[str, str]
+
+    @property
+    def last(self) -> Side:
+        """The side that is asked about: the adapter where there is one."""
+        return "adapter" if "adapter" in self.sides else "base"
+
+
+def open_rows(config: Config, split: Split, *, allow_overlap: bool = False) -> Rows:
+    """The rows of a split. Raises EvaluationError for none, and where the training rows have some of its pictures."""
+    directory: Path | None = getattr(config.data, f"{split}_path")
+    if directory is None:
+        given = [name for name in ("test", "val", "train") if getattr(config.data, f"{name}_path") is not None]
+        hint = f"; or give --split {given[0]}" if given else ""
+        raise EvaluationError(f"{config.source}: data.{split}_path is missing; set it to the rows to be read{hint}")
+    rows = Rows(directory)
+    if split == "train" or allow_overlap or config.data.train_path is None:
+        return rows
+    shared = find_shared(rows, Rows(config.data.train_path))
+    if shared:
+        message = (
+            f"{len(shared)} of the {len(rows)} pictures in data.{split}_path are in data.train_path too, the first is "
+            f"{shared[0]}; take them out of one of the two, or give --allow-overlap"
+        )
+        raise EvaluationError(message)
+    return rows
+
+
+def find_shared(rows: Rows, trained: Rows) -> list[str]:
+    """The pictures of `rows` whose file has the same bytes as one of the other rows. Only files of like size are read."""
+    sizes: dict[int, list[Path]] = {}
+    for path in _list_pictures(trained):
+        sizes.setdefault(path.stat().st_size, []).append(path)
+    known: dict[int, set[bytes]] = {}
+    shared = []
+    for path in _list_pictures(rows):
+        size = path.stat().st_size
+        if size not in sizes:
+            continue
+        if size not in known:
+            known[size] = {_hash(other) for other in sizes[size]}
+        if _hash(path) in known[size]:
+            shared.append(str(path))
+    return shared
+
+
+def _list_pictures(rows: Rows) -> Iterator[Path]:
+    found = (row.get("image_path") for row in (rows[index] for index in range(len(rows))))
+    yield from (Path(path) for path in dict.fromkeys(found) if path is not None and is_file(Path(path)))
+
+
+def _hash(path: Path) -> bytes:
+    file: Any
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def evaluate(
+    reader: Reader,
+    rows: Rows,
+    *,
+    split: Split,
+    adapter: Path | None,
+    batch_size: int,
+    limit: int | None,
+    progress: Callable[[str], None],
+    versions: Mapping[str, str],
+) -> Evaluation:
+    """Read the first `limit` rows with each side and compare. Raises EvaluationError where no row could be read."""
+    config, number = reader.config, min(len(rows), limit or len(rows))
+    sides: tuple[Side, ...] = ("base", "adapter") if adapter is not None else ("base",)
+    most = config.evaluation.max_new_tokens or _find_limit(reader, rows, number)
+    found: list[ReadRow] = []
+    failed: dict[int, str] = {}
+    for start in range(0, number, WINDOW * batch_size):
+        prompts: dict[int, Sequenced] = {}
+        for index in range(start, min(start + WINDOW * batch_size, number)):
+            try:
+                prompts[index] = reader.collator.prepare_prompt(rows[index])
+            except _ROW_FAULTS as error:
+                failed[index] = str(error)
+        texts = {side: _read(reader, side, list(prompts.values()), batch_size, most) for side in sides}
+        for place, index in enumerate(prompts):
+            found.append(_score(index, rows, {side: texts[side][place] for side in sides}, config))
+        progress(f"{len(found) + len(failed)} of {number} rows read")
+    if not found:
+        raise EvaluationError(f"none of the {number} rows could be read; the first: {next(iter(failed.values()))}")
+    scores = {side: [row.scores[side] for row in found] for side in sides}
+    return Evaluation(
+        config=str(config.source),
+        base_model=config.model.base_model,
+        adapter=str(adapter) if adapter is not None else None,
+        split=split,
+        data=str(rows.directory),
+        created=datetime.datetime.now(datetime.UTC),
+        normalise=config.evaluation.normalise,
+        max_new_tokens=most,
+        sides={side: _sum_up(found, side) for side in sides},
+        difference=compare(scores["base"], scores["adapter"]) if adapter is not None else None,
+        groups=tuple(_group(found, sides)),
+        confusions={side: list_confusions(scores[side]) for side in sides},
+        rows=tuple(found),
+        failed=failed,
+        versions=dict(versions),
+    )
+
+
+def _find_limit(reader: Reader, rows: Rows, number: int) -> int:
+    encode = reader.collator.tokenizer.encode
+    longest = max(len(encode(rows[index]["text"], add_special_tokens=False)) for index in range(number))
+    return max(_SMALLEST_LIMIT, 2 * longest + 1)
+
+
+def _read(reader: Reader, side: Side, prompts: list[Sequenced], batch_size: int, most: int) -> list[Reading]:
+    is_bare = side == "base" and hasattr(reader.model, "disable_adapter")
+    with reader.without_adapter() if is_bare else nullcontext():
+        return read(reader.model, reader.collator, prompts, batch_size=batch_size, max_new_tokens=most)
+
+
+def _score(index: int, rows: Rows, texts: Mapping[Side, Reading], config: Config) -> ReadRow:
+    row, steps = rows[index], config.evaluation.normalise
+    true = normalise(row["text"], steps)
+    seen = {side: normalise(one.text, steps) for side, one in texts.items()}
+    return ReadRow(
+        number=index,
+        image=row.get("image_path"),
+        source=_name_source(row, rows.directory),
+        true=true,
+        read=seen,
+        ended={side: one.ended for side, one in texts.items()},
+        scores={side: score_row(true, text) for side, text in seen.items()},
+    )
+
+
+def _name_source(row: Mapping[str, Any], directory: Path) -> str:
+    """The row's own `source`, else the folder that its picture is in."""
+    if row.get("source"):
+        return str(row["source"])
+    path = row.get("image_path")
+    if path is None:
+        return "no picture"
+    parent = Path(path).parent
+    return parent.relative_to(directory).as_posix() if parent.is_relative_to(directory) else str(parent)
+
+
+def _group(rows: Sequence[ReadRow], sides: Sequence[Side]) -> Iterator[Group]:
+    """Groups of each kind; a kind with one group only tells nothing."""
+    kinds: tuple[tuple[str, Callable[[ReadRow], str]], ...] = (
+        ("length", lambda row: name_length(row.true)),
+        ("script", lambda row: name_script(row.true)),
+        ("source", lambda row: row.source),
+    )
+    for by, name in kinds:
+        groups: dict[str, list[ReadRow]] = {}
+        for row in sorted(rows, key=lambda row: len(row.true)) if by == "length" else rows:
+            groups.setdefault(name(row), []).append(row)
+        if len(groups) > 1:
+            yield from (
+                Group(by=by, name=group, sides={side: _sum_up(chosen, side) for side in sides})
+                for group, chosen in groups.items()
+            )
+
+
+def _sum_up(rows: Sequence[ReadRow], side: Side) -> Summary:
+    ends = Counter(row.ended[side] for row in rows)
+    return summarise([row.scores[side] for row in rows], repeated=ends["repetition"], cut=ends["length"])

@@ -1,0 +1,301 @@
+"""`preflight predict`: the pages of many files, read in batches, with a journal from which an ended run goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import torch
+
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.config.packages import PackageAbsent
+from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.families import FamilyError
+from preflight_ocr.harness.training.adapter_files import SETTINGS, AdapterFiles
+from preflight_ocr.harness.training.collate import CollateError, Sequenced
+from preflight_ocr.harness.training.images import ImageError
+from preflight_ocr.harness.training.pages import InputError, Page, list_files, list_pages, open_page
+from preflight_ocr.harness.training.predict import WINDOW, Ended, Reading, read
+from preflight_ocr.harness.training.reader import Reader
+
+LOG = logging.getLogger("preflight_ocr.harness.commands.trained")
+
+Format = Literal["jsonl", "txt", "md"]
+_PAGE_FAULTS = (ImageError, FamilyError, CollateError, PackageAbsent)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read on one page; a line of the JSON output. `error` in place of `text` for a page that could not be read.
+
+    `page` counts from 1; a file that could not be opened has page 0 of 0.
+    """
+
+    file: str
+    page: int
+    pages: int
+    text: str | None
+    ended: Ended | None
+    error: str | None
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the texts depend on besides the pages. A journal that was written for something else is not gone on with."""
+
+    adapter: str
+    prompt: str | None
+    max_new_tokens: int
+    dpi: int
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended. `taken` of the pages were read before, by a run that was ended; `passed` files were no pictures."""
+
+    pages: int
+    taken: int
+    failed: tuple[Record, ...]
+    repeated: int
+    cut: int
+    passed: int
+
+
+class JournalError(UserError):
+    """The journal beside the output cannot be gone on with."""
+
+
+class Journal:
+    """A file of JSON lines beside the output: what is in it is not read again. Each line is whole or not there.
+
+    The first line says what the texts depend on, each other holds a record and the size and time of its file.
+    """
+
+    def __init__(self, path: Path, asked: Asked) -> None:
+        """Raises JournalError for the journal of another run, OSError where the folder cannot be written."""
+        self.path = path
+        self._places: dict[tuple[str, int], tuple[int, list[int]]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        head = self._file.readline()
+        if not head.endswith(b"\n"):
+            self._file.truncate(0)
+            self._write(msgspec.json.encode(asked) + b"\n")
+            return
+        if head != msgspec.json.encode(asked) + b"\n":
+            self._file.close()
+            message = "was begun with another adapter, prompt, --max-new-tokens or --dpi; give the same, or delete it"
+            raise JournalError(f"{path}: {message}")
+        place = self._file.tell()
+        for line in iter(self._file.readline, b""):
+            if not line.endswith(b"\n"):  # the run was ended while it wrote
+                break
+            self._note(line, place)
+            place += len(line)
+        self._file.truncate(place)
+
+    def __contains__(self, page: Page) -> bool:
+        """Whether the page was read before, and its file is as it was."""
+        found = self._places.get((str(page.path), page.number))
+        return found is not None and found[1] == _stamp(page.path)
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Write them down, on the disk when this returns. Of a failed page nothing is kept: it is tried again."""
+        good = [record for record in records if record.error is None]
+        lines = [msgspec.json.encode([record, _stamp(Path(record.file))]) + b"\n" for record in good]
+        place = self._file.seek(0, 2)
+        self._write(b"".join(lines))
+        for line in lines:
+            self._note(line, place)
+            place += len(line)
+
+    def find(self, page: Page) -> Record:
+        """The record of a page that is in the journal."""
+        self._file.seek(self._places[str(page.path), page.number][0])
+        return msgspec.json.decode(self._file.readline(), type=tuple[Record, list[int]])[0]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _note(self, line: bytes, place: int) -> None:
+        record, stamp = msgspec.json.decode(line, type=tuple[Record, list[int]])
+        self._places[record.file, record.page] = (place, stamp)
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._file.flush()
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def find_pages(inputs: Sequence[Path]) -> tuple[list[Page], list[Record], int]:
+    """Every page, the files that cannot be opened, and how many files were passed over. Raises InputError for no page."""
+    files, passed = list_files(inputs)
+    pages: list[Page] = []
+    broken: list[Record] = []
+    for path in files:
+        try:
+            pages += list_pages(path)
+        except _PAGE_FAULTS as error:
+            broken.append(_fail(Page(path=path, number=0, count=0), error))
+    if not pages and not broken:
+        said = f"; {passed} files there are neither" if passed else ""
+        raise InputError(f"{', '.join(map(str, inputs))}: no picture and no PDF found{said}")
+    return pages, broken, passed
+
+
+def read_pages(
+    reader: Reader, pages: Sequence[Page], *, batch_size: int, max_new_tokens: int, dpi: int
+) -> Iterator[list[Record]]:
+    """The records of the pages in their order, some batches at a time. What is wrong with a page is in its record."""
+    for start in range(0, len(pages), WINDOW * batch_size):
+        chosen = pages[start : start + WINDOW * batch_size]
+        prepared = [_prepare(reader, page, dpi) for page in chosen]
+        sound = [one for one in prepared if isinstance(one, Sequenced)]
+        texts = iter(_read(reader, sound, batch_size, max_new_tokens))
+        yield [
+            _tell(page, next(texts)) if isinstance(one, Sequenced) else _fail(page, one)
+            for page, one in zip(chosen, prepared, strict=True)
+        ]
+
+
+def _prepare(reader: Reader, page: Page, dpi: int) -> Sequenced | UserError:
+    try:
+        return reader.collator.prepare_prompt({"opened": open_page(page, dpi=dpi)})
+    except _PAGE_FAULTS as error:
+        return error
+
+
+def _read(
+    reader: Reader, prompts: Sequence[Sequenced], batch_size: int, max_new_tokens: int
+) -> list[Reading | UserError]:
+    """In smaller batches where the card has no room for these; a page that does not fit by itself fails."""
+    try:
+        return list(read(reader.model, reader.collator, prompts, batch_size=batch_size, max_new_tokens=max_new_tokens))
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        if len(prompts) == 1:
+            return [ImageError("the card has no room for this page; give --max-new-tokens less, or a smaller picture")]
+    smaller = max(1, batch_size // 2)
+    LOG.warning("the card has no room for %d pages at once; going on with %d", batch_size, smaller)
+    if batch_size > 1:
+        return _read(reader, prompts, smaller, max_new_tokens)
+    return [one for prompt in prompts for one in _read(reader, [prompt], 1, max_new_tokens)]
+
+
+def _tell(page: Page, found: Reading | UserError) -> Record:
+    if isinstance(found, UserError):
+        return _fail(page, found)
+    return Record(
+        file=str(page.path), page=page.number, pages=page.count, text=found.text, ended=found.ended, error=None
+    )
+
+
+def _fail(page: Page, error: UserError) -> Record:
+    return Record(file=str(page.path), page=page.number, pages=page.count, text=None, ended=None, error=str(error))
+
+
+def predict(
+    reader: Reader,
+    inputs: Sequence[Path],
+    *,
+    asked: Asked,
+    output: Path | None,
+    shape: Format,
+    batch_size: int,
+    progress: Callable[[str], None],
+    show: Callable[[str], None],
+) -> Outcome:
+    """Read every page of `inputs`. The output is written in one step when all is read; without one, `show` gets the texts.
+
+    Until then they are in `OUTPUT.part`, from which the next run with the same command goes on. Raises UserError, and
+    OSError where the output cannot be written.
+    """
+    pages, broken, passed = find_pages(inputs)
+    journal = Journal(output.with_name(f"{output.name}.part"), asked) if output is not None else None
+    try:
+        left = [page for page in pages if journal is None or page not in journal]
+        failed, done, counts = list(broken), len(pages) - len(left), {"repetition": 0, "length": 0}
+        progress(f"{done} of {len(pages)} pages read")
+        for records in read_pages(
+            reader, left, batch_size=batch_size, max_new_tokens=asked.max_new_tokens, dpi=asked.dpi
+        ):
+            if journal is not None:
+                journal.add(records)
+            else:
+                show("".join(_write(record, shape) for record in records))
+            done += len(records)
+            failed += [record for record in records if record.error is not None]
+            for record in records:
+                if record.ended in counts:
+                    counts[record.ended] += 1
+            progress(f"{done} of {len(pages)} pages read")
+        if journal is not None and output is not None:
+            _finish(journal, pages, failed, output, shape)
+        elif broken:
+            show("".join(_write(record, shape) for record in broken))
+    finally:
+        if journal is not None:
+            journal.close()
+    return Outcome(
+        pages=len(pages),
+        taken=len(pages) - len(left),
+        failed=tuple(failed),
+        repeated=counts["repetition"],
+        cut=counts["length"],
+        passed=passed,
+    )
+
+
+def _finish(journal: Journal, pages: Sequence[Page], failed: Sequence[Record], output: Path, shape: Format) -> None:
+    """Write all texts in the order of the pages, and the failed files behind; then the journal has done its work."""
+    lost = {(record.file, record.page): record for record in failed}
+    draft = output.with_name(f".{output.name[:100]}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            for page in pages:
+                record = lost.pop((str(page.path), page.number), None) or journal.find(page)
+                file.write(_write(record, shape))
+            file.writelines(_write(record, shape) for record in lost.values())
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+    journal.close()
+    journal.path.unlink(missing_ok=True)
+
+
+def _write(record: Record, shape: Format) -> str:
+    """One page as it is written. A text alone has no place for an error: that is said on the terminal."""
+    if shape == "jsonl":
+        return msgspec.json.encode(record).decode("utf-8") + "\n"
+    name = record.file if record.pages < 2 else f"{record.file}, page {record.page} of {record.pages}"
+    if shape == "md":
+        return f"## {name}\n\n{record.text if record.error is None else f'*Not read: {record.error}*'}\n\n"
+    return "" if record.text is None else f"{record.text}\n\f"
+
+
+def choose_prompt(config: Config, prompt: str | None) -> Config:
+    """The configuration with another prompt, where one is given."""
+    if prompt is None:
+        return config
+    return msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, prompt=prompt))
+
+
+def explain_prompt(config: Config, adapter: AdapterFiles) -> str | None:
+    """What to say where it is not known which prompt the adapter was trained with; None where it is."""
+    if config.data.prompt is not None:
+        return None
+    if config.subject.collator is not None:
+        return f"the run's batches were built by {config.subject.collator}; give its prompt by --prompt"
+    if config.source.name == SETTINGS:
+        return (
+            f"{adapter.directory} does not say what it was asked in training: give that by --prompt, or --config YAML"
+        )
+    return None

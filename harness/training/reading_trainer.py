@@ -1,0 +1,68 @@
+"""Trainer that also reads: at each evaluation it generates on a sample of the held-out rows and logs error rates."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import transformers
+
+from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.training.collate import Collator
+from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.predict import predict
+from preflight_ocr.harness.training.scores import normalise, score_row
+
+METRICS = ("cer", "wer")
+DEFAULT_SAMPLE = 64
+
+
+def asked_metric(config: Config) -> str | None:
+    """`cer` or `wer` where the best checkpoint is chosen by it, else None."""
+    name = (config.training.metric_for_best_model or "").removeprefix("eval_")
+    return name if name in METRICS else None
+
+
+def count_sample(config: Config) -> int:
+    """How many rows are read at each evaluation; 0 for none."""
+    given = config.evaluation.sample
+    return given if given is not None else DEFAULT_SAMPLE if asked_metric(config) else 0
+
+
+class ReadingTrainer(transformers.Trainer):  # type: ignore[misc]
+    """`sample` rows of the evaluated ones are read, the same in every evaluation."""
+
+    reading: Any = None  # a Reading, where rows are read
+
+    def evaluation_loop(self, *given: Any, metric_key_prefix: str = "eval", **named: Any) -> Any:
+        """Trainer's own, whose metrics go to the log, to TensorBoard and to the choice of the best checkpoint."""
+        output = super().evaluation_loop(*given, metric_key_prefix=metric_key_prefix, **named)
+        if self.reading is not None:
+            found = self.reading.measure(self.accelerator.unwrap_model(self.model))
+            output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
+        return output
+
+
+class Reading:
+    """The sample of one run. `measure` reads it with the model as it is now, which takes as long as its texts are."""
+
+    def __init__(self, config: Config, collator: Collator, rows: Rows, sample: int) -> None:
+        chosen = sorted(random.Random(config.training.seed).sample(range(len(rows)), min(sample, len(rows))))
+        self.rows: Sequence[Mapping[str, Any]] = [rows[index] for index in chosen]
+        self.collator, self.steps = collator, config.evaluation.normalise
+        self.batch_size = config.training.per_device_eval_batch_size
+        lengths = (len(collator.tokenizer.encode(row["text"], add_special_tokens=False)) for row in self.rows)
+        self.most = config.evaluation.max_new_tokens or 2 * max(lengths) + 1
+
+    def measure(self, model: Any) -> dict[str, float]:
+        """`cer` and `wer` over all rows of the sample together."""
+        read = predict(model, self.collator, self.rows, batch_size=self.batch_size, max_new_tokens=self.most)
+        scores = [
+            score_row(normalise(row["text"], self.steps), normalise(text, self.steps))
+            for row, text in zip(self.rows, read, strict=True)
+        ]
+        return {
+            "cer": sum(score.edits for score in scores) / max(1, sum(score.characters for score in scores)),
+            "wer": sum(score.word_edits for score in scores) / max(1, sum(score.words for score in scores)),
+        }

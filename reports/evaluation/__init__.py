@@ -1,0 +1,1 @@
+"""What `preflight evaluate` measured: on a terminal, as JSON, as a page."""

@@ -1,0 +1,89 @@
+"""An evaluation as one page: the figures, then the worst rows with their picture, both texts and what differs marked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import msgspec
+
+from preflight_ocr.harness import atomic
+from preflight_ocr.harness.commands.trained.evaluate import Evaluation, Group, ReadRow, Side
+from preflight_ocr.harness.training.images import ImageError, open_image
+from preflight_ocr.harness.training.scores import RowScore
+from preflight_ocr.reports.evaluation.terminal import FIGURES, name, show, tell
+from preflight_ocr.reports.page.shell import render_page
+
+MOST_ROWS = 100
+"""Rows on the page, worst first; the JSON has all."""
+
+_SIDE = 900  # pixels of a shown picture's longer side
+_QUALITY = 80
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the page. `picture` is a data URI, None where there is none to be shown."""
+
+    row: ReadRow
+    score: RowScore
+    picture: str | None
+
+
+def render(evaluation: Evaluation) -> str:
+    """The page."""
+    groups: dict[str, list[Group]] = {}
+    for group in evaluation.groups:
+        groups.setdefault(group.by, []).append(group)
+    worst = sorted(evaluation.rows, key=lambda row: -row.scores[evaluation.last].cer)
+    wrong = [row for row in worst if row.scores[evaluation.last].edits]
+    context = {
+        "evaluation": evaluation,
+        "sides": list(evaluation.sides),
+        "measured": FIGURES,
+        "show": show,
+        "name": name,
+        "told": tell(evaluation),
+        "tone": _choose_tone(evaluation),
+        "groups": groups,
+        "wrong": len(wrong),
+        "shown": tuple(_show_rows(wrong[:MOST_ROWS], evaluation.last)),
+    }
+    return render_page(
+        "evaluation.html.j2", context, styles=("_style.css", "_evaluation.css"), scripts=("_filters.js",)
+    )
+
+
+def write(evaluation: Evaluation, path: Path) -> None:
+    """Write the page in one step. Raises OSError where the folder cannot be written."""
+    atomic.write_text(path, render(evaluation))
+
+
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    """Write everything that was measured, every row included. Raises OSError where the folder cannot be written."""
+    atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(evaluation), indent=1) + b"\n")
+
+
+def _choose_tone(evaluation: Evaluation) -> str:
+    change = evaluation.difference
+    if change is None or change.low <= 0 <= change.high:
+        return "plain"
+    return "clear" if change.high < 0 else "refused"
+
+
+def _show_rows(rows: list[ReadRow], side: Side) -> Iterator[Shown]:
+    for row in rows:
+        yield Shown(row=row, score=row.scores[side], picture=_draw(row.image) if row.image else None)
+
+
+def _draw(path: str) -> str | None:
+    """The picture small enough to lie in the page; None where it is gone by now."""
+    try:
+        picture = open_image(path)
+    except ImageError:
+        return None
+    picture.thumbnail((_SIDE, _SIDE))
+    buffer = BytesIO()
+    picture.save(buffer, format="JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

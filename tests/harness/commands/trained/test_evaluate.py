@@ -1,0 +1,98 @@
+"""`preflight evaluate`: base and adapter are measured on the same rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from preflight_ocr.harness.cli import preflight
+
+MODELS = [
+    "qwen2_vl",
+    pytest.param("donut", marks=pytest.mark.slow),
+    pytest.param("deepseek_ocr", marks=pytest.mark.slow),
+]
+
+
+def configure(trained, tmp_path, *, pages=None, **sections):
+    """The run's configuration with other pages, few tokens and more sections; no row is trained on."""
+    document = yaml.safe_load(trained.config.read_text(encoding="utf-8"))
+    document["data"] |= {"test_path": str(pages or trained.pages)}
+    document["data"].pop("train_path")
+    document["evaluation"] = {"max_new_tokens": 6} | sections.pop("evaluation", {})
+    path = tmp_path / "evaluate.yaml"
+    path.write_text(yaml.safe_dump(document | sections), encoding="utf-8")
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(preflight, ["evaluate", "--trust", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_base_and_adapter_are_measured_as_predict_reads_them(model, train, tmp_path):
+    trained = train(model)
+    path = configure(trained, tmp_path)
+    ended = run(path, "--adapter", trained.adapter, "--json", tmp_path / "e.json", "--html", tmp_path / "e.html")
+    assert ended.exit_code == 0, ended.output
+    found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    words = [
+        "predict",
+        "--adapter",
+        trained.adapter,
+        "--trust",
+        "--max-new-tokens",
+        6,
+        trained.pages,
+        "-o",
+        tmp_path / "p",
+    ]
+    CliRunner().invoke(preflight, list(map(str, words)))
+    predicted = [json.loads(line) for line in (tmp_path / "p").read_text(encoding="utf-8").splitlines()]
+    assert {row["image"]: row["read"]["adapter"] for row in found["rows"]} == {
+        one["file"]: one["text"] for one in predicted
+    }
+    edits = sum(row["scores"]["adapter"]["edits"] for row in found["rows"])
+    characters = sum(len(row["true"]) for row in found["rows"])
+    assert found["sides"]["adapter"]["cer"]["value"] == pytest.approx(edits / characters)
+    assert any(row["read"]["base"] != row["read"]["adapter"] for row in found["rows"])
+    assert {group["by"] for group in found["groups"]} == {"length", "script"}
+    page = (tmp_path / "e.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 12 and page.count("data:image/jpeg") == 12 and "base" in ended.output
+
+
+def test_rows_that_cannot_be_read_are_in_no_figure_and_are_said(train, tmp_path):
+    trained = train("qwen2_vl")
+    pages = shutil.copytree(trained.pages, tmp_path / "pages")
+    min(pages.glob("*.png")).write_bytes(b"broken")
+    ended = run(configure(trained, tmp_path, pages=pages), "--json", tmp_path / "e.json")
+    found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    assert ended.exit_code == 3 and "Not read, and in no figure: 1 rows" in ended.output
+    assert found["sides"]["base"]["rows"] == 11 and len(found["failed"]) == 1
+
+
+def test_pictures_that_were_trained_on_are_refused_unless_allowed(train, tmp_path):
+    trained = train("qwen2_vl")
+    path = configure(trained, tmp_path, evaluation={"normalise": ["nfc", "casefold"]})
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    copied = shutil.copytree(trained.pages, tmp_path / "other")
+    document["data"]["train_path"] = str(copied)
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    ended = run(path)
+    assert ended.exit_code == 2 and "12 of the 12 pictures" in ended.output
+    ended = run(path, "--allow-overlap", "--limit", 1)
+    assert ended.exit_code == 0 and "after nfc, casefold" in ended.output, ended.output
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [({"data": {}}, "data.test_path is missing"), ({"evaluation": {"normalise": ["upper"]}}, "evaluation.normalise")],
+)
+def test_what_cannot_be_measured_is_a_sentence(sections, said, train, tmp_path):
+    path = configure(train("qwen2_vl"), tmp_path, **sections)
+    ended = run(path)
+    assert ended.exit_code == 2 and said in ended.output, ended.output
