@@ -91,7 +91,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         return
     rows = get_rows(collator.batch)
     references = {number: theirs for number, _, theirs in pair_rows(collator)}
-    wrong, owned = [], []
+    wrong: list[str] = []
+    owned: list[str] = []
     landings = known(facts.forward).landing
     for landing in () if isinstance(landings, Unknown) else landings:
         if landing.row >= len(rows) or not rows[landing.row].count("i"):

@@ -1,4 +1,4 @@
-"""Reading pages: greedy decoding, in batches, that ends where the model's own generation does or a row only repeats itself."""
+"""Reading pages: greedily, in batches, to the end that the model's own generation has, or until a row repeats itself."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     if len(runs) != len(parts.sample):
         rows = len(parts.sample)
         return Unknown(reason=f"{rows} rows, and {len(runs)} supervised runs of labels: which is whose cannot be told")
-    prompts = [parts.reference.prompts([dict(row)]) for row in parts.sample]
+    prompts: list[Batch] = [parts.reference.prompts([dict(row)]) for row in parts.sample]
     if apart:
         prompts = [ask_as_trained(batch, run, prompt) for run, prompt in zip(runs, prompts, strict=True)]
     elif not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):

@@ -154,6 +154,7 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
     if isinstance(tokens, Raised):
         if parts.is_encoder_decoder:
             raise RuntimeError(f"generate raised {tokens.type}: {tokens.message}")
+        assert parts.reference is not None
         (tokens,) = write_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
     ends = list_ends(inner, parts.tokenizer)
     return tuple(tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))])
@@ -170,9 +171,10 @@ def _ask(parts: Assembly, row: Mapping[str, Any]) -> Batch:
 
 
 def _generate(parts: Assembly, inner: nn.Module, prompt: Batch, most: int) -> list[int]:
+    generate: Any = inner.generate
     pad = parts.tokenizer.pad_token_id
     with torch.no_grad():
-        made = inner.generate(**prompt, max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=pad)
+        made = generate(**prompt, max_new_tokens=most, do_sample=False, num_beams=1, pad_token_id=pad)
     tokens: list[int] = made[0, 1 if parts.is_encoder_decoder else prompt["input_ids"].shape[1] :].tolist()
     return tokens
 
@@ -188,7 +190,7 @@ def _set(inner: nn.Module, values: Mapping[str, Any]) -> Iterator[None]:
     for name, value in values.items():
         if hasattr(changed, name):
             setattr(changed, name, value)
-    inner.generation_config = changed  # type: ignore[assignment]
+    inner.generation_config = changed
     try:
         yield
     finally:

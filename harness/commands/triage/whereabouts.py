@@ -79,7 +79,8 @@ def _name_module(file: str) -> str:
 
 def _find_argument(failure: Failure) -> str:
     """An argument that the message quotes, else one that the innermost lines of code name."""
-    if quoted := [word for word in _QUOTED.findall(failure.message) if _KEYS.fullmatch(word)]:
+    quoted: list[str] = [word for word in _QUOTED.findall(failure.message) if _KEYS.fullmatch(word)]
+    if quoted:
         return quoted[0]
     spoken = (
         _KEYS.search(text) for text in (failure.message, *(frame.code for frame in reversed(failure.frames[-3:])))
