@@ -27,7 +27,7 @@ _PICTURE_KEYS = ("image_path", "image", "images", "file_name", "path")
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".cache", ".locks"}
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/run/", "/var/lib/")
 _MOST_FILES = 20_000
-_WRITTEN = {"adapter", "logs", "clearance.json"}
+_WRITTEN = {"adapter", "logs", "clearance.json", "trainer_state.json"}
 """What a run writes into its folder besides checkpoints."""
 
 
