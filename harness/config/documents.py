@@ -88,6 +88,8 @@ def _refuse_expansion(root: yaml.Node, loader: yaml.SafeLoader) -> None:
             continue
         if isinstance(node, yaml.ScalarNode):
             _check_scalar(node, loader)
+        elif isinstance(node, yaml.MappingNode):
+            _refuse_twins(node)
         open_nodes.add(key)
         stack.append((node, True))
         for child in children:
@@ -95,6 +97,20 @@ def _refuse_expansion(root: yaml.Node, loader: yaml.SafeLoader) -> None:
                 raise BrokenYaml("an alias stands inside what it stands for; write the value out", *_place(child))
             if id(child) not in sizes:
                 stack.append((child, False))
+
+
+def _refuse_twins(node: yaml.MappingNode) -> None:
+    """A key that stands twice: YAML's readers keep the last value, and say nothing of the others."""
+    seen: dict[str, int] = {}
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag == _TEXT:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                shown = clean_line(key.value, limit=100)
+                raise BrokenYaml(
+                    f"`{shown}` stands twice, first in line {seen[key.value]}; keep one of them", *_place(key)
+                )
+            seen[key.value] = line
 
 
 def _list_children(node: yaml.Node) -> Iterator[yaml.Node]:

@@ -26,6 +26,8 @@ __all__ = ["Binding", "Bound", "bind"]
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".cache", ".locks"}
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/run/", "/var/lib/")
 _MOST_FILES = 20_000
+_WRITTEN = {"adapter", "logs", "clearance.json", "trainer_state.json"}
+"""What a run writes into its folder besides checkpoints."""
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +95,12 @@ def _read_files(paths: Iterable[Path], root: Path) -> Iterator[tuple[str, str]]:
 def _list_model_files(directory: Path, output_dir: Path) -> list[Path]:
     """Every file below the model's folder, code in sub-folders and whole weights too, but not what a run writes there."""
     found: list[Path] = []
-    for folder, folders, names in os.walk(directory):
+    seen = {directory.resolve(), output_dir.resolve()}
+    for folder, folders, names in os.walk(directory, followlinks=True):
         here = Path(folder)
-        folders[:] = sorted(
-            name for name in folders if name not in _SKIPPED_FOLDERS and (here / name).resolve() != output_dir.resolve()
-        )
+        met = {name: (here / name).resolve() for name in sorted(folders) if name not in _SKIPPED_FOLDERS}
+        folders[:] = [name for name, place in met.items() if place not in seen]  # a link may lead back to where it is
+        seen.update(met.values())
         found.extend(here / name for name in names)
     return sorted(found)
 
@@ -190,16 +193,24 @@ def _choose_files(touched: Iterable[str], config: Config) -> list[Path]:
 
     A name that foreign code made up is harmless here: the file is hashed, and at worst the clearance holds less long.
     """
-    output_dir = config.training.output_dir.resolve()
+    output_dir = config.training.output_dir
     chosen = set()
     for name in touched:
         path = Path(name)
         if path.suffix in (".pyc", ".lock") or "\0" in name or not path.is_absolute() or _is_installed(path):
             continue
-        if path.is_relative_to(output_dir) or not is_file(path):
+        if _is_written_by_a_run(path, output_dir) or not is_file(path):
             continue
         chosen.add(path)
     return sorted(chosen)[:_MOST_FILES]
+
+
+def _is_written_by_a_run(path: Path, output_dir: Path) -> bool:
+    """Whether `run-training` writes this. Not all that lies there is: the folder may be that of the project itself."""
+    for root in (output_dir, output_dir.resolve()):
+        if path.is_relative_to(root) and (parts := path.relative_to(root).parts):
+            return parts[0] in _WRITTEN or parts[0].startswith(("checkpoint-", ".adapter-"))
+    return False
 
 
 def _is_installed(path: Path) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflight_ocr.harness.config.hub import find_snapshot
 from preflight_ocr.harness.facts import Import, Repository, Signature, Unknown
-from preflight_ocr.harness.foreign.files import is_there
+from preflight_ocr.harness.foreign.files import is_there, open_file
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.hazards import find_device_sites, find_hazards
 from preflight_ocr.probes.reading.json_files import get_object, get_text, get_whole, read_bytes, read_object
@@ -397,8 +398,18 @@ def _find_dtype(config: dict[str, Any], language: dict[str, Any]) -> str | None:
     return next((text.removeprefix("torch.") for text in texts if text), None)
 
 
+def _is_cut(path: Path) -> bool:
+    """Whether a file of torch's has lost its end: it is an archive, whose directory stands there, or an older pickle."""
+    with open_file(path) as file:
+        begins = file.read(2)
+    return not begins or (begins == b"PK" and not zipfile.is_zipfile(path))
+
+
 def _measure_weights(directory: Path) -> int | Unknown:
     """The size of the weights in bytes, from the index or from the headers; no weight is read."""
+    described = read_object(directory / "generation_config.json")  # it is loaded with the weights
+    if isinstance(described, Unknown):
+        return described
     try:
         shards = sorted(path for path in directory.glob("*.safetensors") if path.is_file())
         total = sum_shards(shards) if shards else None
@@ -414,7 +425,10 @@ def _measure_weights(directory: Path) -> int | Unknown:
                     return size
         if total is not None:
             return total
-        pickles = [path.stat().st_size for path in directory.glob("pytorch_model*.bin") if path.is_file()]
+        files = [path for path in sorted(directory.glob("pytorch_model*.bin")) if path.is_file()]
+        if cut := next((path for path in files if _is_cut(path)), None):
+            return Unknown(reason=f"{cut}: empty, or cut short; fetch it again", cause="unreadable file")
+        pickles = [path.stat().st_size for path in files]
     except OSError as error:
         return Unknown(reason=f"{directory}: the weights cannot be read: {error.strerror}", cause="unreadable file")
     return sum(pickles) if pickles else Unknown(reason=f"{directory} holds no weights")

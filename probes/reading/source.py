@@ -12,6 +12,7 @@ import msgspec
 from preflight_ocr.harness.facts import Parameter, Signature, Site, Unknown
 from preflight_ocr.probes.reading.json_files import read_bytes
 
+_COMPILED = 2**20  # bytes; some seconds
 _LARGEST = 2**20  # bytes; a syntax tree takes some 500 times as much memory, and no model's file has a third of it
 _TRIES = (ast.Try, ast.TryStar)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -91,7 +92,10 @@ def parse(data: bytes, name: str) -> ast.Module | Unknown:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(data, name)
+            tree = ast.parse(data, name)
+            if len(data) <= _COMPILED:  # a `return` outside of a function is found by compiling alone; nothing is run
+                compile(tree, name, "exec", dont_inherit=True)
+            return tree
     except SyntaxError as error:
         return Unknown(reason=f"{name}:{error.lineno or 1}: not Python that this interpreter can read: {error.msg}")
     except (ValueError, RecursionError, MemoryError) as error:

@@ -23,7 +23,13 @@ data: {train_path: rows, val_path: held_out}
 subject: {collator: "parts:collate"}
 training: {output_dir: out}
 """
-TOUCHED = ("elsewhere/masks.py", "elsewhere/words.txt", "rows/a.png")
+TOUCHED = (
+    "elsewhere/masks.py",
+    "elsewhere/words.txt",
+    "rows/a.png",
+    "out/parts/late.py",
+    "out/checkpoint-1/state.json",
+)
 """What the children of the pretended check said that they imported or opened."""
 
 Change = Callable[[Path], None]
@@ -45,11 +51,16 @@ def write_project(folder: Path) -> Path:
         "parts.py": b"import masks",
         "elsewhere/masks.py": b"def mask(): ...",
         "elsewhere/words.txt": b"one two",
+        "linked/late.py": b"z = 1",
+        "out/parts/late.py": b"w = 1",
+        "out/checkpoint-1/state.json": b"{}",
         "preflight.yaml": TEXT.encode(),
     }
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+    (folder / "model" / "linked").symlink_to(folder / "linked", target_is_directory=True)
+    (folder / "model" / "round").symlink_to(folder / "model", target_is_directory=True)
     return folder / "preflight.yaml"
 
 
@@ -101,6 +112,8 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "remote code": (add("model/modeling.py"), "model files"),
     "remote code in a sub-folder": (add("model/parts/vision.py"), "model files"),
     "new remote code": (add("model/parts/new.py"), "model files"),
+    "remote code behind a linked folder": (add("linked/late.py"), "model files"),
+    "a module in the folder that a run writes to": (add("out/parts/late.py"), "late.py"),
     "a new file without a known ending": (add("model/merges"), "model files"),
     "a row": (add("rows/metadata.json", " "), "rows"),
     "a held-out row": (add("held_out/metadata.json", " "), "rows"),

@@ -115,3 +115,24 @@ def test_dtype_is_another_name_for_torch_dtype(healthy, tmp_path):
     report = read(plain, tmp_path, model={"dtype": "float32"})
     assert report.verdict == "partial" and not report.crashed
     assert report.facts.configuration.torch_dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        ("generation_config.json", b'{"a":'),
+        ("pytorch_model.bin", b""),
+        ("pytorch_model.bin", b"PK\x03\x04 and no end"),
+        ("modeling_deepseekocr.py", b"\nreturn 1\n"),
+        ("chat_template.jinja", b"{{ \xff }}"),
+    ],
+)
+def test_a_file_that_loading_would_refuse_is_refused_by_reading(place, content, healthy, tmp_path):
+    document = yaml.safe_load(healthy.read_text(encoding="utf-8"))
+    model = tmp_path / "model"
+    shutil.copytree(healthy.parent / document["model"]["base_model"], model)
+    (model / "model.safetensors").unlink()
+    (model / place).write_bytes(((model / place).read_bytes() if place.endswith(".py") else b"") + content)
+    report = read(healthy, tmp_path, model={"base_model": str(model)})
+    assert report.verdict == "refused", report.headline
+    assert place in " ".join(finding.summary for finding in report.findings)

@@ -99,3 +99,9 @@ def test_a_pipe_in_place_of_the_configuration_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "project.yaml")
     with pytest.raises(ConfigError, match="is a pipe"):
         load_config(tmp_path / "project.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines():
+    with pytest.raises(BrokenYaml, match="`data` stands twice, first in line 1") as caught:
+        parse_yaml("data: {a: 1}\nmodel: {}\ndata: {b: 2}\n")
+    assert caught.value.line == 3

@@ -168,10 +168,24 @@ def test_a_hub_id_binds_the_files_of_its_snapshot(project: Path) -> None:
 
 
 def test_installed_files_and_what_the_run_writes_are_not_bound_one_by_one(config: Config, project: Path) -> None:
-    (project / "out").mkdir()
-    (project / "out" / "trainer_state.json").write_text("{}", encoding="utf-8")
-    touched = [json.__file__, msgspec.__file__, str(project / "out" / "trainer_state.json"), "relative.py", "/dev/null"]
+    written = [
+        project / "out" / name for name in ("trainer_state.json", "checkpoint-1/state.json", "logs/history.jsonl")
+    ]
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+    touched = [json.__file__, msgspec.__file__, *map(str, written), "relative.py", "/dev/null"]
     assert Binding(config).settle(touched).files == {}
+
+
+def test_a_run_that_writes_into_the_projects_own_folder_leaves_no_helper_unbound(project: Path) -> None:
+    (project / "preflight.yaml").write_text(TEXT.replace("output_dir: out", "output_dir: ."), encoding="utf-8")
+    config = load_config(project / "preflight.yaml")
+    helper = project / "elsewhere" / "masks.py"
+    cleared = clear(config, touched=(str(helper),))
+    assert cleared.still_holds(config)
+    add("elsewhere/masks.py")(project)
+    assert cleared.changes(config) == (f"the file {helper}",)
 
 
 def test_what_a_run_writes_into_the_models_folder_does_not_end_the_clearance(project: Path) -> None:
