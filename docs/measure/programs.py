@@ -220,7 +220,15 @@ def _write_line(program: Program, one: Seen) -> str:
         )
     codes = ", ".join(_tell(program, code) for code in one.findings) or "none"
     counts = f"{one.kept} / {one.broken} / {one.skipped}"
-    return f"| {program.name}: {program.source} | {one.held:.0f} s | {one.seconds:.0f} s | {one.verdict} | {counts} | {codes} |"
+    cells = (
+        f"{program.name}: {program.source}",
+        f"{one.held:.0f} s",
+        f"{one.seconds:.0f} s",
+        one.verdict,
+        counts,
+        codes,
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _tell(program: Program, code: str) -> str:
