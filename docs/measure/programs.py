@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -162,8 +163,15 @@ def read_report(name: str, report: dict[str, Any], said: Sequence[str], seconds:
         broken=counts["broken"],
         skipped=counts["skipped"],
         findings=findings,
-        said=clean_line(told).replace(hidden, ""),
+        said=_hide(told, hidden),
     )
+
+
+def _hide(text: str, folder: str) -> str:
+    """The sentence without what the command printed and without the paths of this machine."""
+    said, _, rest = text.partition("; it printed last:")
+    after = rest[rest.rfind(" after ") :] if rest else ""
+    return re.sub(r"[^\s(`'\"]*/site-packages/", "", clean_line(said + after).replace(folder, ""))
 
 
 def write_page(programs: Sequence[Program], seen: dict[str, Seen]) -> str:
@@ -184,8 +192,8 @@ def write_page(programs: Sequence[Program], seen: dict[str, Seen]) -> str:
         f"findings {judged.count('true')} are true, {judged.count('arguable')} arguable and {judged.count('false')} false.",
         "Hub ids are folders of the same name: miniatures with random weights, and a few rendered pages.",
         "",
-        "| program | held after | whole check | kept / broken / skipped | findings |",
-        "| --- | --- | --- | --- | --- |",
+        "| program | held after | whole check | verdict | kept / broken / skipped | findings |",
+        "| --- | --- | --- | --- | --- | --- |",
         *(_write_line(program, seen[program.name]) for program in programs if program.name in seen),
         "",
         "## Findings",
@@ -207,10 +215,20 @@ def write_page(programs: Sequence[Program], seen: dict[str, Seen]) -> str:
 
 def _write_line(program: Program, one: Seen) -> str:
     if one.held is None:
-        return f"| {program.name}: {program.source} | {_quote(one.said[:240])} | {one.seconds:.0f} s | | |"
+        return (
+            f"| {program.name}: {program.source} | {_quote(one.said[:240])} | {one.seconds:.0f} s | {one.verdict} | | |"
+        )
     codes = ", ".join(_tell(program, code) for code in one.findings) or "none"
     counts = f"{one.kept} / {one.broken} / {one.skipped}"
-    return f"| {program.name}: {program.source} | {one.held:.0f} s | {one.seconds:.0f} s | {counts} | {codes} |"
+    cells = (
+        f"{program.name}: {program.source}",
+        f"{one.held:.0f} s",
+        f"{one.seconds:.0f} s",
+        one.verdict,
+        counts,
+        codes,
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _tell(program: Program, code: str) -> str:

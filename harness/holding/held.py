@@ -30,8 +30,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 class Held(msgspec.Struct, kw_only=True):
     """The parts as the command made them. None stands for what it did not give.
 
-    `rows`, `collate`, `batch_size` and `workers` are those of the training loader: the trainer's removal of columns is in
-    them. `asked` are the training arguments that this machine cannot carry out, as they were asked for.
+    `rows`, `collate`, `batch_size`, `workers` and `pins_memory` are those of the training loader: the trainer's removal of
+    columns is in them. `asked` are the training arguments that this machine cannot carry out, as they were asked for.
     """
 
     at: str
@@ -47,6 +47,7 @@ class Held(msgspec.Struct, kw_only=True):
     label_names: tuple[str, ...] = ()
     batch_size: int = 1
     workers: int = 0
+    pins_memory: bool = False
     trainer: Any = None
     loads: tuple[Load, ...] = ()
     asked: dict[str, Any] = {}

@@ -362,6 +362,7 @@ def read_trainer(trainer: Any, at: str, holder: Holder) -> Held:
         label_names=tuple(trainer.label_names or ()),
         batch_size=batch_size,
         workers=int(getattr(arguments, "dataloader_num_workers", 0) or 0),
+        pins_memory=bool(getattr(arguments, "dataloader_pin_memory", False)),
         trainer=trainer,
         loader_error=error,
     )
@@ -385,6 +386,7 @@ def read_loop(prepared: list[Any]) -> Held | None:
         optimizers=tuple(part for part in prepared if isinstance(part, Optimizer)),
         batch_size=1 if loader is None else loader.batch_size or 1,
         workers=0 if loader is None else loader.num_workers,
+        pins_memory=loader is not None and bool(loader.pin_memory),
     )
 
 
@@ -409,6 +411,7 @@ def read_lightning(module: Any, loaders: Any, data: Any, at: str) -> Held:
         processor=getattr(module, "processor", None) or getattr(module, "tokenizer", None),
         batch_size=getattr(loader, "batch_size", None) or 1,
         workers=getattr(loader, "num_workers", 0),
+        pins_memory=bool(getattr(loader, "pin_memory", False)),
     )
 
 

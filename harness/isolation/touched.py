@@ -35,7 +35,7 @@ def listen() -> Callable[[], tuple[str, ...]]:
     failures = (OSError, ValueError, TypeError)
     separator = os.sep
     names_of, modules, dictionary, module_type = ModuleType.__getattribute__, sys.modules, dict, ModuleType
-    is_a, as_tuple = isinstance, tuple
+    is_kind_of, as_tuple = issubclass, tuple
 
     def note(path: object) -> None:
         if kind(path) is not text or size(seen) >= _MOST or size(path) > _LONGEST or "\0" in path:  # type: ignore[arg-type, operator]
@@ -63,7 +63,7 @@ def listen() -> Callable[[], tuple[str, ...]]:
 
     def tell() -> tuple[str, ...]:
         for module in dictionary(modules).values():
-            if is_a(module, module_type):
+            if is_kind_of(kind(module), module_type):  # a library of cffi says of itself that it is a module
                 names = names_of(module, "__dict__")
                 note(names.get("__file__"))
         clean = (name.encode("utf-8", errors="replace").decode("utf-8") for name in seen)

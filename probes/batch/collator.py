@@ -98,7 +98,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         safe_length=_measure_safe_length(parts)
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
-        unwritable=find_unwritable(parts.tokenizer, [str(row.get("text", "")) for row in parts.rows]),
+        unwritable=find_unwritable(parts.tokenizer, parts.list_texts(len(parts.rows))),
     )
 
 

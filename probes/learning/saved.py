@@ -47,7 +47,7 @@ def find_alike_rows(parts: Assembly, inner: nn.Module) -> AlikeRows | Unknown:
     weight = getattr(head, "weight", None)
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         return Unknown(reason="the model has no output head with a row for each token")
-    texts = [str(row.get("text", "")) for row in parts.rows[:MOST_TEXTS]]
+    texts = parts.list_texts(MOST_TEXTS)
     used = sorted({i for text in texts for i in parts.tokenizer.encode(text, add_special_tokens=False)})
     used = [i for i in used if i < len(weight)]
     rows = torch.nn.functional.normalize(weight.detach()[used].float(), dim=-1)

@@ -109,6 +109,7 @@ def _describe_training(held: Held) -> TrainingSection:
     arguments = held.arguments
     if arguments is None:
         return TrainingSection(
+            arguments={"dataloader_pin_memory": held.pins_memory},
             per_device_train_batch_size=held.batch_size,
             fp16=bool(held.asked.get("fp16")),
             bf16=bool(held.asked.get("bf16")),
@@ -124,6 +125,7 @@ def _describe_training(held: Held) -> TrainingSection:
     for name in ("fp16", "bf16"):
         if held.asked.get(name):
             given[name] = True
+    given["arguments"] = {"dataloader_pin_memory": held.pins_memory}
     given["per_device_train_batch_size"] = held.batch_size
     given["remove_unused_columns"] = False  # what it removes is removed: the loader that was held has done it
     if int(given.get("max_steps", -1)) <= 0 and (steps := _count_steps(held)) is not None:

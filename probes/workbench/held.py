@@ -110,9 +110,13 @@ class HeldAssembly(Assembly):
 
     @cached_property
     def processor(self) -> Any:
-        """What the command prepares text and pictures with: the trainer's, the collator's, else what the files give."""
-        if self.held.processor is not None:
-            return self.held.processor
+        """What the command prepares text and pictures with: the trainer's, the collator's, else what the files give.
+
+        A trainer may have been given the part that prepares pictures alone.
+        """
+        given = self.held.processor
+        if hasattr(given, "tokenizer") or hasattr(given, "eos_token_id"):
+            return given
         found = find_processor(self.held.collate) or find_processor(self.held.rows)
         return self.open_processor() if found is None else found
 
