@@ -12,6 +12,7 @@ import click
 from preflight_ocr.harness.cli.advice import say_next
 from preflight_ocr.harness.cli.baseline import read_baseline, settle_exit
 from preflight_ocr.harness.cli.commanding import require_command, say_remarks, watch_command
+from preflight_ocr.harness.cli.fixing import fix
 from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     type=GIVEN_FILE,
     help="A report that --json wrote before, at the same level: only what is new since then, or became worse, fails.",
 )
+@click.option("--fix", "wants_fix", is_flag=True, help="Change in CONFIG what is safe to change, and print the diff.")
 @SECONDS
 @ROWS
 @NETWORK
@@ -79,6 +81,7 @@ def check(
     only: str,
     waivers: Path | None,
     baseline: Path | None,
+    wants_fix: bool,
     seconds: float | None,
     rows: int | None,
     network: bool,
@@ -93,6 +96,8 @@ def check(
     if words := get_tail(context):
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        if wants_fix:
+            raise Refusal("--fix changes a YAML file; a command behind `--` has none of ours")
         require_command(words, trust=trust, level=level)
         watched = watch_command(
             words,
@@ -129,6 +134,8 @@ def check(
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
     if level != "read" and not only:
         issue(config, report)
+    if wants_fix:
+        fix(config, report)
     say_next(report, config=config, detail=detail)
     context.exit(settle_exit(report, known))
 

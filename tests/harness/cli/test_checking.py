@@ -313,6 +313,22 @@ def test_several_files_are_read_and_the_worst_decides(run, engine, config):
     assert {asked["level"] for asked in engine.asked} == {"read"}
 
 
+def test_fix_changes_what_is_safe_and_shows_the_diff(run, engine, config):
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}  # mine\n", encoding="utf-8")
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    result = run("check", config, "--fix")
+    assert result.exit_code == 12
+    assert "+lora: {r: 4}  # mine" in result.stdout and "Fixed: CFG004, CFG001" in result.stdout
+    text = config.read_text(encoding="utf-8")
+    assert "lora: {r: 4}  # mine" in text and "eval_steps: 300" in text and "save_steps: 300" in text
+
+
+def test_fix_leaves_a_file_alone_in_which_nothing_is_safe_to_change(run, engine, config):
+    before = config.read_bytes()
+    assert "Nothing here can be fixed" in run("check", config, "--fix").stdout
+    assert config.read_bytes() == before
+
+
 def test_list_shows_the_whole_catalogue(run):
     from preflight_ocr.harness.diagnoses import catalogue
 
