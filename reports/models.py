@@ -83,7 +83,8 @@ def render(width: int = 100) -> str:
     obstacles = find_obstacles()
     lines = [*textwrap.wrap(f"What can be run here is seen from {_list_versions()}.", width), ""]
     for row in read_models():
-        lines.append(f"{row.shown}: {obstacles[row.name] or 'can be run here'}")
+        said = f"{row.shown}: {obstacles[row.name] or 'can be run here'}"
+        lines += textwrap.wrap(said, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         parts = dict(zip(TITLES, row.cells(), strict=True))
         for title in TITLES[1:]:
             lines += textwrap.wrap(

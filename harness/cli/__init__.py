@@ -6,6 +6,7 @@ from preflight_ocr.harness.cli import (
     matrix,
     memory,
     reporting,
+    starting,
     trained,
     training,
     triage,
@@ -16,6 +17,8 @@ from preflight_ocr.harness.cli.options import EPILOG, preflight
 from preflight_ocr.harness.cli.training import run_training
 
 # Importing a module adds its commands to the group.
-COMMANDS = (bench, checking, matrix, memory, reporting, trained, training, triage, trying, versions)
+COMMANDS = (
+    bench, checking, matrix, memory, reporting, starting, trained, training, triage, trying, versions,
+)  # fmt: skip
 
 __all__ = ["COMMANDS", "EPILOG", "preflight", "run_training"]

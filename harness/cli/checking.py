@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from preflight_ocr.harness.cli.advice import say_next
+from preflight_ocr.harness.cli.baseline import read_baseline, settle_exit
 from preflight_ocr.harness.cli.commanding import require_command, say_remarks, watch_command
+from preflight_ocr.harness.cli.fixing import fix
 from preflight_ocr.harness.cli.options import (
     EPILOG,
     FILE,
+    GIVEN_FILE,
     LEVEL,
     NETWORK,
     ROWS,
@@ -56,6 +59,12 @@ if TYPE_CHECKING:
 @click.option("--sarif", "sarif_path", type=FILE, help="Write the report as SARIF 2.1.0, for code scanning.")
 @click.option("--only", metavar="CODE,...", default="", help="Judge only these codes, names or families.")
 @WAIVERS
+@click.option(
+    "--baseline",
+    type=GIVEN_FILE,
+    help="A report that --json wrote before, at the same level: only what is new since then, or became worse, fails.",
+)
+@click.option("--fix", "wants_fix", is_flag=True, help="Change in CONFIG what is safe to change, and print the diff.")
 @SECONDS
 @ROWS
 @NETWORK
@@ -72,6 +81,8 @@ def check(
     sarif_path: Path | None,
     only: str,
     waivers: Path | None,
+    baseline: Path | None,
+    wants_fix: bool,
     seconds: float | None,
     rows: int | None,
     network: bool,
@@ -82,9 +93,12 @@ def check(
     `preflight check --trust -- python train.py --config x` runs that command, unchanged, up to where its training would
     begin, and looks at what it would train: no YAML file of ours is needed.
     """
+    known = read_baseline(baseline)
     if words := get_tail(context):
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        if wants_fix:
+            raise Refusal("--fix changes a YAML file; a command behind `--` has none of ours")
         require_command(words, trust=trust, level=level)
         watched = watch_command(
             words,
@@ -100,7 +114,7 @@ def check(
             watched.report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path
         )
         say_next(watched.report, words=words, detail=detail)
-        context.exit(watched.report.exit_code)
+        context.exit(settle_exit(watched.report, known))
     if config_path is None:
         raise Refusal(
             "give a YAML file, or your training command behind `--`: preflight check --trust -- python train.py"
@@ -121,8 +135,23 @@ def check(
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
     if level != "read" and not only:
         issue(config, report)
+    if wants_fix:
+        fix(config, report)
     say_next(report, config=config, detail=detail)
-    context.exit(report.exit_code)
+    context.exit(settle_exit(report, known))
+
+
+@preflight.command("read-files", short_help="For pre-commit: read each of several YAML files.")
+@click.argument("paths", metavar="CONFIG...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.pass_context
+def read_files(context: click.Context, paths: tuple[Path, ...]) -> None:
+    """Check each YAML file at level read, tell its verdict and findings in a line each, and exit with the worst code."""
+    codes = []
+    for path in paths:
+        report = run_check(load(path), level="read", quiet=True)
+        show(report, "quiet")
+        codes.append(report.exit_code)
+    context.exit(max(codes))
 
 
 @preflight.command()

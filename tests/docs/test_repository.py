@@ -64,3 +64,14 @@ def test_the_site_is_built_by_what_the_docs_extra_installs():
     assert [name for name in extra if name.startswith("zensical")]
     assert re.search(r"^zensical==", read("constraints.txt"), re.MULTILINE)
     assert "zensical build --strict" in read("tox.ini")
+
+
+def test_the_hook_and_the_action_call_commands_and_options_that_exist():
+    from preflight_ocr.harness.cli import preflight
+
+    (hook,) = read_yaml(".pre-commit-hooks.yaml")
+    program, command = hook["entry"].split()
+    assert program == "preflight" and command in preflight.commands
+    (script,) = (step["run"] for step in read_yaml("action.yml")["runs"]["steps"] if "preflight check" in step["run"])
+    known = {option for parameter in preflight.commands["check"].params for option in parameter.opts}
+    assert {word for word in script.split() if word.startswith("--")} <= known

@@ -40,6 +40,7 @@ FLOORS = (
     ("fixtures/corpus",),
     ("harness/check",),
     ("harness/commands/__init__", "harness/commands/window", "harness/commands/memory", "harness/commands/triage"),
+    ("harness/commands/start",),
     ("harness/commands/fuzz", "harness/commands/bench", "harness/commands/contract_tests", "harness/commands/demo"),
     ("harness/commands/trained",),
     ("harness/commands/matrix", "harness/commands/corpus"),

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.check.seen import Seen
-from preflight_ocr.harness.facts import KeyFact, history
+from preflight_ocr.harness.facts import KeyFact, Unknown, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
 from preflight_ocr.harness.verdict.binding import Binding
@@ -279,6 +279,54 @@ def test_verbose_names_every_contract_and_what_took_how_long(run, engine, config
     usual, full = run("check", config).stdout, run("check", config, "--verbose").stdout
     assert "CFG001-unknown_key" in full and "Took: read 0.1 s" in full
     assert "CFG001-unknown_key" not in usual
+
+
+def test_with_a_baseline_only_what_is_new_fails(run, engine, config):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    run("check", config, "--json", "b.json")
+    result = run("check", config, "--baseline", "b.json")
+    assert (result.exit_code, "MAJOR CFG001" in result.stdout) == (0, True)
+    assert "Baseline: 1 known finding, 0 new or worse" in result.stderr
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    assert run("check", config, "--baseline", "b.json").exit_code == 12
+
+
+def test_a_baseline_does_not_hide_what_is_no_longer_looked_at(run, engine, config):
+    engine.facts = altered(HEALTHY, MISALIGNED)
+    run("check", config, "--json", "b.json")
+    engine.facts = altered(HEALTHY, MISALIGNED | {"dataset": Unknown(reason="gone")})
+    result = run("check", config, "--baseline", "b.json")
+    assert result.exit_code == 3
+    assert "were not looked at now" in result.stderr
+
+
+def test_a_baseline_that_is_no_report_is_refused_before_anything_runs(run, engine, config):
+    assert run("check", config, "--baseline", config).exit_code == 2
+    assert engine.asked == []
+
+
+def test_several_files_are_read_and_the_worst_decides(run, engine, config):
+    engine.facts = altered(HEALTHY, MISALIGNED)
+    result = run("read-files", config, config)
+    assert result.exit_code == 12
+    assert result.stdout.count("BLOCKER CFG004") == 2
+    assert {asked["level"] for asked in engine.asked} == {"read"}
+
+
+def test_fix_changes_what_is_safe_and_shows_the_diff(run, engine, config):
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}  # mine\n", encoding="utf-8")
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    result = run("check", config, "--fix")
+    assert result.exit_code == 12
+    assert "+lora: {r: 4}  # mine" in result.stdout and "Fixed: CFG004, CFG001" in result.stdout
+    text = config.read_text(encoding="utf-8")
+    assert "lora: {r: 4}  # mine" in text and "eval_steps: 300" in text and "save_steps: 300" in text
+
+
+def test_fix_leaves_a_file_alone_in_which_nothing_is_safe_to_change(run, engine, config):
+    before = config.read_bytes()
+    assert "Nothing here can be fixed" in run("check", config, "--fix").stdout
+    assert config.read_bytes() == before
 
 
 def test_list_shows_the_whole_catalogue(run):

@@ -1,0 +1,80 @@
+"""The rows as `init` needs them: how many, and which are likely to become the longest. Reads, runs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.foreign.files import is_file
+from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
+from preflight_ocr.harness.foreign.rows import find_target, list_pages
+
+_TRIED = 4  # rows with the longest texts, and as many with the largest pictures
+_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev", "eval"), "test": ("test",)}
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """`folders` is split -> its folder. `longest` are numbers of rows of train, `characters` those of its longest text."""
+
+    folders: dict[str, Path]
+    count: int
+    characters: int
+    longest: tuple[int, ...]
+
+
+def look_at_rows(directory: Path) -> Rows:
+    """The data in `directory`, or in folders of the usual names in it. Raises UserError where there is none."""
+    folders = find_folders(directory)
+    sizes: list[tuple[int, int]] = []  # (characters, bytes of the picture)
+    path = folders["train"] / "metadata.json"
+    try:
+        for row in iterate_list(path):
+            text = find_target(row) if isinstance(row, dict) else None
+            pages = list_pages(row) if isinstance(row, dict) else ()
+            sizes.append((len(text or ""), _measure(folders["train"] / pages[0]) if pages else 0))
+    except BrokenJson as error:
+        raise UserError(f"--data: {error}; expected a list of {{image_path, text}}") from None
+    except OSError as error:
+        raise UserError(f"--data: {path}: cannot be read: {error.strerror}") from None
+    if not sizes:
+        raise UserError(f"--data: {path}: seen an empty list, expected rows of {{image_path, text}}")
+    chosen = {
+        index
+        for column in (0, 1)
+        for index in sorted(range(len(sizes)), key=lambda index: -sizes[index][column])[:_TRIED]
+    }
+    return Rows(
+        folders=folders,
+        count=len(sizes),
+        characters=max(characters for characters, _ in sizes),
+        longest=tuple(sorted(chosen)),
+    )
+
+
+def find_folders(directory: Path) -> dict[str, Path]:
+    """Split -> the folder with its metadata.json; the folder itself is the train split where nothing is below it."""
+    if is_file(directory):
+        raise UserError(f"--data {directory}: seen a file, expected the folder that holds metadata.json")
+    found = {
+        split: directory / name
+        for split, names in _SPLITS.items()
+        for name in reversed(names)
+        if is_file(directory / name / "metadata.json")
+    }
+    if "train" not in found and is_file(directory / "metadata.json"):
+        found["train"] = directory
+    if "train" not in found:
+        raise UserError(
+            f"--data {directory}: seen neither metadata.json nor train/metadata.json in it; expected a list of "
+            f"{{image_path, text}} there"
+        )
+    return found
+
+
+def _measure(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,130 @@
+"""`preflight init` and `preflight schema`, as a newcomer types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from preflight_ocr.fixtures.corpus.models import MODELS
+from preflight_ocr.harness.cli import preflight
+from preflight_ocr.harness.config.config import load_config
+
+MODEL = MODELS / "deepseek_ocr"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(preflight, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for split, texts in (("train", ("short", "a longer text")), ("val", ("one",))):
+        folder = tmp_path / "data" / split
+        folder.mkdir(parents=True)
+        rows = [{"image_path": "a.png", "text": text} for text in texts]
+        (folder / "metadata.json").write_text(json.dumps(rows), encoding="utf-8")
+    return tmp_path / "data"
+
+
+def test_what_is_found_is_written_and_loads(run, data, tmp_path):
+    result = run("init", "--model", MODEL, "--data", data)
+    assert result.exit_code == 0
+    text = (tmp_path / "preflight.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=")
+    assert "# 2 rows; the longest text has 13 characters" in text
+    config = load_config(tmp_path / "preflight.yaml")
+    assert config.unknown_keys == ()
+    assert (config.data.train_path, config.data.val_path) == (data / "train", data / "val")
+    assert not config.model.trust_remote_code
+    assert (
+        "To do: max_seq_length and target_modules were not looked for: the model's own code was not run"
+        in result.stdout
+    )
+    assert result.stdout.splitlines()[-1] == "Next: read it, then type `preflight check preflight.yaml`"
+
+
+def test_a_file_that_is_there_is_left_as_it_is(run, data, tmp_path):
+    (tmp_path / "preflight.yaml").write_text("mine", encoding="utf-8")
+    assert run("init", "--data", data).exit_code == 2
+    assert (tmp_path / "preflight.yaml").read_text(encoding="utf-8") == "mine"
+    assert run("init", "--data", data, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "expected", "left"),
+    [
+        (
+            "base_model: some/model\nlora_r: 32\nlora_target_modules: [q_proj]\nmicro_batch_size: 2\nnum_epochs: 4\n"
+            "learning_rate: 2e-4\nflash_attention: true\nsequence_len: 4096\ndatasets: []\n",
+            {
+                "model": {"base_model": "some/model", "attn_implementation": "flash_attention_2"},
+                "lora": {"r": 32, "target_modules": ["q_proj"]},
+                "training": {"per_device_train_batch_size": 2, "num_train_epochs": 4, "learning_rate": 2e-4},
+                "data": {"max_seq_length": 4096},
+            },
+            "Not taken over from axolotl: datasets",
+        ),
+        (
+            "model_name_or_path: some/model\nlora_rank: 4\nlora_target: q_proj,v_proj\ncutoff_len: 2048\nbf16: true\n"
+            "stage: sft\n",
+            {
+                "model": {"base_model": "some/model"},
+                "lora": {"r": 4, "target_modules": ["q_proj", "v_proj"]},
+                "training": {"bf16": True},
+                "data": {"max_seq_length": 2048},
+            },
+            "Not taken over from LLaMA-Factory: stage",
+        ),
+    ],
+)
+def test_another_programs_file_is_taken_over(run, tmp_path, written, expected, left):
+    (tmp_path / "theirs.yaml").write_text(written, encoding="utf-8")
+    assert run("init", "--from", "theirs.yaml").exit_code == 0
+    text = (tmp_path / "preflight.yaml").read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    for section, keys in expected.items():
+        assert {key: document[section][key] for key in keys} == keys
+    assert left in text
+    assert load_config(tmp_path / "preflight.yaml").unknown_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give --model ID|DIR, --data DIR, or --from"),
+        (("--data", "nowhere"), "seen neither metadata.json nor train/metadata.json"),
+        (("--data", "data/train/metadata.json"), "seen a file, expected the folder that holds metadata.json"),
+        (("--from", "other.yaml"), "seen neither `base_model: ID` as axolotl writes it"),
+        (("--from", "nowhere.yaml"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_writes_nothing(run, data, tmp_path, words, said):
+    (tmp_path / "other.yaml").write_text("a: 1\n", encoding="utf-8")
+    result = run("init", *words)
+    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert not (tmp_path / "preflight.yaml").exists()
+
+
+def test_the_schema_is_printed_or_written(run, tmp_path):
+    printed = json.loads(run("schema").stdout)
+    assert run("schema", "-o", "s.json").stdout == "Schema: s.json\n"
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8")) == printed
+    assert printed["properties"]["lora"]
+
+
+@pytest.mark.slow
+def test_with_trust_the_longest_row_decides_the_length(run, tmp_path):
+    from preflight_ocr.fixtures.pages import render_pages
+
+    render_pages(tmp_path / "pages", count=6, seed=1, kind="words")
+    result = run("init", "--model", MODEL, "--data", "pages", "--trust")
+    assert result.exit_code == 0 and "To do" not in result.stdout
+    document = yaml.safe_load((tmp_path / "preflight.yaml").read_text(encoding="utf-8"))
+    assert document["data"]["max_seq_length"] % 64 == 0
+    assert "q_proj" in document["lora"]["target_modules"]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from preflight_ocr.harness.config.editing import CannotEdit, rename_key, set_key
+
+TEXT = """\
+# mine
+model: {base_model: m}   # flow
+lora:
+  rank: 8   # why 8
+training:
+  # steps
+  save_steps: 500
+  evaluation_strategy: "epoch"
+"""
+
+
+def test_a_key_is_renamed_and_nothing_else_is_touched():
+    assert rename_key(TEXT, "lora.rank", "lora.r") == TEXT.replace("rank: 8", "r: 8")
+
+
+def test_a_value_is_replaced_in_its_place():
+    assert set_key(TEXT, "training.save_steps", 300) == TEXT.replace("500", "300")
+
+
+def test_an_older_name_of_the_same_field_is_the_place():
+    assert set_key(TEXT, "training.eval_strategy", "steps") == TEXT.replace('"epoch"', "steps")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "old", "new"),
+    [
+        ("lora.task_type", None, "  rank: 8", "  task_type: null\n  rank: 8"),
+        ("model.revision", "abc", "{base_model", "{revision: abc, base_model"),
+        ("training.remove_unused_columns", False, "  save_steps", "  remove_unused_columns: false\n  save_steps"),
+    ],
+)
+def test_an_absent_key_is_added_in_the_style_of_its_section(path, value, old, new):
+    assert set_key(TEXT, path, value) == TEXT.replace(old, new)
+
+
+def test_an_absent_section_is_added_at_the_end():
+    assert set_key(TEXT, "data.max_seq_length", 9) == TEXT + "data:\n  max_seq_length: 9\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (TEXT, "lora.rank", "model.r"),
+        (TEXT, "lora.nothing", "lora.r"),
+        ("lora: {rank: 1, r: 2}", "lora.rank", "lora.r"),
+    ],
+)
+def test_what_cannot_be_renamed_where_it_stands_is_refused(text, old, new):
+    with pytest.raises(CannotEdit):
+        rename_key(text, old, new)
+
+
+def test_a_value_behind_an_anchor_that_others_use_is_refused():
+    with pytest.raises(CannotEdit):
+        set_key("training: &t {save_steps: 1}\noptimization: *t\n", "training.save_steps", 2)
