@@ -20,6 +20,7 @@ NAMES = (
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
     "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row",
+    "two_spellings",
     # FWD
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
@@ -49,6 +50,7 @@ NAMES = (
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
+    "unfit_learning_rate",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM

@@ -123,6 +123,21 @@ class RoundTrip(Fact, kw_only=True):
     reread: tuple[int, ...] | Unknown = NOT_LOOKED_AT  # what the model writes for the row that was learnt by heart
 
 
+class Recipe(Fact, kw_only=True):
+    """How far the run's own schedule can take the adapter, from before its first step, with an optimizer like Adam.
+
+    `reach` are the learning rates of all steps added up and `peak` the highest; `change` is the largest change of a logit,
+    in units of the logits' standard deviation, when every trained weight goes that far down its gradient. `share` is what
+    an adapter adds to its weight in one step at the peak, of that weight's norm: the median of all.
+    """
+
+    steps: int
+    peak: float
+    reach: float
+    change: float
+    share: float | Unknown
+
+
 class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
@@ -135,5 +150,6 @@ class Learning(Fact, kw_only=True):
     unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that moved and whose numbers are in no saved tensor
     alike_rows: AlikeRows | Unknown = NOT_LOOKED_AT
     recital: Recital | Unknown = NOT_LOOKED_AT
+    recipe: Recipe | Unknown = NOT_LOOKED_AT
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without

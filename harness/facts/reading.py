@@ -210,6 +210,16 @@ class Split(Fact, kw_only=True):
     columns: tuple[str, ...]
 
 
+class Spellings(Fact, kw_only=True):
+    """What Unicode spells in two ways. `shaped` names the first of `shaped_rows` rows with Arabic presentation forms;
+    `both_ways` has a line for the first of `letters` letters that are one character in some rows and several in others."""
+
+    shaped: tuple[str, ...]
+    shaped_rows: int
+    letters: int
+    both_ways: tuple[str, ...]
+
+
 class Dataset(Fact, kw_only=True):
     """The rows and every image header."""
 
@@ -217,6 +227,7 @@ class Dataset(Fact, kw_only=True):
     problems: tuple[RowProblem, ...]
     shared_rows: tuple[str, ...]  # image/text pairs that stand in train and in val or test
     text_is_ascii: bool
+    spellings: Spellings | Unknown = NOT_LOOKED_AT
     image_headers: int | Unknown = NOT_LOOKED_AT
     """How many image files were opened."""
     image_pixels: int | Unknown = NOT_LOOKED_AT

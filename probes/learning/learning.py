@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import torch
@@ -18,6 +18,7 @@ from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.training.checkpointing import start_checkpointing, stop_checkpointing
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
+from preflight_ocr.probes.learning.recipe import look_at_recipe
 from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
@@ -80,6 +81,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
     alike = attempt(lambda: find_alike_rows(parts, inner))
     with _set_back(inner, before):  # the repeated steps may have driven half-precision weights to infinity
         accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
+        adapted.train()
+        recipe = look_at_recipe(parts.config, inner, step, batch)
     learning = Learning(
         training=training,
         census=(*census, *extra),
@@ -92,6 +95,7 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         accumulation_ratio=accumulation,
         unsaved=unsaved,
         recital=recital,
+        recipe=recipe,
         alike_rows=Unknown(reason=alike.message) if isinstance(alike, Raised) else alike,
         merged_equals_unmerged=_merge(adapted, batch),
     )
@@ -143,10 +147,24 @@ def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {**batch, "labels": ids.where(real, IGNORED)}
 
 
+class Step(NamedTuple):
+    """One training step up to its loss: `target` called with `batch`."""
+
+    target: Any
+    batch: Mapping[str, Any]
+
+    def __call__(self) -> torch.Tensor:
+        """The loss. Raises TypeError where forward returns none."""
+        loss = read_loss(self.target(**self.batch))
+        if not isinstance(loss, torch.Tensor):
+            raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
+        return loss
+
+
 def _find_step(
     adapted: Any, inner: nn.Module, adapter: Adapter, batch: Mapping[str, Any]
-) -> tuple[Any, Raised | Literal["ok"]]:
-    """A function that gives the loss in training mode, and what the user's own way of calling raised, if it did.
+) -> tuple[Step | None, Raised | Literal["ok"]]:
+    """What gives the loss in training mode, and what the user's own way of calling raised, if it did.
 
     Where the task wrapper or the user's wrapper is what raises, the step goes to what lies inside it, so that the rest
     can still be looked at.
@@ -154,13 +172,7 @@ def _find_step(
     adapted.train()
     first: Raised | Literal["ok"] = "ok"
     for target in dict.fromkeys((adapted, getattr(adapted, "base_model", adapted), inner)):
-
-        def step(target: Any = target) -> torch.Tensor:
-            loss = read_loss(target(**batch))
-            if not isinstance(loss, torch.Tensor):
-                raise TypeError(f"forward returned no loss tensor but {type(loss).__name__}")
-            return loss
-
+        step = Step(target, batch)
         ended = attempt(partial(_run_backward, step))
         adapted.zero_grad(set_to_none=True)
         if not isinstance(ended, Raised):

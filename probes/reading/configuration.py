@@ -30,7 +30,7 @@ _WHOLE_SECTION = ("asdict", "__struct_fields__", "to_builtins", "__dict__")
 def look_at_configuration(config: Config, exports: Exports) -> Configuration:
     """The file's own view of the run, before anything is loaded. Steps are optimizer steps."""
     training = config.training
-    total = _count_steps(config)
+    total = count_steps(config)
     known = total if isinstance(total, int) else 0
     kwargs = training.gradient_checkpointing_kwargs or {}
     targets = config.lora.target_modules
@@ -59,7 +59,7 @@ def look_at_configuration(config: Config, exports: Exports) -> Configuration:
         batch_size=training.per_device_train_batch_size,
         accumulation_steps=training.gradient_accumulation_steps,
         total_steps=total,
-        warmup_steps=_count_warmup(config, known),
+        warmup_steps=count_warmup(config, known),
         save_strategy=training.save_strategy,
         save_steps=_whole_steps(training.save_steps, known),
         eval_strategy=training.eval_strategy,
@@ -101,7 +101,7 @@ def find_checkpoints(output_dir: Path) -> Iterator[Checkpoint]:
         )
 
 
-def _count_steps(config: Config) -> int | Unknown:
+def count_steps(config: Config) -> int | Unknown:
     """As Trainer counts: an epoch's last, incomplete accumulation makes a step of its own."""
     training = config.training
     if training.max_steps > 0:
@@ -120,7 +120,7 @@ def _count_steps(config: Config) -> int | Unknown:
     return math.ceil(training.num_train_epochs * per_epoch)
 
 
-def _count_warmup(config: Config, total: int) -> int:
+def count_warmup(config: Config, total: int) -> int:
     """Steps, a fraction of the run in `warmup_steps`, or `warmup_ratio`: the first that is given."""
     training = config.training
     return _whole_steps(training.warmup_steps, total) or math.ceil(training.warmup_ratio * total)

@@ -31,6 +31,7 @@ from preflight_ocr.probes.reading.picture_files import (
     sample_digest,
     whole_digest,
 )
+from preflight_ocr.probes.reading.spelling import SpellingReader
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
@@ -73,7 +74,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
     problems = _Problems()
     twins = _Twins()
     pictures = PictureReader()
-    is_ascii = True
+    is_ascii, spellings = True, SpellingReader()
     takes_any = config.subject.collator is not None  # ours reads one page a row
     for name, folder in folders.items():
         if folder is None:
@@ -98,6 +99,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
                 problems.add(row, found)
                 twins.add(row, size)
                 is_ascii = is_ascii and row.text.isascii()
+                spellings.look(f"{name} row {count - 1}", row.text)
         except UnknownForm as error:
             return Unknown(reason=f"data.{name}_path: {error}", cause="unreadable file")
         except NoRows as error:
@@ -112,6 +114,7 @@ def look_at_dataset(config: Config, image_token: str | None) -> Dataset | Unknow
         problems=tuple(problems.finish()),
         shared_rows=tuple(_cut(twins.find())),
         text_is_ascii=is_ascii,
+        spellings=spellings.finish(),
         image_headers=pictures.opened if pictures.obstacle is None else pictures.obstacle,
         image_pixels=_tell_pixels(pictures, damaged=problems.has_any("unreadable image", "truncated image")),
     )

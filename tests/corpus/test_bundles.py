@@ -75,9 +75,7 @@ def test_a_bundle_that_is_mixed_up_is_dissolved_and_each_fault_tried_alone(monke
 def test_trainer_tries_each_fault_somewhere_and_every_healthy_model():
     trials = list(list_trials())
     chosen = choose_dry_runs(trials)
-    here = [trial for trial in trials if trial.obstacle is None]
-    faults = {t.faults for t in here if not any(map(is_pattern, t.faults))}  # a pattern is healthy code, or nearly
-    assert {t.faults for t in chosen if not any(map(is_pattern, t.faults))} == faults | {
-        t.faults for t in chosen if t.obstacle
-    }
+    planted = [trial for trial in chosen if not any(map(is_pattern, trial.faults))]  # a pattern is healthy, or nearly
+    faults = {t.faults for t in trials if t.obstacle is None and not any(map(is_pattern, t.faults))}
+    assert {t.faults for t in planted} == faults | {t.faults for t in planted if t.obstacle}
     assert {t.model for t in chosen if not t.faults} == {t.model for t in trials if not t.faults}
