@@ -61,6 +61,7 @@ from preflight_ocr.harness.facts.reading import (
     Token,
     Tokenizer,
 )
+from preflight_ocr.harness.facts.rehearsal import FailedCallback, KeptOutputs, Rehearsal
 from preflight_ocr.harness.facts.running import (
     Agreement,
     Behaviour,
@@ -99,6 +100,7 @@ class Facts(Fact, kw_only=True):
     forward: Forward | Unknown = NOT_RUN
     adapter: Adapter | Unknown = NOT_RUN
     learning: Learning | Unknown = NOT_RUN
+    rehearsal: Rehearsal | Unknown = NOT_RUN
     memory: MemoryForecast | Unknown = NOT_RUN
     device: Device | Unknown = NOT_RUN
     accelerator: Accelerator | Unknown = NOT_RUN
@@ -154,11 +156,13 @@ __all__ = [
     "Environment",
     "Fact",
     "Facts",
+    "FailedCallback",
     "Forward",
     "Grid",
     "HostCopy",
     "Import",
     "InstalledCard",
+    "KeptOutputs",
     "KeyFact",
     "Landing",
     "Leaf",
@@ -179,6 +183,7 @@ __all__ = [
     "Processor",
     "ProcessorFiles",
     "Raised",
+    "Rehearsal",
     "RehearsedStep",
     "Repair",
     "Repository",
