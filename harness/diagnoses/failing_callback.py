@@ -51,7 +51,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         yield DIAGNOSIS.finding(
             f"The callback {failed.callback} raised in {failed.event}: {show_raised(failed.raised)}. The run ends there.",
             places=list_places(failed.raised),
-            fix="Evaluate in a rhythm, name the metric, and load the best model at the end: early stopping asks for all three."
+            fix="Evaluate in a rhythm, name the metric and load the best model at the end: early stopping needs all three."
             if evaluates
             else f"Mend `{failed.event}` at the quoted line, or take the callback off.",
             snippet="training:\n  eval_strategy: steps\n  eval_steps: 100\n  save_steps: 100\n"

@@ -8,7 +8,8 @@ All steps were made and nothing is left of them but the last checkpoint. A gener
 when the merged model is saved.
 
 ## Example
-`ValueError: The generation config instance is invalid`: `generation_config.json` has `do_sample: false` with a `temperature`.
+`ValueError: The generation config instance is invalid`: `generation_config.json` has `do_sample: false` and a
+`temperature`.
 
 ## Use instead
 ```python
@@ -25,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
@@ -56,7 +57,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
                 f"{words} raised {show_raised(raised)}.",
                 severity=Severity.MAJOR if stage == "generation_config" else None,
                 places=list_places(raised),
-                fix="Make generation_config.json consistent: set do_sample to true, or leave out temperature, top_p and their like."
+                owners=("failing_checkpoint",) if is_same_failure(raised, rehearsal.checkpoint) else (),
+                fix="Make generation_config.json consistent: set do_sample to true, or leave out temperature and top_p."
                 if stage == "generation_config"
                 else "Mend what the quoted line writes, so that the end of the run leaves something.",
             )

@@ -53,7 +53,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             yield DIAGNOSIS.finding(
                 f"{words} raised {show_raised(raised)}.",
                 places=list_places(raised),
-                fix="Mend what the quoted line reads, or save what it needs; type `preflight check` again to see the way back.",
+                fix="Mend what the quoted line reads, or save what it needs; a second check then shows the way back.",
             )
 
 

@@ -2,7 +2,8 @@
 
 ## What it does
 Builds TrainingArguments, the Trainer with its callbacks and integrations, the optimizer and its schedule from the run's
-own arguments, and makes one step with them. Only sizes are reduced. What was raised before a run was rehearsed belongs there.
+own arguments, and makes one step with them. Only sizes are reduced. What was raised before a run was rehearsed belongs
+there.
 
 ## Why it matters
 A single step by hand works, and the run does not: what Trainer adds to it (arguments, callbacks, optimizer, schedule) is

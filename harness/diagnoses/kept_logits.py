@@ -2,7 +2,7 @@
 
 ## What it does
 Weighs the arrays that the run's own `compute_metrics` is handed for two rows, and counts them up to all rows of the
-evaluation. It is reported where that is more than the model itself, and it is a BLOCKER where it is more than this machine has.
+evaluation. It is reported where that is more than the model itself; where it is more than this machine has, it is a BLOCKER.
 
 ## Why it matters
 Rows x length x vocabulary x 4 bytes: 2,000 pages of 1,000 tokens and a vocabulary of 150,000 are 1.2 TB. The process is

@@ -31,8 +31,8 @@ class KeptOutputs(Fact, kw_only=True):
 class Rehearsal(Fact, kw_only=True):
     """One step, one evaluation, a checkpoint, the way back from it and the final save, with the run's own arguments.
 
-    A stage is "done", what it raised, or Unknown with the reason why it is not done here. A stage that raised is passed over,
-    so that those behind it are seen as well.
+    A stage is "done", what it raised, or Unknown with the reason why it is not done here. A stage that raised is passed
+    over, so that those behind it are seen as well.
     """
 
     arguments: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT  # TrainingArguments, sizes as asked for

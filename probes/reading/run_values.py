@@ -1,7 +1,8 @@
 """The values of the training section held against the installed transformers' own tables, read from its source.
 
 Which names an enumeration has, which integration a name of `report_to` stands for, and which package an optimizer, an
-integration or a switch needs: all of it is what the installed release says. What its source does not show plainly is not told.
+integration or a switch needs: all of it is what the installed release says. What its source does not show plainly is not
+told.
 """
 
 from __future__ import annotations
@@ -181,9 +182,9 @@ class _Tables:
 
     def _find_assigned(self, node: ast.AST, name: ast.expr) -> Any:
         for found in ast.walk(node):
-            if isinstance(found, ast.Assign) and isinstance(name, ast.Name):
-                if any(isinstance(target, ast.Name) and target.id == name.id for target in found.targets):
-                    return found.value
+            targets = found.targets if isinstance(found, ast.Assign) and isinstance(name, ast.Name) else ()
+            if any(isinstance(target, ast.Name) and target.id == name.id for target in targets):
+                return found.value
         return None
 
     def read_check(self, function: str) -> tuple[str, ...]:

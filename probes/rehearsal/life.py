@@ -1,7 +1,7 @@
 """The life of the run in small: what it will do is done once, with its own arguments and only the sizes reduced.
 
-TrainingArguments, optimizer, schedule, callbacks and integrations are really built; then a step, an evaluation, a checkpoint,
-the way back from it, the best one loaded, the final save. A stage that raises is written down and passed over, so that those
+TrainingArguments, optimizer, schedule, callbacks and integrations are really built; then a step, an evaluation, a
+checkpoint, the way back from it, the best one loaded, the final save. A stage that raises is written down and passed over, so that those
 behind it are reached. All of it happens in a copy of the learning child, whose model has its adapter already.
 """
 
@@ -158,6 +158,7 @@ class Run:
         self.parts, self.adapted, self.place, self.notes = parts, adapted, place, notes
         self.config = parts.config
         self.own_collator = True
+        self.processor: Any = None
 
     def begin(self) -> Any:
         """The trainer after its first step; None where there is none, or it makes none."""
@@ -248,7 +249,9 @@ class Run:
             config, training=msgspec.structs.replace(training, arguments=asked, **small)
         )
         collate = self.parts.collate if self.own_collator else self.parts.reference
-        processor = load_processor(config)
+        if self.processor is None:
+            self.processor = load_processor(config)
+        processor = self.processor
         if own is not None:
             return own(small_config, processor.processor, self.adapted, collate, rows, val)
         made = train.Parts(
@@ -260,7 +263,9 @@ class Run:
         """Back from the checkpoint for another step, at whose end the best one is loaded where the run does so."""
         notes = self.notes
         if notes.known.get("evaluation") is None:
-            notes.note("evaluation", Unknown(reason="the run evaluates nothing"))
+            nothing = Unknown(reason="the run evaluates nothing")
+            for stage in ("evaluation", "metrics", "wanted_metric"):
+                notes.note(stage, nothing)
         if not loads_best(trainer.args):
             notes.note("best", Unknown(reason="load_best_model_at_end is not set"))
         saved = sorted((self.place / "out").glob("checkpoint-*"))
@@ -280,7 +285,7 @@ class Run:
         """The final save, as `train` does it."""
         final = self.place / FINAL
         self.notes.attempt("saving", lambda: self.adapted.save_pretrained(str(final)))
-        self.notes.attempt("processor", lambda: self.parts.processor.save_pretrained(str(final)))
+        self.notes.attempt("processor", lambda: self.processor.processor.save_pretrained(str(final)))
         self.save_generation_config()
 
     def save_generation_config(self) -> None:
@@ -382,7 +387,7 @@ def loads_best(arguments: Any) -> bool:
 
 
 def name_metric(arguments: Any) -> str | None:
-    """What evaluation has to call the metric that checkpoints, or the schedule, are judged by; None where none is asked for."""
+    """What evaluation has to call the metric that checkpoints or the schedule are judged by; None where there is none."""
     wanted = getattr(arguments, "metric_for_best_model", None)
     return None if wanted is None else wanted if wanted.startswith("eval_") else f"eval_{wanted}"
 
