@@ -1,13 +1,14 @@
 """The life of the run in small: what it will do is done once, with its own arguments and only the sizes reduced.
 
 TrainingArguments, optimizer, schedule, callbacks and integrations are really built; then a step, an evaluation, a
-checkpoint, the way back from it, the best one loaded, the final save. A stage that raises is written down and passed over, so that those
-behind it are reached. All of it happens in a copy of the learning child, whose model has its adapter already.
+checkpoint, the way back from it, the best one loaded, the final save. A stage that raises is written down and passed over,
+so that those behind it are reached. All of it happens in a copy of the learning child, whose model has its adapter already.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,9 @@ class Run:
         saved = sorted((self.place / "out").glob("checkpoint-*"))
         if notes.known.get("checkpoint") is None:
             notes.note("checkpoint", Unknown(reason="the run saves no checkpoint (save_strategy)"))
+        if isinstance(notes.known["checkpoint"], Raised):
+            notes.note("resume", Unknown(reason="writing the checkpoint raised, so that there is none to go on from"))
+            return
         if not saved or getattr(trainer.args, "save_only_model", False):
             reason = (
                 "save_only_model leaves nothing to resume from" if saved else "there is no checkpoint to resume from"
@@ -286,9 +290,12 @@ class Run:
         final = self.place / FINAL
         self.notes.attempt("saving", lambda: self.adapted.save_pretrained(str(final)))
         self.notes.attempt("processor", lambda: self.processor.processor.save_pretrained(str(final)))
-        self.save_generation_config()
+        self.end_saving(final)
 
-    def save_generation_config(self) -> None:
+    def end_saving(self, final: Path) -> None:
+        """The generation configuration besides. What could not be saved whole is not left for a reader."""
+        if any(isinstance(self.notes.known[stage], Raised) for stage in ("saving", "processor")):
+            shutil.rmtree(final, ignore_errors=True)
         settings = getattr(unwrap(self.adapted)[0], "generation_config", None)
         if settings is None:
             self.notes.note("generation_config", Unknown(reason="the model has no generation configuration"))
@@ -334,7 +341,7 @@ class HeldRun(Run):
             self.notes.note("processor", Unknown(reason="the trainer was given no processor to save"))
         else:
             self.notes.attempt("processor", lambda: processor.save_pretrained(str(final)))
-        self.save_generation_config()
+        self.end_saving(final)
 
 
 # ---- the sizes
