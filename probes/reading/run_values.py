@@ -134,7 +134,7 @@ class _Tables:
         """Name in `report_to` -> class of the callback."""
         table = self.find(_INTEGRATIONS, "INTEGRATION_TO_CALLBACK")
         pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ()
-        return {k.value: v.id for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Name)}
+        return {str(k.value): v.id for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Name)}
 
     def find_packages(self, name: str, value: Any) -> tuple[str, ...]:
         """The packages one of which this value needs; none where the source does not say."""
@@ -181,10 +181,12 @@ class _Tables:
         return ()
 
     def _find_assigned(self, node: ast.AST, name: ast.expr) -> Any:
+        """What is assigned to a name inside of a node; None where it is no name, or nothing is."""
         for found in ast.walk(node):
-            targets = found.targets if isinstance(found, ast.Assign) and isinstance(name, ast.Name) else ()
-            if any(isinstance(target, ast.Name) and target.id == name.id for target in targets):
-                return found.value
+            if isinstance(found, ast.Assign) and isinstance(name, ast.Name):
+                targets = [target.id for target in found.targets if isinstance(target, ast.Name)]
+                if name.id in targets:
+                    return found.value
         return None
 
     def read_check(self, function: str) -> tuple[str, ...]:

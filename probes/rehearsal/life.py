@@ -256,7 +256,7 @@ class Run:
         if own is not None:
             return own(small_config, processor.processor, self.adapted, collate, rows, val)
         made = train.Parts(
-            model=self.adapted, processor=processor, collator=collate, train_rows=rows, val_rows=val  # type: ignore[arg-type]
+            model=self.adapted, processor=processor, collator=collate, train_rows=rows, val_rows=val
         )  # fmt: skip
         return train.build_trainer(small_config, made)[0]
 
