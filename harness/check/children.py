@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,8 @@ from preflight_ocr.harness.facts import (
     Learning,
     MemoryForecast,
     Processor,
+    Raised,
+    Rehearsal,
     RoundTrip,
     Site,
     Unknown,
@@ -53,12 +55,16 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     is_wanted: Callable[[Config, Asked], bool] = lambda config, asked: True
 
 
-RELOAD = Child(name="reload", entry="preflight_ocr.probes.learning.learning:reload", fills={})
+RELOAD = Child(name="reload", entry="preflight_ocr.probes.rehearsal.life:reload", fills={})
 CHILDREN = (  # the longest first
     Child(
         name="learning",
-        entry="preflight_ocr.probes.learning.learning:observe",
-        fills={"adapter": (Adapter, "adapter"), "learning": (Learning, "learning")},
+        entry="preflight_ocr.probes.rehearsal.life:observe",
+        fills={
+            "adapter": (Adapter, "adapter"),
+            "learning": (Learning, "learning"),
+            "rehearsal": (Rehearsal, "rehearsal"),
+        },
         then=RELOAD,
     ),
     Child(name="forward", entry="preflight_ocr.probes.forward.forward:observe", fills={"forward": (Forward, None)}),
@@ -80,7 +86,8 @@ CHILDREN = (  # the longest first
         is_wanted=lambda config, asked: config.budget.vram_gb is not None or asked.illustrated,
     ),
 )
-RAN = ("processor", "collator", "forward", "adapter", "learning", "memory")
+READING = Raised | Literal["done"] | Unknown
+RAN = ("processor", "collator", "forward", "adapter", "learning", "rehearsal", "memory")
 """The sections that children fill, in the order of the facts."""
 
 
@@ -194,9 +201,13 @@ def gather(facts: Facts, values: Mapping[str, Any], known: Known | None = None) 
         filled["processor"] = msgspec.structs.replace(processor, image_calls=calls)
     if isinstance(learning, Learning) and RELOAD.name in values:
         value = values[RELOAD.name]
-        round_trip = value if isinstance(value, Unknown) else read_answer(value, RoundTrip)
+        round_trip = value if isinstance(value, Unknown) else read_answer(value, RoundTrip, "round_trip")
         if not (isinstance(round_trip, Unknown) and _says_why(learning.round_trip)):
             filled["learning"] = msgspec.structs.replace(learning, round_trip=round_trip)
+    if isinstance(rehearsal := filled["rehearsal"], Rehearsal) and RELOAD.name in values:
+        value = values[RELOAD.name]
+        reading: Any = value if isinstance(value, Unknown) else read_answer(value, READING, "reading")
+        filled["rehearsal"] = msgspec.structs.replace(rehearsal, reading=reading)
     return msgspec.structs.replace(facts, **filled)
 
 

@@ -18,7 +18,7 @@ PRELOAD = (
     "peft",
     "accelerate",
     "PIL.Image",
-    "preflight_ocr.probes.learning.learning",
+    "preflight_ocr.probes.rehearsal.life",
     "preflight_ocr.probes.batch.processor",
 )
 MOST_TOGETHER = 4

@@ -176,9 +176,9 @@ def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path,
         from preflight_ocr.probes.forward import forward
 
         return forward.observe_parts(parts)
-    from preflight_ocr.probes.learning import learning
+    from preflight_ocr.probes.rehearsal import life
 
-    return learning.reload_parts(parts, place) if name == "reload" else learning.observe_parts(parts, place)
+    return life.reload_parts(parts, place) if name == "reload" else life.observe_parts(parts, place)
 
 
 # ---- in forks

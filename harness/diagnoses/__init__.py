@@ -14,9 +14,10 @@ from preflight_ocr.harness.judging.header import DiagnosisModule, check_module
 NAMES = (
     # ENV
     "missing_kernels", "legacy_encoding", "mismatched_torchvision", "missing_requirement", "unusable_card",
+    "uninstalled_package",
     # CFG
     "unknown_key", "ineffective_key", "warmup_beyond_run", "misaligned_save_steps", "removed_columns",
-    "unavailable_attention", "untrusted_remote_code", "unreadable_file",
+    "unavailable_attention", "untrusted_remote_code", "unreadable_file", "refused_value",
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
     "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row",
@@ -51,12 +52,15 @@ NAMES = (
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
     "unfit_learning_rate",
+    "misaligned_loss", "training_differs_from_generation", "failing_start", "failing_evaluation", "missing_metric",
+    "failing_callback",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM
-    "memory_over_budget", "growing_memory",
+    "memory_over_budget", "growing_memory", "kept_logits",
     # SAV
-    "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights",
+    "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights", "failing_checkpoint", "failing_resume",
+    "failing_final_save", "unreadable_result",
     # SEC
     "unpinned_revision", "suspicious_code", "hostile_code",
 )  # fmt: skip

@@ -65,6 +65,7 @@ from preflight_ocr.harness.facts.reading import (
     Token,
     Tokenizer,
 )
+from preflight_ocr.harness.facts.rehearsal import FailedCallback, KeptOutputs, Rehearsal
 from preflight_ocr.harness.facts.running import (
     Agreement,
     Behaviour,
@@ -104,6 +105,7 @@ class Facts(Fact, kw_only=True):
     forward: Forward | Unknown = NOT_RUN
     adapter: Adapter | Unknown = NOT_RUN
     learning: Learning | Unknown = NOT_RUN
+    rehearsal: Rehearsal | Unknown = NOT_RUN
     memory: MemoryForecast | Unknown = NOT_RUN
     device: Device | Unknown = NOT_RUN
     accelerator: Accelerator | Unknown = NOT_RUN
@@ -161,11 +163,13 @@ __all__ = [
     "Environment",
     "Fact",
     "Facts",
+    "FailedCallback",
     "Forward",
     "Grid",
     "HostCopy",
     "Import",
     "InstalledCard",
+    "KeptOutputs",
     "KeyFact",
     "Landing",
     "Leaf",
@@ -188,6 +192,7 @@ __all__ = [
     "Raised",
     "Recipe",
     "Recital",
+    "Rehearsal",
     "RehearsedStep",
     "Repair",
     "Repository",

@@ -86,6 +86,8 @@ class Configuration(Fact, kw_only=True):
     output_dir: str
     checkpoints: tuple[Checkpoint, ...]
     world_size: int
+    refused_values: tuple[KeyFact, ...] | Unknown = NOT_LOOKED_AT  # by the installed transformers' own tables
+    lacking_packages: tuple[KeyFact, ...] | Unknown = NOT_LOOKED_AT  # `nearest` is the package that `detail` needs
     replaced_parts: tuple[str, ...]  # which of model, collator, peft, trainer are the user's own
 
 

@@ -57,6 +57,21 @@ def list_rejected(facts: Facts) -> tuple[str, ...]:
     return tuple(name for name in facts.adapter.injected if f"'{name}'" in raised.message)
 
 
+def list_before_the_run(facts: Facts) -> tuple[object, ...]:
+    """How everything ended that was done before a run was rehearsed: what was raised there belongs there."""
+    before: list[object] = [find_checkpointing_failure(facts)]
+    if not isinstance(facts.collator, Unknown):
+        before.append(facts.collator.batch)
+    if not isinstance(facts.forward, Unknown):
+        before += [facts.forward.loading, facts.forward.given, facts.forward.reference]
+        before += [repair.raised for repair in facts.forward.repairs]
+    if not isinstance(facts.adapter, Unknown):
+        before.append(facts.adapter.raised)
+    if not isinstance(facts.learning, Unknown):
+        before += [facts.learning.training, facts.learning.mixed_precision, facts.learning.checkpointing]
+    return tuple(before)
+
+
 def find_checkpointing_failure(facts: Facts) -> Raised | None:
     """The exception that gradient checkpointing causes in this set-up, if it is in use and does."""
     if isinstance(facts.learning, Unknown):

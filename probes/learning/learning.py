@@ -39,14 +39,18 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
 
 
-def observe_parts(parts: Assembly, folder: Path) -> dict[str, object]:
-    """The same of parts that are there."""
+def observe_parts(
+    parts: Assembly, folder: Path, beside: Callable[[Any], None] = lambda adapted: None
+) -> dict[str, object]:
+    """The same of parts that are there. `beside` is shown the adapted model as it was before its steps."""
     with redirect_cuda():
-        found = look_at_learning(parts, folder)
+        found = look_at_learning(parts, folder, beside)
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
 
 
-def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
+def look_at_learning(
+    parts: Assembly, folder: Path, beside: Callable[[Any], None] = lambda adapted: None
+) -> dict[str, Any]:
     """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
     batch = _choose_batch(parts)
     adapter, adapted = look_at_adapter(parts, batch)
@@ -83,6 +87,8 @@ def look_at_learning(parts: Assembly, folder: Path) -> dict[str, Any]:
         accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
         adapted.train()
         recipe = look_at_recipe(parts.config, inner, step, batch)
+        if training == "ok":
+            beside(adapted)
     learning = Learning(
         training=training,
         census=(*census, *extra),

@@ -15,6 +15,7 @@ from preflight_ocr.harness.facts import Checkpoint, Configuration, KeyFact, Unkn
 from preflight_ocr.probes.reading.dataset import count_rows
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.json_files import get_text, get_whole, read_object
+from preflight_ocr.probes.reading.run_values import find_lacking, find_refused
 from preflight_ocr.probes.reading.subject import find_parts, read_part
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def look_at_configuration(config: Config, exports: Exports) -> Configuration:
         output_dir=str(training.output_dir),
         checkpoints=tuple(find_checkpoints(training.output_dir)),
         world_size=_count_ranks(),
+        refused_values=tuple(find_refused(config, exports)),
+        lacking_packages=tuple(find_lacking(config, exports)),
         replaced_parts=tuple(find_parts(config)),
     )
 

@@ -38,7 +38,7 @@ UNREAD_PARTS: Mapping[str, tuple[str, ...]] = {
     "processor": ("model", "collator", "peft", "trainer"),
     "collator": ("peft", "trainer"),
     "forward": ("peft", "trainer"),
-    "learning": ("collator",),
+    "learning": (),
 }
 
 

@@ -1,0 +1,64 @@
+"""A checkpoint that the run wrote cannot be loaded again.
+
+## What it does
+Has a second trainer go on from the checkpoint of the first for one step, and load the best checkpoint at its end where
+`load_best_model_at_end` is set.
+
+## Why it matters
+It is noticed after an interruption, when the hours that the checkpoint was for are lost, or at the very end of the run.
+
+## Example
+`UnpicklingError: Weights only load failed`: a release of transformers and a newer PyTorch do not agree on what may be read
+from `rng_state.pth`.
+
+## Use instead
+Upgrade transformers, or allow the NumPy types with `torch.serialization.add_safe_globals` before `train`.
+
+## References
+- huggingface/transformers#34631
+- PyTorch, "Serialization semantics"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
+from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.wording import known, list_places
+
+DIAGNOSIS = Diagnosis(
+    module=__name__,
+    code="SAV021",
+    severity=Severity.MAJOR,
+    basis=Basis.RAN,
+    contract="training goes on from its own checkpoint, and the best one can be loaded",
+    needs=("rehearsal",),
+    keys=("subject.trainer", "training.load_best_model_at_end"),
+)
+
+_STAGES = {
+    "resume": "Going on from the checkpoint of the first step",
+    "best": "Loading the best checkpoint at the end",
+}
+
+
+def examine(facts: Facts) -> Iterator[Finding]:
+    rehearsal = known(facts.rehearsal)
+    for stage, words in _STAGES.items():
+        raised = getattr(rehearsal, stage)
+        if isinstance(raised, Raised):
+            yield DIAGNOSIS.finding(
+                f"{words} raised {show_raised(raised)}.",
+                places=list_places(raised),
+                fix="Mend what the quoted line reads, or save what it needs; a second check then shows the way back.",
+            )
+
+
+def excuse(facts: Facts) -> str:
+    stages = [getattr(known(facts.rehearsal), stage) for stage in _STAGES]
+    if not all(isinstance(stage, Unknown) for stage in stages):
+        return ""
+    return str(stages[0].reason)
