@@ -20,8 +20,7 @@ NAMES = (
     "unavailable_attention", "untrusted_remote_code", "unreadable_file", "refused_value",
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
-    "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row",
-    "two_spellings",
+    "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row", "two_spellings",
     # FWD
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
@@ -51,9 +50,7 @@ NAMES = (
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
-    "unfit_learning_rate",
-    "misaligned_loss", "training_differs_from_generation", "failing_start", "failing_evaluation", "missing_metric",
-    "failing_callback",
+    "unfit_learning_rate", "failing_start", "failing_evaluation", "missing_metric", "failing_callback",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM

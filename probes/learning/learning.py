@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -153,7 +154,8 @@ def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {**batch, "labels": ids.where(real, IGNORED)}
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One training step up to its loss: `target` called with `batch`."""
 
     target: Any
