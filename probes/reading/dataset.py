@@ -159,6 +159,8 @@ def _read_row(
         found.append(("malformed row", f"the row is a {type(document).__name__}, expected {{image_path, text}}"))
     elif image is not None and not isinstance(image, str) and not (pages and takes_any):
         found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image as text"))
+    elif isinstance(image, str) and not usable:  # not the same as none: training would look for a file of this name
+        found.append(("malformed row", f"image_path is {image!r:.200}, expected the path of an image, or no such key"))
     elif not usable:
         found.append(("no image", f"image_path is {image!r:.200}, expected the path of an image"))
     has_text = isinstance(document, dict) and is_known(document)
