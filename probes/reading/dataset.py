@@ -199,6 +199,8 @@ def _read_row(
 
 def _tell_unpictured(document: dict[str, Any], *, takes_any: bool) -> Trouble:
     image = document.get("image_path")
+    if isinstance(image, str):  # not the same as none: training would look for a file of this name
+        return "malformed row", f"image_path is {image!r:.200}, expected the path of an image, or no such key"
     if not image and "image_path" in document and not takes_any:
         return "malformed row", f"image_path is {image!r:.200}: the row would be learned without a page"
     if image is not None and not isinstance(image, str | list):

@@ -135,6 +135,8 @@ def test_rows_with_missing_files_texts_or_images_are_named(look):
         {"image_path": "a\0.png", "text": "x"},
         {"image_path": "n" * 5000, "text": "x"},
         {"image_path": ".", "text": "x"},
+        {"image_path": "", "text": "x"},
+        {"image_path": " ", "text": "x"},
     ]
     assert kinds(look(rows, {"a.png": picture()})) == [
         (0, "missing image"),
@@ -145,9 +147,11 @@ def test_rows_with_missing_files_texts_or_images_are_named(look):
         (5, "malformed row"),
         (6, "malformed row"),
         (7, "empty text"),
-        (8, "no image"),
+        (8, "malformed row"),
         (9, "unreadable image"),
         (10, "unreadable image"),
+        (11, "malformed row"),
+        (12, "malformed row"),
     ]
 
 
