@@ -38,6 +38,8 @@ class _Same(torch.utils.data.Dataset[dict[str, Any]]):
         return self.times
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        if not -self.times <= index < self.times:
+            raise IndexError(index)  # a `for` over the rows ends here
         return dict(self.row)
 
 

@@ -30,6 +30,11 @@ def right(config, processor, model, collator, train_rows, val_rows):
     return Recorded([2.5])
 
 
+def iterating(config, processor, model, collator, train_rows, val_rows):
+    assert sum(1 for row in train_rows) == len(train_rows)
+    return Recorded([2.5])
+
+
 def silent(config, processor, model, collator, train_rows, val_rows):
     return Recorded([])
 
@@ -61,6 +66,10 @@ def test_a_trainer_that_sums_what_it_should_average_is_measured(measure):
 
 def test_a_trainer_that_averages_is_right(measure):
     assert measure("right") == 1.0
+
+
+def test_a_trainer_that_iterates_its_rows_comes_to_their_end(measure):
+    assert measure("iterating") == 1.0
 
 
 @pytest.mark.parametrize(
