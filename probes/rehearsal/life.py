@@ -22,6 +22,7 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.facts import FailedCallback, KeptOutputs, Raised, Rehearsal, Unknown, blank
 from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.isolation.closing import CLOSED_BY_US
 from preflight_ocr.harness.training import train
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.model import load_processor
@@ -112,7 +113,12 @@ class Notes:
         self.known: dict[str, Any] = {"left_out": (), "callbacks": ()}
 
     def note(self, stage: str, ended: Any) -> None:
-        """How a stage ended. What it raised once is not written over when it goes well another time."""
+        """How a stage ended. What it raised once is not written over when it goes well another time.
+
+        What a check closed around the stage says nothing about the run.
+        """
+        if isinstance(ended, Raised) and ended.type == CLOSED_BY_US:
+            ended = Unknown(reason=ended.message)
         if not isinstance(self.known.get(stage), Raised):
             self.known[stage] = ended
         self.write()
@@ -189,7 +195,9 @@ class Run:
         def build() -> None:
             from transformers import TrainingArguments
 
-            asked = {**train.choose_arguments(self.config), "output_dir": str(self.place / "out"), "use_cpu": True}
+            out = self.place / "out"
+            inside = {"output_dir": str(out), "logging_dir": str(out / "logs"), "use_cpu": True}
+            asked = {**train.choose_arguments(self.config), **inside}
             asked = self.leave_out(asked)
             TrainingArguments(
                 **compat.fit_training_arguments(asked, compat.accepted_names(TrainingArguments.__init__))[0]
@@ -243,7 +251,8 @@ class Run:
         val = first_rows(Rows(config.data.val_path), ROWS) if config.data.val_path else None
         own = load_part(config, "trainer")
         asked = training.arguments if own is not None else train.choose_arguments(config)
-        asked = {**self.leave_out(asked), **_reduce(self.place / "out", steps, size)}
+        logs = {"logging_dir": str(self.place / "out" / "logs")} if "logging_dir" in asked else {}
+        asked = {**self.leave_out(asked), **logs, **_reduce(self.place / "out", steps, size)}
         small = {name: value for name, value in asked.items() if name in training.__struct_fields__}
         small |= {"output_dir": self.place / "out", "fp16": bool(asked.get("fp16")), "use_cpu": True}
         small_config = msgspec.structs.replace(
@@ -380,6 +389,11 @@ def quieten(trainer: Any, notes: Notes) -> None:
     for kind in reporting:
         if kind.__name__ not in _LOCAL and trainer.pop_callback(kind) is not None:
             notes.add("left_out", f"report_to ({kind.__name__})")
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(
+            getattr(callback, "logging_dir", None), str
+        ):  # a check lets it write below the run's folder alone
+            callback.logging_dir = str(Path(trainer.args.output_dir) / "logs")
 
 
 def _needs_card(raised: Raised) -> bool:
@@ -484,7 +498,11 @@ def _watch_callbacks(trainer: Any, notes: Notes) -> None:
             return original(event, args, state, control, **named)
         except Exception as error:  # noqa: BLE001 (foreign code; kept and passed over)
             name = _name_callback(error, event)
-            notes.add("callbacks", FailedCallback(callback=name, event=event, raised=describe_error(error)))
+            raised = describe_error(error)
+            if raised.type == CLOSED_BY_US:
+                notes.add("left_out", f"{name} ({raised.message})")
+            else:
+                notes.add("callbacks", FailedCallback(callback=name, event=event, raised=raised))
             notes.write()
             return control
 
