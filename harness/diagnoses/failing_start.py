@@ -42,7 +42,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="the run's own arguments, trainer, optimizer and schedule are built and make a step",
     needs=("rehearsal",),
-    keys=("training", "subject.trainer"),
+    keys=("training.optim", "training.lr_scheduler_type", "training.report_to", "subject.trainer"),
 )
 
 _STAGES = {
@@ -53,7 +53,7 @@ _STAGES = {
 }
 _EARLIER = (
     "failing_collator", "failing_batch", "failing_forward", "failing_step", "failing_dtype", "mixed_model_dtypes",
-    "unaccepted_batch_key", "failing_adapter",
+    "unaccepted_batch_key", "failing_adapter", "forwarded_loss_keyword",
 )  # fmt: skip
 
 

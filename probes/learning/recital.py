@@ -72,11 +72,11 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
     First the one with the longest target of at most LONGEST tokens, which tells more, then the one with the shortest.
     """
     if parts.reference is None:
-        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+        return Unknown(reason="no family declares this model, so there is no reference batch")
     ends = list_ends(parts.bare, parts.tokenizer)
     found: list[tuple[int, Batch, tuple[int, ...]]] = []
     for number, row in enumerate(parts.sample):
-        batch = attempt(partial(parts.seeded, parts.collate, [row]))
+        batch = attempt(partial(_collate, parts, row))
         if isinstance(batch, Raised):
             return Unknown(reason=f"the collator raised {batch.type} for a single row: {batch.message}")
         runs = find_runs(parts, batch, [row])
@@ -97,6 +97,10 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
         (number, take_expected_images(parts, batch, parts.seeded(parts.reference, [parts.sample[number]])), wanted)
         for number, batch, wanted in (longest, found[0])
     )
+
+
+def _collate(parts: Assembly, row: Mapping[str, Any]) -> Batch:
+    return parts.seeded(parts.collate, [row])
 
 
 def _cut_behind_end(run: Run, ends: Sequence[int]) -> tuple[int, ...]:
@@ -166,7 +170,7 @@ def _ask(parts: Assembly, row: Mapping[str, Any]) -> Batch:
     prompt = parts.reference.prompts([dict(row)])
     if not parts.is_encoder_decoder:
         return prompt
-    batch = parts.seeded(parts.collate, [row])
+    batch = _collate(parts, row)
     return ask_as_trained(batch, find_runs(parts, batch, [row])[0], prompt)
 
 

@@ -19,7 +19,7 @@ from preflight_ocr.fixtures.corpus.models import find_miniatures, find_model_obs
 from preflight_ocr.fixtures.corpus.plant import clash, write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
 from preflight_ocr.harness.check.check import check
-from preflight_ocr.harness.commands.corpus.bundles import bundle
+from preflight_ocr.harness.commands.corpus.bundles import bundle, needs_the_whole_run
 from preflight_ocr.harness.commands.corpus.run import Trial
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.judging.findings import Crashed
@@ -32,8 +32,9 @@ FIVE = ("chain-13", "chain-14", "chain-15", "chain-16", "chain-17")
 
 
 def rank(case: Case) -> int:
-    """The place of a case's model among the few that come first."""
-    return FAST.index(case.model) if case.model in FAST else len(FAST)
+    """The place of a case's model among the few that come first; the cheapest of them where the run goes to its end."""
+    few = FAST[::-1] if needs_the_whole_run(FAULTS[case.fault]) else FAST
+    return few.index(case.model) if case.model in few else len(few)
 
 
 def bundle_by_model(cases: Iterable[Case]) -> list[tuple[str, tuple[str, ...]]]:

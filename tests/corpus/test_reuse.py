@@ -90,16 +90,14 @@ def same(facts: Facts, project: Path, planted: Facts, other: Path, names: tuple[
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_collator_that_cannot_be_built_changes_nothing_for_the_adapter_and_what_it_learns(
-    model, tmp_path, sandbox, baselines
-):
+def test_a_collator_that_cannot_be_built_changes_nothing_for_the_adapter(model, tmp_path, sandbox, baselines):
     project = write_project(tmp_path, (), model=model)
     (tmp_path / "refusing.py").write_text(RAISING, encoding="utf-8")
     subject = yaml.safe_load(project.read_text(encoding="utf-8")).get("subject", {})
     change(project, subject={**subject, "collator": "refusing:refuse"})
     seen = look(project, sandbox)
     assert "AssertionError" in msgspec.json.encode(seen.collator).decode()
-    same(baselines(model)[1], project, seen, project, ("adapter", "learning", "processor"))
+    same(baselines(model)[1], project, seen, project, ("adapter", "processor"))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -145,7 +143,7 @@ def test_a_project_is_the_same_as_itself_wherever_it_lies(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "children"),
     [
-        ("chain-16", {"processor", "learning"}),  # a collator
+        ("chain-16", {"processor"}),  # a collator
         ("chain-04", {"processor", "collator", "forward"}),  # a task type
         ("web-10", {"processor", "collator", "forward"}),  # an adapter step
         ("web-31", {"processor", "collator", "forward"}),  # a trainer
@@ -164,7 +162,7 @@ def test_two_faults_of_one_part_are_two_inputs(tmp_path):
     place, inputs = place_model("deepseek_ocr"), []
     for fault in ("chain-16", "web-04"):
         inputs.append(read_inputs(write_project(tmp_path / fault, (fault,)), (fault,), place))
-    assert set(list_same(*inputs)) == {"processor", "learning"}
+    assert set(list_same(*inputs)) == {"processor"}
 
 
 def test_without_a_declared_family_the_learning_child_is_never_taken_over(tmp_path):

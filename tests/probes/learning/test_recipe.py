@@ -5,6 +5,7 @@ import pytest
 
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.families.anatomy import unwrap
+from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.learning import Step, _choose_batch
 from preflight_ocr.probes.learning.recipe import draw_rates, look_at_recipe
 
@@ -34,7 +35,8 @@ def test_the_rate_decides_how_far_the_model_moves_and_leaves_it_as_it_was(assemb
             with_training(parts.config, learning_rate=rate, **changed), inner, Step(adapted, batch), batch
         )
 
-    slow, usual, fast = look(2e-7), look(3e-3), look(5.0)
+    with redirect_cuda():  # this model's code names a device
+        slow, usual, fast = look(2e-7), look(3e-3), look(5.0)
     assert slow.change < 3e-3 < 0.01 < usual.change
     assert usual.share < 0.2 < 1.0 < fast.share
     assert isinstance(look(3e-3, optim="sgd"), Unknown)

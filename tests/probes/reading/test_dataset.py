@@ -143,7 +143,7 @@ def test_rows_with_missing_files_texts_or_images_are_named(look):
         (1, "empty text"),
         (2, "empty text"),
         (3, "no image"),
-        (4, "no image"),
+        (4, "malformed row"),
         (5, "malformed row"),
         (6, "malformed row"),
         (7, "empty text"),

@@ -14,8 +14,8 @@ from preflight_ocr.harness.commands.trained import export as command
 from preflight_ocr.harness.training.adapter_files import read_adapter
 
 MODELS = [
-    "deepseek_ocr",
     "qwen2_vl",
+    pytest.param("deepseek_ocr", marks=pytest.mark.slow),
     pytest.param("donut", marks=pytest.mark.slow),
     pytest.param("dots_ocr", marks=pytest.mark.slow),
 ]
