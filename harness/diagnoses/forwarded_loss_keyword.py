@@ -40,7 +40,7 @@ DIAGNOSIS = Diagnosis(
     contract="Trainer adds no keyword that a wrapper hands on to a model without it",
     needs=("forward", "adapter"),
     where="a module of your own is wrapped around the model",
-    explains=("failing_step",),
+    explains=("failing_step", "failing_start"),
     keys=("subject.model", "subject.trainer"),
 )
 
