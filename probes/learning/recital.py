@@ -119,6 +119,8 @@ def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown:
         loss, logits = read_loss(output), read_logits(output)
         if not isinstance(loss, torch.Tensor) or logits is None:
             return Unknown(reason="forward returned no loss or no logits in training")
+        if not bool(loss.isfinite()):
+            return Unknown(reason=f"the loss is {float(loss)} at step {step + 1} of one row repeated")
         share = _share_right(parts, batch, logits)
         right = right + 1 if share == 1.0 else 0
         if right == IN_A_ROW:

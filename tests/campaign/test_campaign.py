@@ -11,14 +11,14 @@ from tests.campaign.training import kill_at_random, tear_checkpoints
 
 
 def test_mutated_inputs_are_never_a_traceback_nor_a_good_word():
-    numbers = [f"sample-{number}" for number in range(25)]
+    numbers = [f"sample-{number}" for number in range(12)]
     wrong = [said for _, said in try_batch(numbers, "read", limited=False) if said]
     assert wrong == []
 
 
 def test_a_killed_run_that_is_gone_on_with_ends_with_the_same_bits():
-    tally = kill_at_random(2, seed=7)
-    assert tally.wrong == [] and tally.tried == 2
+    tally = kill_at_random(1, seed=7)
+    assert tally.wrong == [] and tally.tried == 1
 
 
 def test_torn_checkpoints_are_passed_over_and_the_run_ends_with_the_same_bits():

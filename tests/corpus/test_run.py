@@ -20,16 +20,19 @@ def run() -> Run:
     return run_corpus(models=("llava",), faults=("web-04", "web-15"), jobs=1)
 
 
+@pytest.mark.slow
 def test_what_was_planted_is_found_and_timed(run):
     assert [(t.faults, t.is_exact) for t in run.trials] == [(("web-04",), True), (("web-15",), True)]
     assert all(trial.seconds > 0 for trial in run.trials)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_whether_trainer_raised(run):
     outcomes = {trial.faults[0]: trial.dry_run.outcome for trial in run.trials}
     assert outcomes == {"web-04": "silent", "web-15": "raised"}
 
 
+@pytest.mark.slow
 def test_a_run_survives_its_file(run, tmp_path):
     write_results(run, tmp_path / "run.json")
     assert read_results(tmp_path / "run.json") == run

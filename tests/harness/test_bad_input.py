@@ -117,6 +117,7 @@ def test_a_corrupt_image_is_a_finding_with_its_row(project):
     assert "2" in ended.stdout and Path(rows[2]["image_path"]).name in ended.stdout
 
 
+@pytest.mark.slow
 def test_code_that_crashes_at_import_is_a_finding(project):
     _spoil(project, at_import="import ctypes\nctypes.string_at(0)")
     ended = run(project)
@@ -133,6 +134,7 @@ def test_code_that_exits_in_forward_is_a_finding(project):
     assert "SEC003" in codes(project)
 
 
+@pytest.mark.slow
 def test_code_that_never_returns_is_stopped_after_the_time_that_was_given(project):
     _spoil(project, in_forward="while True: pass")
     ended = run(project, seconds=4)

@@ -127,6 +127,7 @@ def test_level_and_trust_reach_the_engine(session, pytester):
     ]
 
 
+@pytest.mark.slow
 def test_only_what_the_chosen_contracts_need_is_run(session, pytester):
     session("-k", "LBL001")
     session("-k", "LBL001 or LRN003")

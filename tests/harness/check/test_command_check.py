@@ -59,7 +59,7 @@ def _codes(watched: Watched) -> list[str]:
     [
         ("train_messages.py", "transformers.trainer.Trainer.train"),
         ("train_loop.py", "accelerate.Accelerator.prepare"),
-        ("train_by_hand.py", "preflight_ocr.hold"),
+        pytest.param("train_by_hand.py", "preflight_ocr.hold", marks=pytest.mark.slow),
     ],
 )
 def test_a_healthy_program_is_held_and_silent(project: Path, program: str, at: str) -> None:

@@ -91,7 +91,7 @@ def measure(model):
 @pytest.mark.parametrize(
     ("model", "tolerance"),
     [
-        ("deepseek_ocr", SEEN),
+        pytest.param("deepseek_ocr", SEEN, marks=pytest.mark.slow),
         pytest.param("dots_ocr", SEEN, marks=pytest.mark.slow),
         pytest.param("qwen2_vl", SEEN, marks=pytest.mark.slow),
         pytest.param("llava", SEEN, marks=pytest.mark.slow),

@@ -23,6 +23,7 @@ def run(*words: object) -> int:
     return looking.main([str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_check_becomes_a_record(config, tmp_path, capsys):
     assert run("--cell", HERE.name, "--json", tmp_path / "r.json", "--trust", config) == 0
     record = read_cell(tmp_path / "r.json")

@@ -108,6 +108,7 @@ def test_foreign_code_is_not_run_without_trust(run, tmp_path):
     assert "without trust" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_run_confirms_the_very_fault_that_raised(run, tmp_path):
     result = run("-", write_project(tmp_path, ["chain-03"]), "--trust", paste=PASTE)
     assert "FWD001 unaccepted_batch_key: CONFIRMED" in result.stdout
