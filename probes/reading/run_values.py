@@ -143,32 +143,33 @@ class _Tables:
             return self.read_demand(self.find(_INTEGRATIONS, self.integrations[value]))
         if name == "optim" and isinstance(value, str):
             member = {v: k for k, v in self.list_members(*_ENUMERATED["optim"]).items()}.get(value)
-            return self.read_demand(self._find_maker(member)) if member else ()
+            demands = (self.read_demand(maker) for maker in self._find_makers(member)) if member else iter(())
+            return next(filter(None, demands), ())
         if value not in (None, False, ""):
             return self.read_check(f"is_{name.removeprefix('use_')}_available")
         return ()
 
-    def _find_maker(self, member: str) -> Any:
-        """The function, or the branch, that makes an optimizer."""
+    def _find_makers(self, member: str) -> Iterator[Any]:
+        """The functions and the branches that may make an optimizer: each that names it."""
         for module in _OPTIMIZERS:
             tree = self.read(module)
             for node in ast.walk(tree) if tree else ():
                 if isinstance(node, ast.If) and _names(node.test, member):
-                    return ast.Module(body=node.body, type_ignores=[])
+                    yield ast.Module(body=node.body, type_ignores=[])
                 if not isinstance(node, ast.Dict):
                     continue
                 for key, value in zip(node.keys, node.values, strict=True):
                     if key is not None and _names(key, member) and isinstance(value, ast.Name):
-                        return self.find(module, value.id)
+                        yield self.find(module, value.id)
                     if key is None and isinstance(value, ast.Call) and len(value.args) == 2:
                         listed, maker = value.args
                         members = self.find(module, listed.id) if isinstance(listed, ast.Name) else listed
                         if members is not None and _names(members, member) and isinstance(maker, ast.Name):
-                            return self.find(module, maker.id)
-        return None
+                            yield self.find(module, maker.id)
 
     def read_demand(self, node: Any) -> tuple[str, ...]:
-        """The packages behind `if not is_x_available(): raise`, or behind `has_x = is_x_available()` and such a check."""
+        """The packages behind `if not is_x_available(): raise`, behind `has_x = is_x_available()` and such a check, or
+        behind an import whose failure is raised in other words."""
         for check in ast.walk(node) if node is not None else ():
             if not isinstance(check, ast.If) or not any(isinstance(inner, ast.Raise) for inner in check.body):
                 continue
@@ -178,7 +179,7 @@ class _Tables:
             called = asked if isinstance(asked, ast.Call) else self._find_assigned(node, asked)
             if isinstance(called, ast.Call) and isinstance(called.func, ast.Name):
                 return self.read_check(called.func.id)
-        return ()
+        return tuple(dict.fromkeys(_list_imported(node))) if node is not None else ()
 
     def _find_assigned(self, node: ast.AST, name: ast.expr) -> Any:
         """What is assigned to a name inside of a node; None where it is no name, or nothing is."""
@@ -204,6 +205,18 @@ class _Tables:
                 if value is not None and (named := tuple(_list_looked_for(value))):
                     return named
         return ()
+
+
+def _list_imported(node: ast.AST) -> Iterator[str]:
+    """The packages imported in a `try` whose ImportError is raised again in other words."""
+    for tried in ast.walk(node):
+        if not isinstance(tried, ast.Try):
+            continue
+        caught = [handler for handler in tried.handlers if any(isinstance(n, ast.Raise) for n in ast.walk(handler))]
+        if any(isinstance(handler.type, ast.Name) and handler.type.id == "ImportError" for handler in caught):
+            for inner in tried.body:
+                if isinstance(inner, ast.ImportFrom) and inner.module and not inner.level:
+                    yield inner.module.partition(".")[0]
 
 
 def _names(node: ast.AST, member: str) -> bool:
