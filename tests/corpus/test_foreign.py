@@ -13,12 +13,16 @@ CASES = [case for case in find_pattern_cases() if case.obstacle is None]
 PATTERNS = {pattern.id: pattern for pattern in find_patterns()}
 
 
+DEAR = ("for-09", "for-15", "for-24")
+"""Patterns that only a dear model can have."""
+
+
 def is_slow(fault: str, model: str) -> bool:
     """One model stands for all, and for a pattern that it cannot have the first one that can; one form for its like."""
     if fault.startswith("for-19-") and fault != "for-19-jsonl":
         return True
     models = [case.model for case in CASES if case.fault == fault]
-    return model != (FAST if FAST in models else models[0])
+    return fault in DEAR or model != (FAST if FAST in models else models[0])
 
 
 PARAMETERS = [

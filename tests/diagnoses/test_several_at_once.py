@@ -145,6 +145,7 @@ def test_a_second_fault_never_brings_a_third_name(name):
         assert roots and roots <= {name, other}, other
 
 
+@pytest.mark.slow
 def test_most_pairs_of_faults_are_both_named():
     both = alone = 0
     # A law that has owners speaks only where none of them names a reason.

@@ -22,7 +22,6 @@ from tests.specimens import HEALTHY, altered
 
 CARDS = (InstalledCard(name="NVIDIA L4", capability="8.9", memory_bytes=24 << 30),)
 ON_A_CARD = tuple(module.DIAGNOSIS.code for module in catalogue() if module.DIAGNOSIS.basis is Basis.GPU)
-FIRST = ("qwen2_vl",)
 EVERY = tuple(miniature.name for miniature in find_miniatures())
 
 
@@ -59,7 +58,8 @@ def test_a_card_that_the_user_hides_is_not_looked_for(monkeypatch):
     assert obstacle is not None and VISIBLE in obstacle.reason
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FIRST else pytest.mark.slow) for n in EVERY])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
 def test_the_child_runs_everything_but_the_measures_on_a_cpu(name, tmp_path):
     config = write(tmp_path, name)
     given = altered(HEALTHY, {"forward": Unknown(reason="not run")})  # whether this model generates is another's to say

@@ -83,6 +83,7 @@ def test_calls_that_another_collator_made_are_not_taken_over_with_the_processor(
     assert facts.processor == HEALTHY.processor
 
 
+@pytest.mark.slow
 def test_one_child_at_a_time_is_one_at_a_time(tmp_path, sandbox):
     config, said = load_config(write_project(tmp_path, ())), list[str]()
     seen = look(config, ASKED, sandbox=sandbox, together=1, progress=said.append)

@@ -58,7 +58,7 @@ def _codes(watched: Watched) -> list[str]:
     ("program", "at"),
     [
         ("train_messages.py", "transformers.trainer.Trainer.train"),
-        ("train_loop.py", "accelerate.Accelerator.prepare"),
+        pytest.param("train_loop.py", "accelerate.Accelerator.prepare", marks=pytest.mark.slow),
         pytest.param("train_by_hand.py", "preflight_ocr.hold", marks=pytest.mark.slow),
     ],
 )

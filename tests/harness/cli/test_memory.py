@@ -54,6 +54,7 @@ def test_foreign_code_does_not_run_without_trust(files):
     assert ended.exit_code == 0 and "--trust" in ended.output and "it ran" not in ended.output
 
 
+@pytest.mark.slow
 def test_a_project_is_held_against_its_budget_written_and_drawn(tmp_path):
     path = write_project(tmp_path / "project", [], model="deepseek_ocr")
     document = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -158,6 +158,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_the_tests_find_planted_faults(written, tmp_path):
     """One copy of the tests per fault, all in one session."""
     source = (written / ghostwriter.TEST_FILE).read_text(encoding="utf-8")

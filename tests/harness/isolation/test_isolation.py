@@ -227,6 +227,7 @@ def test_a_child_that_kills_the_process_above_it_does_not_take_the_run_down() ->
         assert isinstance(call(sandbox, "add", a=1, b=2), Returned)
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_child_that_halts_the_process_above_it_is_stopped_all_the_same(others: set[int]) -> None:
     with Sandbox(preload=(), path=[HERE], limits=Limits(seconds=0.5), closed=False) as sandbox:

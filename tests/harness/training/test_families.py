@@ -24,7 +24,7 @@ from preflight_ocr.harness.training.model import load_model, load_processor
 from preflight_ocr.harness.training.predict import decode, decode_greedily
 from preflight_ocr.harness.training.train import build_own_collator, run_anywhere, train
 
-FAST = ("dots_ocr", "qwen2_vl", "got_ocr2", "donut")
+FAST = ("qwen2_vl", "got_ocr2", "donut")
 STEPS = 4
 MODELS = [
     pytest.param(miniature.name, marks=() if miniature.name in FAST else pytest.mark.slow)

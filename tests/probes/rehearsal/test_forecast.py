@@ -70,6 +70,7 @@ def answer(full_size, foresee, tmp_path_factory):
     return foresee(write(tmp_path_factory.mktemp("weights"), document))
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_full_size_model_are_those_of_its_index_to_the_byte(answer):
     assert answer.weight_bytes == TOTAL
     assert {share.dtype for share in answer.weights} == {"bfloat16"}

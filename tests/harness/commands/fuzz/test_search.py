@@ -47,6 +47,7 @@ def forget_control_tokens(inner, rows):
         inner._protected = protected
 
 
+@pytest.mark.slow
 def test_a_failure_is_shrunk_kept_and_found_again(spoil, open_bench, tmp_path):
     spoiled = spoil(forget_control_tokens, own=True)
     found = search(spoiled, tmp_path, examples=60, seconds=60, forward_every=0, models=("qwen2_vl",))

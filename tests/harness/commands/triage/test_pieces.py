@@ -163,5 +163,6 @@ def test_a_log_of_any_length_is_read_in_little_memory():
     assert peak < 8_000_000
 
 
+@pytest.mark.slow
 def test_one_endless_line_is_read_too():
     assert diagnose(io.BytesIO(b"x" * 3_000_000)).unrecognised[0].text.startswith("xxx")

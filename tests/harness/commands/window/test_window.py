@@ -356,6 +356,7 @@ def test_a_folder_without_code_is_refused(tmp_path: Path) -> None:
         read_window(tmp_path)
 
 
+@pytest.mark.slow
 def test_code_nested_deeper_than_the_interpreter_recurses_is_read(tmp_path: Path) -> None:
     text = "import transformers\nx = transformers" + ".a" * 800 + "\ny = " + "1 + " * 800 + "1\n"
     assert read(tmp_path, text).files == ("script.py",)
