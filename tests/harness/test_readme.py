@@ -72,7 +72,7 @@ def test_the_two_commands_stand_where_ci_looks_for_them():
     blocks = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     assert [block.splitlines()[0] for block in blocks] == [
         'pip install -c constraints.txt ".[train]" && preflight demo',
-        'pip install -c constraints.txt ".[test]" && pytest',
+        'pip install -c constraints.txt ".[test]" && pytest -n auto',
     ]
 
 
