@@ -20,11 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.failures import show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known, list_places
+from preflight_ocr.harness.judging.stages import excuse_stages, list_raised
+from preflight_ocr.harness.judging.wording import list_places
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -42,19 +43,13 @@ _STAGES = {
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    rehearsal = known(facts.rehearsal)
-    for stage, words in _STAGES.items():
-        raised = getattr(rehearsal, stage)
-        if isinstance(raised, Raised):
-            yield DIAGNOSIS.finding(
-                f"{words} raised {show_raised(raised)}.",
-                places=list_places(raised),
-                fix="Mend what the quoted line writes; until then no step of the run is kept.",
-            )
+    for stage, raised in list_raised(facts, _STAGES):
+        yield DIAGNOSIS.finding(
+            f"{_STAGES[stage]} raised {show_raised(raised)}.",
+            places=list_places(raised),
+            fix="Mend what the quoted line writes; until then no step of the run is kept.",
+        )
 
 
 def excuse(facts: Facts) -> str:
-    stages = [getattr(known(facts.rehearsal), stage) for stage in _STAGES]
-    if not all(isinstance(stage, Unknown) for stage in stages):
-        return ""
-    return str(stages[0].reason)
+    return excuse_stages(facts, _STAGES)

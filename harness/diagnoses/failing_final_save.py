@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.stages import excuse_stages, list_raised
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
@@ -49,23 +50,17 @@ _STAGES = {
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    rehearsal = known(facts.rehearsal)
-    for stage, words in _STAGES.items():
-        raised = getattr(rehearsal, stage)
-        if isinstance(raised, Raised):
-            yield DIAGNOSIS.finding(
-                f"{words} raised {show_raised(raised)}.",
-                severity=Severity.MAJOR if stage == "generation_config" else None,
-                places=list_places(raised),
-                owners=("failing_checkpoint",) if is_same_failure(raised, rehearsal.checkpoint) else (),
-                fix="Make generation_config.json consistent: set do_sample to true, or leave out temperature and top_p."
-                if stage == "generation_config"
-                else "Mend what the quoted line writes, so that the end of the run leaves something.",
-            )
+    for stage, raised in list_raised(facts, _STAGES):
+        yield DIAGNOSIS.finding(
+            f"{_STAGES[stage]} raised {show_raised(raised)}.",
+            severity=Severity.MAJOR if stage == "generation_config" else None,
+            places=list_places(raised),
+            owners=("failing_checkpoint",) if is_same_failure(raised, known(facts.rehearsal).checkpoint) else (),
+            fix="Make generation_config.json consistent: set do_sample to true, or leave out temperature and top_p."
+            if stage == "generation_config"
+            else "Mend what the quoted line writes, so that the end of the run leaves something.",
+        )
 
 
 def excuse(facts: Facts) -> str:
-    stages = [getattr(known(facts.rehearsal), stage) for stage in _STAGES]
-    if not all(isinstance(stage, Unknown) for stage in stages):
-        return ""
-    return str(stages[0].reason)
+    return excuse_stages(facts, _STAGES)

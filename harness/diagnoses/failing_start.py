@@ -29,10 +29,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.facts import Facts, Raised
 from preflight_ocr.harness.judging.failures import is_same_failure, list_before_the_run, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.stages import excuse_stages
 from preflight_ocr.harness.judging.wording import known, list_places
 
 DIAGNOSIS = Diagnosis(
@@ -74,10 +75,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 def excuse(facts: Facts) -> str:
     rehearsal = known(facts.rehearsal)
-    stages = [getattr(rehearsal, stage) for stage in _STAGES]
-    if any(isinstance(stage, Raised) for stage in stages):
+    if any(isinstance(getattr(rehearsal, stage), Raised) for stage in _STAGES):
         return ""
     others = [name for name in known(rehearsal.left_out) if name in ("deepspeed", "fsdp", "parallelism_config")]
     if others:
         return f"one process on a CPU cannot do this: {', '.join(others)}; the run was rehearsed without it"
-    return next((stage.reason for stage in stages[1:] if isinstance(stage, Unknown)), "")
+    return excuse_stages(facts, [stage for stage in _STAGES if stage != "arguments"])  # a factory makes its own

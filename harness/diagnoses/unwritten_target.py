@@ -54,6 +54,15 @@ OWNERS = (
 """Diagnoses that see the cause itself, of which this is what a reader would see."""
 
 
+def excuse(facts: Facts) -> str:
+    learning = known(facts.learning)
+    recital, trip = known(learning.recital), learning.round_trip
+    if recital.read != recital.wanted:
+        return ""
+    reread = trip if isinstance(trip, Unknown) else trip.reread
+    return reread.reason if isinstance(reread, Unknown) else ""
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
     recital = known(known(facts.learning).recital)
     if recital.read != recital.wanted:

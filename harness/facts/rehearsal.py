@@ -31,7 +31,8 @@ class KeptOutputs(Fact, kw_only=True):
 class Rehearsal(Fact, kw_only=True):
     """One step, one evaluation, a checkpoint, the way back from it and the final save, with the run's own arguments.
 
-    A stage is "done", what it raised, or Unknown with the reason why it is not done here. A stage that raised is passed
+    A stage is "done", "not asked" where the run has no such stage, what it raised, or Unknown with the reason why it is not
+    done here. A stage that raised is passed
     over, so that those behind it are seen as well.
     """
 
@@ -48,9 +49,11 @@ class Rehearsal(Fact, kw_only=True):
     kept: KeptOutputs | Unknown = NOT_LOOKED_AT
     checkpoint: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT
     resume: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT
-    best: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT  # loading the best checkpoint at the end
+    best: Raised | Literal["done", "not asked"] | Unknown = NOT_LOOKED_AT  # loading the best checkpoint at the end
     saving: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT  # the trained model, as the run saves it at the end
-    processor: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT
-    generation_config: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT  # as saving the whole model writes it
+    processor: Raised | Literal["done", "not asked"] | Unknown = NOT_LOOKED_AT
+    generation_config: Raised | Literal["done", "not asked"] | Unknown = (
+        NOT_LOOKED_AT  # as saving the whole model writes it
+    )
     reading: Raised | Literal["done"] | Unknown = NOT_LOOKED_AT  # what was saved, in a fresh process
     left_out: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # what this machine cannot do, an argument each

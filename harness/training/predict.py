@@ -114,7 +114,8 @@ def list_ends(model: torch.nn.Module, tokenizer: Any) -> tuple[int, ...]:
     """The ids that end what this model writes: those of its generation configuration, else of its configuration, else the
     tokenizer's EOS. That is what whoever loads the model stops at, whatever the tokenizer says."""
     config: Any = getattr(model, "config", None)
-    places = (getattr(model, "generation_config", None), config, getattr(config, "text_config", None), tokenizer)
+    inner = (getattr(config, name, None) for name in ("text_config", "decoder"))
+    places = (getattr(model, "generation_config", None), config, *inner, tokenizer)
     for place in places:
         found = getattr(place, "eos_token_id", None)
         ids = tuple(i for i in (found if isinstance(found, list | tuple) else [found]) if isinstance(i, int))

@@ -162,7 +162,11 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
             raise RuntimeError(f"generate raised {tokens.type}: {tokens.message}")
         assert parts.reference is not None
         (tokens,) = write_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
-    ends = list_ends(inner, parts.tokenizer)
+    return _cut(tokens, list_ends(inner, parts.tokenizer))
+
+
+def _cut(tokens: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+    """Up to the first token that writing ends at."""
     return tuple(tokens[: next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))])
 
 
@@ -211,7 +215,8 @@ def _find_hindering(parts: Assembly, inner: nn.Module, wanted: tuple[int, ...], 
 
     def keeps(values: Mapping[str, Any]) -> bool:
         with _set(inner, {**NEUTRAL_SETTINGS, **values}):
-            return _write(parts, inner, len(wanted) + MORE, row) != wanted
+            tokens = _generate(parts, inner, _ask(parts, parts.sample[row]), len(wanted) + MORE)
+        return _cut(tokens, list_ends(inner, parts.tokenizer)) != wanted
 
     found = attempt(lambda: keeps(own) if own else False)
     if isinstance(found, Raised):

@@ -277,7 +277,7 @@ class Run:
             for stage in ("evaluation", "metrics", "wanted_metric"):
                 notes.note(stage, nothing)
         if not loads_best(trainer.args):
-            notes.note("best", Unknown(reason="load_best_model_at_end is not set"))
+            notes.note("best", "not asked")
         saved = sorted((self.place / "out").glob("checkpoint-*"))
         if notes.known.get("checkpoint") is None:
             notes.note("checkpoint", Unknown(reason="the run saves no checkpoint (save_strategy)"))
@@ -307,7 +307,7 @@ class Run:
             shutil.rmtree(final, ignore_errors=True)
         settings = getattr(unwrap(self.adapted)[0], "generation_config", None)
         if settings is None:
-            self.notes.note("generation_config", Unknown(reason="the model has no generation configuration"))
+            self.notes.note("generation_config", "not asked")
         else:
             self.notes.attempt("generation_config", lambda: settings.save_pretrained(str(self.place / "whole")))
 
@@ -347,7 +347,7 @@ class HeldRun(Run):
         self.notes.attempt("saving", lambda: trainer.save_model(str(final)))
         processor = self.parts.held.processor  # type: ignore[attr-defined]
         if processor is None:
-            self.notes.note("processor", Unknown(reason="the trainer was given no processor to save"))
+            self.notes.note("processor", "not asked")
         else:
             self.notes.attempt("processor", lambda: processor.save_pretrained(str(final)))
         self.end_saving(final)

@@ -18,6 +18,11 @@ def test_a_model_that_writes_what_it_knows_is_right(outcome_of):
     assert isinstance(outcome_of("unwritten_target", HEALTHY), Kept)
 
 
+def test_a_row_that_was_not_read_again_after_loading_is_no_pass(outcome_of):
+    facts = altered(HEALTHY, {"learning.round_trip.reread": Unknown(reason="writing raised")})
+    assert isinstance(outcome_of("unwritten_target", facts), Skipped)
+
+
 def test_a_row_that_was_not_learnt_proves_nothing(outcome_of):
     facts = altered(HEALTHY, {"learning.recital": Unknown(reason="one row was not known by heart within 150 steps")})
     assert isinstance(outcome_of("unwritten_target", facts), Skipped)

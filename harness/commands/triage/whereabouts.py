@@ -12,9 +12,9 @@ from preflight_ocr.harness.diagnoses import catalogue
 
 _LIBRARY = re.compile(
     r"[\\/](?:site|dist)-packages[\\/](?P<module>.+)$|"
-    r"[\\/]lib[\\/]python[\d.]+[\\/](?!(?:site|dist)-packages)(?P<standard>.+)$"
+    r"[\\/](?:lib[\\/]python[\d.]+|Python[\d.]+[\\/]Lib)[\\/](?!(?:site|dist)-packages)(?P<standard>.+)$"
 )
-_INTERNAL = re.compile(r"^<|transformers_modules[\\/]|(?:modeling|configuration|processing)_\w+\.py$")
+_INTERNAL = re.compile(r"^<(?!ipython)|transformers_modules[\\/]|(?:modeling|configuration|processing)_\w+\.py$")
 _KEYS = re.compile(
     r"\b(pixel_\w+|images?_\w+|images|input_ids|attention_mask|token_type_ids|position_ids|labels|decoder_\w+|video_\w+|"
     r"past_key_values|inputs_embeds|state_dict|target_modules|text|tokenizer|processor|optimizer)\b"

@@ -11,7 +11,7 @@ from preflight_ocr.harness.facts import Recital, Unknown
 from preflight_ocr.harness.training.predict import list_ends
 from preflight_ocr.probes.forward.agreement import Run
 from preflight_ocr.probes.learning.adapter import attach_plain
-from preflight_ocr.probes.learning.recital import _cut_behind_end, recite
+from preflight_ocr.probes.learning.recital import _cut_behind_end, _find_hindering, recite
 from preflight_ocr.probes.workbench.assembly import Assembly
 
 TOKENIZER = SimpleNamespace(eos_token_id=2)
@@ -50,6 +50,18 @@ def test_a_healthy_model_writes_the_row_and_stops(assembly):
     assert isinstance(found, Recital), found
     assert found.read == found.wanted and len(found.wanted) > 8
     assert found.hindering == ()
+
+
+def test_settings_of_a_model_whose_generate_does_not_work_were_not_tried(assembly, monkeypatch):
+    inner = assembly.bare
+    monkeypatch.setattr(inner.generation_config, "min_new_tokens", 60)
+    monkeypatch.setattr(inner, "generate", None)
+    assert isinstance(_find_hindering(assembly, inner, (1, 2), 0), Unknown)
+
+
+def test_a_decoder_inside_the_configuration_is_asked_for_its_end():
+    config = SimpleNamespace(eos_token_id=None, decoder=SimpleNamespace(eos_token_id=4))
+    assert list_ends(SimpleNamespace(generation_config=None, config=config), TOKENIZER) == (4,)
 
 
 def test_without_a_declared_family_there_is_nothing_to_compare(tmp_path, monkeypatch):

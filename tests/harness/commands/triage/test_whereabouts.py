@@ -66,6 +66,16 @@ def test_a_message_without_a_traceback_has_no_place():
     assert "looks at the whole set-up" in render(diagnose(io.BytesIO(b"RuntimeError: nobody knows this\n")))
 
 
+def test_the_standard_library_of_windows_is_a_librarys_and_a_notebooks_cell_is_the_users():
+    answer = read(
+        ("<ipython-input-3-5e1f>", "<module>", "rows = json.load(file)"),
+        (r"C:\Users\me\Programs\Python\Python311\Lib\json\decoder.py", "raw_decode", "raise Broken(s)"),
+        ended="Broken: no rows",
+    )
+    assert answer.unrecognised[0].place.startswith("<ipython-input-3-5e1f>:7")
+    assert answer.unrecognised[0].raised_by == "json.decoder.raw_decode"
+
+
 def test_a_path_of_windows_is_read_as_well():
     answer = read(
         (r"C:\me\train.py", "<module>", "run()"),
