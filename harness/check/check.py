@@ -77,13 +77,19 @@ def judge(config: Config, asked: Asked, seen: Seen, binding: Binding | None = No
         level=asked.level,
         timings=timings,
         waivers=asked.waivers,
-        lines=config.lines,
+        lines=find_lines(config),
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
         bound=binding.settle(set(seen.touched)) if binding else None,
         openings=seen.openings,
     )
     shown = seen.illustrations
     return report if shown is None else msgspec.structs.replace(report, illustrations=shown)
+
+
+def find_lines(config: Config) -> dict[str, int]:
+    """Key -> its line in the YAML. Where only a trainer is named, what is said of a collator is said of the trainer's."""
+    lines = config.lines
+    return {"subject.collator": lines["subject.trainer"], **lines} if "subject.trainer" in lines else lines
 
 
 def look(
@@ -141,7 +147,7 @@ def _forbid(config: Config, facts: Facts, asked: Asked) -> Unknown | None:
         return Unknown(reason=absent)
     if is_foreign(config, facts.repository) and not asked.trust:
         return Unknown(reason=NO_TRUST)
-    if config.subject.dataset is not None:
+    if config.subject.dataset is not None or config.subject.trainer is not None:  # rows that no file of ours names
         return None
     return facts.dataset if isinstance(facts.dataset, Unknown) else _require_rows(facts.dataset)
 

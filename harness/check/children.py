@@ -17,7 +17,9 @@ from preflight_ocr.harness.check.seen import Beat, Progress
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import (
     Adapter,
+    Brought,
     Collator,
+    Configuration,
     Facts,
     Forward,
     Learning,
@@ -34,6 +36,7 @@ from preflight_ocr.harness.isolation import Died, Job, Returned, Sandbox
 
 IN_ALL = 3  # times the seconds of one child, for all children of a check together
 NOT_NEEDED = Unknown(reason="not run: no chosen contract needs it")
+BROUGHT = Unknown(reason="no step was rehearsed at full size: subject.trainer brings a collator or rows of its own")
 NO_BUDGET = Unknown(
     reason="no step was rehearsed: budget.vram_gb is not set; set it, or type `preflight memory CONFIG` for the figure"
 )
@@ -208,7 +211,21 @@ def gather(facts: Facts, values: Mapping[str, Any], known: Known | None = None) 
         value = values[RELOAD.name]
         reading: Any = value if isinstance(value, Unknown) else read_answer(value, READING, "reading")
         filled["rehearsal"] = msgspec.structs.replace(rehearsal, reading=reading)
+    brought = read_answer(values["collator"], Brought, "brought") if isinstance(values.get("collator"), dict) else None
+    if isinstance(brought, Brought) and brought.parts:
+        filled |= _bring(facts, brought)
     return msgspec.structs.replace(facts, **filled)
+
+
+def _bring(facts: Facts, brought: Brought) -> dict[str, Any]:
+    """What is true of the run where the trainer's own collator or rows take the place of what it is handed."""
+    filled: dict[str, Any] = {"memory": BROUGHT}
+    if isinstance(facts.configuration, Configuration) and "collator" in brought.parts:
+        parts = tuple(dict.fromkeys((*facts.configuration.replaced_parts, "collator")))
+        filled["configuration"] = msgspec.structs.replace(facts.configuration, replaced_parts=parts)
+    if brought.dataset is not None:
+        filled["dataset"] = brought.dataset
+    return filled
 
 
 def read_illustrations(values: Mapping[str, Any]) -> Illustrations | Unknown | None:

@@ -36,6 +36,7 @@ from preflight_ocr.harness.facts.learning import (
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
     Batch,
+    Brought,
     Collator,
     Delta,
     Grid,
@@ -148,6 +149,7 @@ __all__ = [
     "AttentionTry",
     "Batch",
     "Behaviour",
+    "Brought",
     "Carrier",
     "Cause",
     "Census",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from preflight_ocr.harness.facts.base import NOT_LOOKED_AT, Fact, Raised, Site, Unknown
+from preflight_ocr.harness.facts.reading import Dataset
 
 
 class Opened(Fact, kw_only=True):
@@ -129,6 +130,13 @@ class Batch(Fact, kw_only=True):
     keys: tuple[str, ...]
     leaves: tuple[Leaf, ...]
     rows: tuple[Row, ...] | Unknown
+
+
+class Brought(Fact, kw_only=True):
+    """What `subject.trainer` trains with in place of what it is handed."""
+
+    parts: tuple[str, ...]  # of "collator" and "rows"
+    dataset: Dataset | Unknown | None  # its rows; None where it takes those of the YAML
 
 
 class Collator(Fact, kw_only=True):

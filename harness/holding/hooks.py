@@ -336,12 +336,15 @@ def get_holder() -> Holder | None:
     return _active
 
 
-def read_trainer(trainer: Any, at: str, holder: Holder) -> Held:
-    """What a Hugging Face Trainer would train with. Rows and collator come from its own training loader."""
+def read_trainer(trainer: Any, at: str, holder: Holder | None = None) -> Held:
+    """What a Hugging Face Trainer would train with. Rows and collator come from its own training loader.
+
+    `holder` is the one whose patches have to let the loader be made, where there is one.
+    """
     arguments = trainer.args
     rows, collate, batch_size = trainer.train_dataset, trainer.data_collator, arguments.per_device_train_batch_size
     error = ""
-    with holder.at_work():
+    with contextlib.nullcontext() if holder is None else holder.at_work():
         try:
             loader = trainer.get_train_dataloader()
         except Exception as raised:  # noqa: BLE001 (foreign code; kept and told)

@@ -99,6 +99,11 @@ class YieldedRows(Dataset[dict[str, Any]]):
         return row
 
 
+def names_rows(config: Config) -> bool:
+    """Whether the configuration says where rows come from; a trainer of the user's may bring its own."""
+    return config.data.train_path is not None or config.subject.dataset is not None
+
+
 def open_rows(config: Config) -> tuple[Any, Any]:
     """The rows to train and to evaluate on (None without any): of subject.dataset, else of the files. Raises DataError."""
     augmented, as_written = config.data.augmentation.enabled, config.subject.collator is not None

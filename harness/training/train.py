@@ -29,7 +29,7 @@ from preflight_ocr.harness.training import checkpoints
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import start_checkpointing
 from preflight_ocr.harness.training.collate import Collator, build_collator
-from preflight_ocr.harness.training.data import Rows, open_rows
+from preflight_ocr.harness.training.data import Rows, names_rows, open_rows
 from preflight_ocr.harness.training.evaluate import Score, evaluate
 from preflight_ocr.harness.training.lock import hold
 from preflight_ocr.harness.training.model import (
@@ -123,7 +123,8 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         trainer, unused = build_trainer(config, parts)
         record_history(trainer, output_dir)
         stopper = watch_signals(trainer)
-        LOG.info("training %s on %d rows", config.model.base_model, len(parts.train_rows))
+        rows = "its trainer's own" if parts.train_rows is None else len(parts.train_rows)
+        LOG.info("training %s on %s rows", config.model.base_model, rows)
         with compat.allow_rng_state(), stopper.listen() if stopper else nullcontext():
             # A trainer of the user's need not know how to resume until it is asked to.
             trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
@@ -197,11 +198,16 @@ def load_parts(config: Config, *, bare: torch.nn.Module | None = None) -> Parts:
 
     `bare` is a model that is there already, in place of the one the configuration names.
     """
-    train_rows, val_rows = open_rows(config)
+    train_rows, val_rows = open_rows(config) if names_rows(config) or config.subject.trainer is None else (None, None)
     bare = load_model(config) if bare is None else bare
     processor = load_processor(config)
     make = load_part(config, "collator")
-    collator = make(config, processor.processor, bare) if make else build_own_collator(config, bare, processor)
+    if make:
+        collator = make(config, processor.processor, bare)
+    elif config.subject.trainer is not None and not is_declared(bare):
+        collator = None  # the trainer has to bring one
+    else:
+        collator = build_own_collator(config, bare, processor)
     model = attach(bare, config)
     if config.training.gradient_checkpointing:
         start_checkpointing(model, config.training.gradient_checkpointing_kwargs)
@@ -232,11 +238,20 @@ def build_own_collator(
     )
 
 
-def recognise(model: torch.nn.Module) -> Family:
-    names = compat.accepted_names(model.forward)
+def is_declared(model: torch.nn.Module) -> bool:
+    """Whether there is a family for this model, so that our own collator can feed it."""
+    return _find_family(unwrap(model)[0]) is not None
+
+
+def _find_family(model: torch.nn.Module) -> Family | None:
     settings = getattr(model, "config", None)
-    family = find_family(names, settings.to_dict() if settings is not None else {})
+    return find_family(compat.accepted_names(model.forward), settings.to_dict() if settings is not None else {})
+
+
+def recognise(model: torch.nn.Module) -> Family:
+    family = _find_family(model)
     if family is None:
+        names = compat.accepted_names(model.forward)
         message = f"no declared family has a forward with {', '.join(sorted(names))}"
         raise TrainingError(f"{message}; name your own collator in subject.collator")
     return family

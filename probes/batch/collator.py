@@ -21,6 +21,7 @@ from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.batch.writing import find_unwritable
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
+from preflight_ocr.probes.workbench.brought import open_parts, tell_brought
 from preflight_ocr.probes.workbench.calls import call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -28,15 +29,19 @@ MEASURED_ROWS = 200  # every page is opened for this
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
-    """Run in a child: `{"collator": Collator, "image_calls": [Site, ...]}` as builtins."""
-    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+    """Run in a child: `{"collator": Collator, "image_calls": [Site, ...], "brought": ...}` as builtins."""
+    return observe_parts(open_parts(config_path, trust=trust, folder=Path(folder)))
 
 
 def observe_parts(parts: Assembly) -> dict[str, object]:
     """The same of parts that are there."""
     with redirect_cuda(), record_image_calls() as calls:
         facts = look_at_collator(parts)
-    return {"collator": msgspec.to_builtins(facts), "image_calls": msgspec.to_builtins(tuple(calls))}
+    return {
+        "collator": msgspec.to_builtins(facts),
+        "image_calls": msgspec.to_builtins(tuple(calls)),
+        "brought": tell_brought(parts),
+    }
 
 
 def look_at_collator(parts: Assembly) -> Collator:
@@ -45,7 +50,7 @@ def look_at_collator(parts: Assembly) -> Collator:
     reader = parts.reader
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference, expected = look_at_reference(parts)
-    owner = parts.config.subject.collator or "preflight"
+    owner = parts.collator_name or "preflight"
     placeholder = (
         None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
     )
@@ -143,7 +148,7 @@ def look_at_reference(parts: Assembly) -> tuple[dict[str, Any] | None, Batch | U
 
 def _find_expected_prompt(parts: Assembly, expected: Batch | Unknown) -> str | Unknown:
     """The prompt that the trained model will be asked with: ours for our own collator, else what the YAML gives."""
-    if parts.config.subject.collator and parts.config.data.prompt is None:
+    if parts.collator_name and parts.config.data.prompt is None:
         return Unknown(
             reason="data.prompt is not given, so nothing says with which prompt the trained model will be asked"
         )

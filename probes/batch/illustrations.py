@@ -25,6 +25,7 @@ from preflight_ocr.probes.batch.pixels import find_views, shows_whole, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import count_rows, describe_kind, walk
+from preflight_ocr.probes.workbench.brought import open_parts, tell_brought
 from preflight_ocr.probes.workbench.tracing import attempt
 
 WHOLE_SIDE = 320  # pixels of the longest side of an original or of a view of the whole page
@@ -38,7 +39,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: what the collator's `observe` gives, and `illustrations` beside it, or an Unknown."""
-    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+    return observe_parts(open_parts(config_path, trust=trust, folder=Path(folder)))
 
 
 def observe_parts(parts: Assembly) -> dict[str, object]:
@@ -52,6 +53,7 @@ def observe_parts(parts: Assembly) -> dict[str, object]:
         "collator": msgspec.to_builtins(facts),
         "image_calls": msgspec.to_builtins(tuple(calls)),
         "illustrations": msgspec.to_builtins(shown),
+        "brought": tell_brought(parts),
     }
 
 

@@ -75,7 +75,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     if any(p.is_floating_point() and p.dtype != torch.float32 for p in parts.bare.parameters()):
         ours = read_logits(call(parts.bare, reference))
         theirs = find_runs(parts, reference)
-        if not parts.config.subject.collator or ours is None or [r.tokens for r in theirs] != [r.tokens for r in runs]:
+        if not parts.collator_name or ours is None or [r.tokens for r in theirs] != [r.tokens for r in runs]:
             return Unknown(reason="in half precision, rounding hides the answer")
         known = _measure(parts, ours, theirs, readings, deviation)
         tolerance = max(TOLERANCE, BEYOND_REFERENCE * max(map(max, known)))

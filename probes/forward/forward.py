@@ -24,6 +24,7 @@ from preflight_ocr.probes.forward.buffers import find_lost_buffers
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.calls import (
     Batch,
     Seen,
@@ -44,7 +45,7 @@ APART = Unknown(reason="an encoder-decoder keeps the picture apart from the text
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: the Forward facts as builtins."""
-    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)))
+    return observe_parts(open_parts(config_path, trust=trust, folder=Path(folder)))
 
 
 def observe_parts(parts: Assembly) -> dict[str, object]:
@@ -74,7 +75,7 @@ def look_at_forward(parts: Assembly) -> Forward:
     lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
     initial_state = remember(model)
     reference = _collate_reference(parts)
-    given = _collate_given(parts) if parts.config.subject.collator else reference
+    given = _collate_given(parts) if parts.collator_name else reference
     facts = Forward(
         signature=read_signature(bare),
         model_class=type(bare).__name__,

@@ -25,6 +25,7 @@ from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.calls import read_logits, read_loss
 from preflight_ocr.probes.workbench.landing import trace_landing
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
@@ -37,7 +38,7 @@ TOLERANCE = 1e-3
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: Adapter and Learning as builtins. The saved adapter is left in `folder` for `reload`."""
-    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+    return observe_parts(open_parts(config_path, trust=trust, folder=Path(folder), adapted=True), Path(folder))
 
 
 def observe_parts(
@@ -409,7 +410,7 @@ def _adapted_dtype(inner: nn.Module) -> torch.dtype:
 
 def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a fresh child: the saved adapter on the bare model, as somebody else would load it."""
-    return reload_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+    return reload_parts(open_parts(config_path, trust=trust, folder=Path(folder)), Path(folder))
 
 
 def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:

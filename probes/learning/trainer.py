@@ -50,6 +50,8 @@ def measure_accumulation(parts: Assembly, adapted: Any) -> float | Unknown:
         return Unknown(reason=f"the user's trainer could not be imported: {factory.type}: {factory.message}")
     if factory is None:
         return Unknown(reason=parts.no_trainer)
+    if "rows" in parts.brings:
+        return Unknown(reason="subject.trainer steps over rows of its own, so that two of its steps cannot be compared")
     losses = attempt(lambda: [_log_one_step(parts, factory, adapted, accumulation) for accumulation in (1, 2)])
     if isinstance(losses, Raised):
         return Unknown(reason=f"the user's trainer raised {losses.type}: {losses.message}")

@@ -89,7 +89,7 @@ def _collate(
 ) -> tuple[dict[str, Any], tuple[ReturnedTensor, ...], tuple[Unmoved, ...]]:
     """What reaches forward; a collator of the user's is run again, beside the model on the card."""
     made: Any = batch
-    if parts.config.subject.collator:
+    if parts.collator_name:
         simulation.during = "collator"
         again = attempt(lambda: parts.seeded(parts.collate, parts.sample))
         simulation.during = "forward"

@@ -24,12 +24,13 @@ from preflight_ocr.harness.facts import FailedCallback, KeptOutputs, Raised, Reh
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.isolation.closing import CLOSED_BY_US
 from preflight_ocr.harness.training import train
-from preflight_ocr.harness.training.data import Rows
+from preflight_ocr.harness.training.data import names_rows, open_rows
 from preflight_ocr.harness.training.model import load_processor
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.learning import learning
 from preflight_ocr.probes.workbench.aside import run_aside
 from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.held import HeldAssembly
 from preflight_ocr.probes.workbench.tracing import attempt, describe_error
 
@@ -49,7 +50,7 @@ _CARD = ("cuda", "gpu", "triton", "accelerator device")
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a child: Adapter, Learning and Rehearsal as builtins. What was saved is left in `folder` for `reload`."""
-    return observe_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+    return observe_parts(open_parts(config_path, trust=trust, folder=Path(folder), adapted=True), Path(folder))
 
 
 def observe_parts(parts: Assembly, folder: Path) -> dict[str, object]:
@@ -62,7 +63,7 @@ def observe_parts(parts: Assembly, folder: Path) -> dict[str, object]:
 
 def reload(config_path: str, trust: bool, folder: str) -> dict[str, object]:
     """Run in a fresh child: the saved adapter on the bare model, and what the rehearsed run saved at its end."""
-    return reload_parts(Assembly(config_path, trust=trust, folder=Path(folder)), Path(folder))
+    return reload_parts(open_parts(config_path, trust=trust, folder=Path(folder)), Path(folder))
 
 
 def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
@@ -240,15 +241,15 @@ class Run:
         return max(2, self.config.training.max_steps)
 
     def count_evaluated(self) -> int | Unknown:
-        path = self.config.data.val_path
-        return len(Rows(path)) if path is not None else Unknown(reason="data.val_path is not set")
+        rows = open_rows(self.config)[1] if names_rows(self.config) else None
+        return len(rows) if rows is not None else Unknown(reason="data.val_path is not set")
 
     def build(self, steps: int) -> Any:
         config, training = self.config, self.config.training
-        assert config.data.train_path is not None
         size = max(1, min(training.per_device_train_batch_size, len(self.parts.sample)))
-        rows = first_rows(Rows(config.data.train_path), size)
-        val = first_rows(Rows(config.data.val_path), ROWS) if config.data.val_path else None
+        train_rows, val_rows = open_rows(config) if names_rows(config) else (None, None)
+        rows = None if train_rows is None else first_rows(train_rows, size)
+        val = None if val_rows is None else first_rows(val_rows, ROWS)
         own = load_part(config, "trainer")
         asked = training.arguments if own is not None else train.choose_arguments(config)
         logs = {"logging_dir": str(self.place / "out" / "logs")} if "logging_dir" in asked else {}
@@ -263,7 +264,8 @@ class Run:
             self.processor = load_processor(config)
         processor = self.processor
         if own is not None:
-            return own(small_config, processor.processor, self.adapted, collate, rows, val)
+            trainer = own(small_config, processor.processor, self.adapted, collate, rows, val)
+            return reduce_rows(trainer, size) if "rows" in self.parts.brings else trainer
         made = train.Parts(
             model=self.adapted, processor=processor, collator=collate, train_rows=rows, val_rows=val
         )  # fmt: skip
@@ -327,9 +329,7 @@ class HeldRun(Run):
         trainer = held.trainer
         if steps == 1:
             size = max(1, min(held.batch_size, len(self.parts.sample)))
-            trainer.train_dataset = first_rows(trainer.train_dataset, size)
-            if trainer.eval_dataset is not None and not isinstance(trainer.eval_dataset, Mapping):
-                trainer.eval_dataset = first_rows(trainer.eval_dataset, ROWS)
+            reduce_rows(trainer, size)
             trainer.args.per_device_train_batch_size, trainer.args.per_device_eval_batch_size = size, 1
         else:
             trainer.optimizer, trainer.lr_scheduler = (*held.optimizers, None, None)[:2]
@@ -354,6 +354,14 @@ class HeldRun(Run):
 
 
 # ---- the sizes
+
+
+def reduce_rows(trainer: Any, size: int) -> Any:
+    """The trainer, with as many of its own rows as a batch has and ROWS to evaluate on."""
+    trainer.train_dataset = first_rows(trainer.train_dataset, size)
+    if trainer.eval_dataset is not None and not isinstance(trainer.eval_dataset, Mapping):
+        trainer.eval_dataset = first_rows(trainer.eval_dataset, ROWS)
+    return trainer
 
 
 def first_rows(rows: Any, most: int) -> Any:

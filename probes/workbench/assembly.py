@@ -40,6 +40,7 @@ from preflight_ocr.harness.foreign.rows import (
     put_at,
 )
 from preflight_ocr.harness.foreign.tables import Table, find_table, iterate_rows, needs_pyarrow
+from preflight_ocr.harness.holding.held import Held
 from preflight_ocr.harness.training.data import encode_page, open_pages
 from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
@@ -67,12 +68,18 @@ class Assembly:
     """The user's parts where the YAML names them, ours elsewhere.
 
     `collate` is the collator in use, `reference` is always ours, None for a model that no family declares. This one is
-    made from a YAML file; `probes/workbench/held.py` makes one from the parts of a command that was held.
+    made from a YAML file; `probes/workbench/held.py` makes one from the parts of a command that was held, and
+    `probes/workbench/brought.py` looks for what a trainer of the user's brings in their place, which `brings` names.
     """
 
     no_reference = UNDECLARED
     no_trainer = "no subject.trainer: our own Trainer is Hugging Face's, unchanged"
     no_pickling = ""  # why nobody would ever pickle the collator
+    brings: tuple[str, ...] = ()  # "collator" and "rows", where the user's trainer comes with its own
+    brought_by: Held | None = None  # that trainer, as it was built
+    _collate: Collate | None = None
+    _rows: Any = None
+    _collator_name: str | None = None
 
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
@@ -85,6 +92,19 @@ class Assembly:
     def has_own_trainer(self) -> bool:
         """Whether a trainer of the user's switches gradient checkpointing on, as Trainer does, and not we."""
         return self.config.subject.trainer is not None
+
+    @property
+    def collator_name(self) -> str | None:
+        """Which part of the user's collates, as the YAML names it; None where ours does."""
+        return self._collator_name or self.config.subject.collator
+
+    def take(self, held: Held, *, collate: Collate | None, rows: Any, name: str) -> None:
+        """Use what the user's trainer, which is `name` in the YAML, comes with; None for what it takes as handed over."""
+        for made in ("collate", "reference", "sample", "rows"):
+            vars(self).pop(made, None)
+        self.brought_by, self._collate, self._rows = held, collate, rows
+        self._collator_name = None if collate is None else name
+        self.brings = (*(["collator"] if collate is not None else []), *(["rows"] if rows is not None else []))
 
     @cached_property
     def built(self) -> Built:
@@ -257,6 +277,8 @@ class Assembly:
     @cached_property
     def collate(self) -> Collate:
         """The collator in use. Raises LookupError where there is neither a user's nor a declared family."""
+        if self._collate is not None:
+            return self._collate
         make = load_part(self.config, "collator")
         if make is not None:
             made: Collate = make(self.config, self.processor, self.model)
@@ -269,7 +291,7 @@ class Assembly:
     def _read_sizes(self) -> Mapping[str, Any]:
         """What the user's batch shows of sizes that the YAML leaves open: another choice than our default is no fault."""
         read = self.family.read_sizes if self.family else None
-        if read is None or not self.config.subject.collator:
+        if read is None or not self.collator_name:
             return {}
         batch = attempt(lambda: self.seeded(self.collate, self.sample))
         sizes = {} if isinstance(batch, Raised) else read(batch)
@@ -303,11 +325,12 @@ class Assembly:
     def rows(self) -> tuple[dict[str, Any], ...]:
         """Every training row of files, the first MOST_HELD of those that hold pictures or that the user's code yields."""
         pages = self._folder / "pages"
-        make = load_part(self.config, "dataset")
-        if make is None:
+        make, rows = load_part(self.config, "dataset"), self._rows
+        if rows is None and make is None:
             return read_rows(self.config.data.train_path, pages)
-        made = make(self.config)
-        rows = made[0] if isinstance(made, tuple) and len(made) == 2 else made
+        if rows is None and make is not None:
+            made = make(self.config)
+            rows = made[0] if isinstance(made, tuple) and len(made) == 2 else made
         table = Table(form="JSON", files=(), folder=Path())
         return tuple(name_anew(rows[index], table, pages) for index in range(min(len(rows), MOST_HELD)))
 
@@ -318,7 +341,7 @@ class Assembly:
         No more than a batch of the run has, where the user's collator takes just so many and no more.
         """
         chosen, size = choose_sample(self.rows), self.config.training.per_device_train_batch_size
-        if size >= len(chosen) or not self.config.subject.collator:
+        if size >= len(chosen) or not self.collator_name:
             return chosen
         batches = [chosen[first : first + size] for first in range(0, len(chosen), size)]
         ended = [attempt(lambda rows=rows: self.seeded(self.collate, rows)) for rows in (chosen, *batches)]  # type: ignore[misc]
@@ -334,7 +357,8 @@ class Assembly:
         random.seed(0)
         numpy.random.seed(0)
         torch.manual_seed(0)
-        takes_ours = self.config.subject.collator is None or collate is vars(self).get("reference")
+        is_own = self._rows is not None or self.config.subject.collator is not None
+        takes_ours = not is_own or collate is vars(self).get("reference")
         batch = take_apart(collate([dict(row) if takes_ours else restore_form(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 

@@ -127,12 +127,13 @@ class HeldAssembly(Assembly):
 
     @cached_property
     def image_token_id(self) -> int | None:
-        """As the model's configuration numbers it, or its processor."""
+        """As the model's configuration numbers it, or its processor, or else the family's own declaration."""
         for owner in (getattr(self.bare, "config", None), self.processor):
             for key in IMAGE_KEYS:
                 if isinstance(found := getattr(owner, key, None), int):
                     return found
-        return None
+        ours = attempt(self._build_ours)
+        return None if ours is None or isinstance(ours, Raised) else ours.image_token_id
 
     @cached_property
     def rows(self) -> tuple[Any, ...]:
