@@ -26,7 +26,7 @@ from preflight_ocr.harness.facts import Batch, Facts, Leaf, Unknown
 from preflight_ocr.harness.judging.deltas import list_arguments
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.wording import known
+from preflight_ocr.harness.judging.wording import known, name_image_token
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -56,7 +56,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
                 "broadcasts "
                 "over the sequence, and image features overwrite the text.",
                 fix="Derive the mask from the final input_ids.",
-                snippet=f'batch["{mask.argument}"] = batch["input_ids"] == image_token_id',
+                snippet=name_image_token(collator.placeholder)
+                + f'batch["{mask.argument}"] = batch["input_ids"] == image_token_id',
                 evidence=(f"{mask.path}: {mask.dtype} {list(mask.shape)}, rows have {length} tokens",),
             )
 

@@ -50,7 +50,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"Every token of all {len(rows)} rows is trained on: {total} labels, of which {wanted} belong to the target.",
         fix="Mask everything in front of the target, and the padding, with -100.",
-        snippet="labels = input_ids.clone()\n"
+        snippet="# while a row's ids are put together: target_starts.append(len(prompt_ids))\n"
+        "labels = input_ids.clone()\n"
         "for row, start in enumerate(target_starts):  # left padding counts: the place in the padded row\n"
         "    labels[row, :start] = -100\n"
         "labels[attention_mask == 0] = -100",

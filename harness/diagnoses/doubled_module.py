@@ -13,7 +13,7 @@ warning is all one gets to see.
 `self.model = model; self.base_model = model` in one `nn.Module`.
 
 ## Use instead
-Train the bare model. If a wrapper has to stay, register the model once and offer the other name as a property.
+Adapt and train the model itself. A wrapper that has to stay goes on behind the adapter, and holds the model under one name.
 
 ## References
 - chain-17, web-13 in the project's list of real failures; illuin-tech/colpali#424, vllm-project/vllm#34186.
@@ -61,7 +61,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     first, second = min(doubled, key=lambda pair: pair[0].count(".") + pair[1].count("."))
     yield DIAGNOSIS.finding(
         f"{wrapper.class_name} holds one {wrapper.inner_class} twice, as `{first}` and as `{second}`; expected once.",
-        fix="Train the bare model, or register it once and offer the other name as a property.",
-        snippet=f"@property\ndef {second.partition('.')[0]}(self):\n    return self.{first.partition('.')[0]}",
+        fix=f"Leave {wrapper.class_name} out: adapt and train the model itself. A wrapper that has to stay goes on "
+        "behind the adapter, and holds the model under one name.",
+        snippet=f"return model  # in place of {wrapper.class_name}(model)",
         evidence=show_some(f"`{a}` is `{b}`" for a, b in doubled),
     )

@@ -24,7 +24,8 @@ Give the wrapper the parameters of the model it holds, or leave it out: PEFT and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
@@ -62,4 +63,17 @@ def examine(facts: Facts) -> Iterator[Finding]:
         "forward does not take it.",
         evidence=(f"{wrapper.class_name}.forward takes **kwargs, so Trainer adds `{keyword}`",),
         fix=f"Leave {wrapper.class_name} out, or name its parameters in place of **kwargs.",
+        snippet=_write_forward(wrapper.inner_name, known(facts.forward).signature.names),
     )
+
+
+def _write_forward(inner: str, names: tuple[str, ...]) -> str:
+    """A forward for the wrapper that takes what the model's takes, and hands on what it was given."""
+    taken = _fill((f"{name}=None" for name in names), indent=4)
+    handed = _fill((f"{name}={name}" for name in names), indent=8)
+    call = f"return self.{inner}(**{{name: value for name, value in given.items() if value is not None}})"
+    return f"def forward(\n    self,\n{taken},\n):\n    given = dict(\n{handed},\n    )\n    {call}"
+
+
+def _fill(words: Iterable[str], *, indent: int) -> str:
+    return textwrap.fill(", ".join(words), width=96, initial_indent=" " * indent, subsequent_indent=" " * indent)

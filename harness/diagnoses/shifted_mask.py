@@ -27,7 +27,7 @@ from preflight_ocr.harness.judging.deltas import list_arguments, list_deltas, sh
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, mark_placeholders
-from preflight_ocr.harness.judging.wording import count, known, show_some
+from preflight_ocr.harness.judging.wording import count, known, name_image_token, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -68,7 +68,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"`{mask}` does not mark the image placeholders in {len(wrong) or len(rows)} of {count(len(rows), 'row')}.",
         fix="Derive the mask from the final input_ids, after padding and truncation.",
-        snippet=f'batch["{mask}"] = batch["input_ids"] == image_token_id',
+        snippet=f'{name_image_token(collator.placeholder)}batch["{mask}"] = batch["input_ids"] == image_token_id',
         evidence=show_some(evidence, limit=7),
     )
 

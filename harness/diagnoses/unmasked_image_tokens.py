@@ -25,7 +25,7 @@ from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_trained, get_rows
-from preflight_ocr.harness.judging.wording import count, count_part, known, show_some
+from preflight_ocr.harness.judging.wording import count, count_part, known, name_image_token, show_some
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -47,6 +47,6 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"{count_part(len(unmasked), len(rows), 'is', 'are')} trained on image tokens; expected -100 there.",
         fix="Mask the image token in the labels, after it was expanded.",
-        snippet="labels[input_ids == image_token_id] = -100",
+        snippet=f"{name_image_token(known(facts.collator).placeholder)}labels[input_ids == image_token_id] = -100",
         evidence=show_some(f"row {n}: {count(number, 'image token')} trained on" for n, number in unmasked),
     )

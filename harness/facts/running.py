@@ -40,10 +40,14 @@ class Behaviour(Fact, kw_only=True):
 
 
 class Wrapper(Fact, kw_only=True):
-    """A module of the user's around the model. `dropped`: keywords of the inner forward that never arrive."""
+    """A module of the user's around the model. `dropped`: keywords of the inner forward that never arrive.
+
+    `inner_name` is the attribute that holds the model, as a path of names.
+    """
 
     class_name: str
     inner_class: str
+    inner_name: str
     dropped: tuple[str, ...]
     same_outputs: bool | Unknown = NOT_LOOKED_AT
     shared_names: tuple[tuple[str, str], ...]  # two names in the tree for one and the same module

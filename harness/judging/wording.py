@@ -19,6 +19,11 @@ def known(value: T | Unknown | Raised) -> T:
     return value
 
 
+def name_image_token(placeholder: str | None) -> str:
+    """The line that says which id `image_token_id` is, for a snippet that uses it; "" where the token has no text."""
+    return "" if placeholder is None else f'image_token_id = tokenizer.convert_tokens_to_ids("{placeholder}")\n'
+
+
 def spell_bytes(count: int) -> str:
     """A size as people read it: `512 B`, `3.4 MiB`, `12.6 GiB`."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

@@ -267,6 +267,7 @@ def look_at_wrapper(model: nn.Module, bare: nn.Module, batch: Any) -> Wrapper | 
     return Wrapper(
         class_name=type(model).__name__,
         inner_class=type(bare).__name__,
+        inner_name=next((name for name, module in model.named_modules() if module is bare), "model"),
         dropped=dropped,
         shared_names=shared,
         same_outputs=_compare_outputs(model, bare, batch) if not dropped else False,

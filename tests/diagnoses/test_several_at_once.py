@@ -80,6 +80,7 @@ FIVE = altered(
         "forward.wrapper": Wrapper(
             class_name="Wrapper",
             inner_class="DeepseekOCRForCausalLM",
+            inner_name="model",
             shared_names=(("base_model", "model"),),
             dropped=(),
             same_outputs=True,

@@ -21,7 +21,12 @@ def test_a_forward_with_var_keyword_takes_any_key(findings_of):
 
 def test_a_wrapper_that_translates_the_names_is_silent(findings_of):
     wrapper = Wrapper(
-        class_name="Renamed", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+        class_name="Renamed",
+        inner_class="DeepseekOCRForCausalLM",
+        inner_name="model",
+        dropped=(),
+        same_outputs=True,
+        shared_names=(),
     )
     translated = altered(SICK, {"forward.given": "ok", "forward.wrapper": wrapper})
     assert findings_of("unaccepted_batch_key", translated) == ()

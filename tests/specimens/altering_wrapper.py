@@ -5,7 +5,12 @@ from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 WRAPPER = Wrapper(
-    class_name="Sharpened", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+    class_name="Sharpened",
+    inner_class="DeepseekOCRForCausalLM",
+    inner_name="model",
+    dropped=(),
+    same_outputs=True,
+    shared_names=(),
 )
 
 HEALTHY = altered(RUN, {"forward.wrapper": WRAPPER})

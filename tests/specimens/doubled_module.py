@@ -9,6 +9,7 @@ def wrap(shared: tuple[str, str]) -> Wrapper:
     return Wrapper(
         class_name="OCRWrapper",
         inner_class="DeepseekOCRForCausalLM",
+        inner_name="model",
         shared_names=(shared,),
         dropped=(),
         same_outputs=True,

@@ -10,7 +10,12 @@ HEALTHY = altered(
     BARE,
     {
         "forward.wrapper": Wrapper(
-            class_name="Wrapped", inner_class="DeepseekOCRForCausalLM", dropped=(), same_outputs=True, shared_names=()
+            class_name="Wrapped",
+            inner_class="DeepseekOCRForCausalLM",
+            inner_name="model",
+            dropped=(),
+            same_outputs=True,
+            shared_names=(),
         )
     },
 )

@@ -11,6 +11,7 @@ def wrap(*, dropped: tuple[str, ...]) -> Wrapper:
     return Wrapper(
         class_name="KeywordFilter",
         inner_class="DeepseekOCRForCausalLM",
+        inner_name="model",
         dropped=dropped,
         same_outputs=True,
         shared_names=(),
