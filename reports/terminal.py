@@ -82,6 +82,9 @@ def survive_code_pages() -> None:
             stream.reconfigure(errors="replace")
 
 
+SHOWN_PLACES = 2  # lines of source behind a finding
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Colour only on a terminal that can show it, and never against NO_COLOR (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -95,6 +98,9 @@ def explain(finding: Finding, *, colour: bool = False, width: int = 100) -> str:
     lines = [f"{head} ({finding.basis.value})", *_wrap(finding.summary, width, "  ")]
     for evidence in finding.evidence:
         lines += _wrap(evidence, width, "    ", first="  - ")
+    for site in finding.places[:SHOWN_PLACES]:
+        if not any(f"{site.file}:{site.line}" in evidence for evidence in finding.evidence):
+            lines += _wrap(f"{site.file}:{site.line}: {site.code}", width, "      ", first="  At ")
     lines += _wrap(finding.fix.instruction, width, "       ", first="  Fix: ")
     lines += [f"      {line}".rstrip() for line in finding.fix.snippet.splitlines()]
     if finding.consequences:

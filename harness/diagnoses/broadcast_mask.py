@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     where="the model takes a placement mask",
     explains=("unheard_text", "padding_changes_row", "failing_batch", "worse_than_guessing", "flat_loss"),
     keys=("subject.collator",),
+    entries=("placement_mask",),
 )
 
 

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows",),
     explains=("unmasked_prompt", "unmasked_image_tokens", "unmasked_padding", "worse_than_guessing"),
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 

@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch", "collator.views", "processor_files.mean", "processor_files.std"),
     explains=("worse_than_guessing",),
     keys=("data.preprocessing.image_mean", "data.preprocessing.image_std", "subject.collator"),
+    entries=("pixels",),
 )
 
 

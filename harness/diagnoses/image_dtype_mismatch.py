@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.deltas",),
     explains=("mixed_model_dtypes", "failing_batch", "failing_forward", "failing_adapter", "failing_step"),
     keys=("model.torch_dtype", "subject.collator"),
+    entries=("pixels",),
 )
 
 

@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     where="the model takes a grid",
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
+    entries=("grid",),
 )
 
 

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch", "collator.deltas"),
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
+    entries=("pixels",),
 )
 
 

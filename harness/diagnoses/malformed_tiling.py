@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     where="the model takes a tiling",
     explains=("failing_batch", "unseen_image", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
+    entries=("tiling",),
 )
 
 

@@ -37,6 +37,7 @@ DIAGNOSIS = Diagnosis(
     contract="training and prediction use one prompt",
     needs=("collator.batch.rows", "collator.starts_with_bos"),
     keys=("data.prompt", "subject.collator"),
+    entries=("input_ids",),
 )
 
 

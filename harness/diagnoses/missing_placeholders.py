@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     where="pictures take places among the tokens",
     explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
     keys=("subject.collator",),
+    entries=("input_ids",),
 )
 
 

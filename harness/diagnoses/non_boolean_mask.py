@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     where="the model takes a placement mask",
     explains=("failing_batch", "failing_forward", "failing_adapter", "failing_step"),
     keys=("subject.collator",),
+    entries=("placement_mask",),
 )
 
 

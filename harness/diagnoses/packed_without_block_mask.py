@@ -50,6 +50,7 @@ DIAGNOSIS = Diagnosis(
         "leaking_image", "placeholder_mismatch", "mismatched_prompt", "unsupervised_eos", "unmasked_prompt",
     ),
     keys=("subject.collator",),
+    entries=("attention_mask",),
 )  # fmt: skip
 
 

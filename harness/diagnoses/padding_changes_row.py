@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.RAN,
     contract="padding a row leaves its logits as they are",
     needs=("forward.behaviour.padding_changes",),
+    explains=("departing_cache",),  # generation's cached steps follow the same mask
 )
 
 

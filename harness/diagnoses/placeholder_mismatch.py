@@ -45,6 +45,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows", "forward"),
     explains=("failing_batch", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
+    entries=("input_ids",),
 )
 
 OWNERS = (

@@ -42,6 +42,7 @@ DIAGNOSIS = Diagnosis(
     where="the model has an encoder and a decoder",
     explains=("wrong_target", "training_differs_from_generation"),
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 

@@ -46,6 +46,7 @@ DIAGNOSIS = Diagnosis(
         "flat_loss",
     ),
     keys=("subject.collator",),
+    entries=("placement_mask",),
 )
 
 

@@ -50,6 +50,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch", "collator.views"),
     explains=("worse_than_guessing",),
     keys=("subject.collator", "data.preprocessing"),
+    entries=("pixels",),
 )
 
 

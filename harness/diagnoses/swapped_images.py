@@ -45,6 +45,7 @@ DIAGNOSIS = Diagnosis(
         "worse_than_guessing",
     ),
     keys=("subject.collator",),
+    entries=("pixels",),
 )
 
 

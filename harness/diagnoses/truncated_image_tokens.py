@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows", "collator.reference.rows"),
     explains=("failing_batch", "leaking_image", "padding_changes_row", "worse_than_guessing"),
     keys=("data.max_seq_length", "subject.collator"),
+    entries=("input_ids",),
 )
 
 

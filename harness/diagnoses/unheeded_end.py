@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     contract="the labels hold a token that generation stops at",
     needs=("forward.ends",),
     keys=("subject.collator", "subject.model"),
+    entries=("labels",),
 )
 
 OWNERS = (

@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     contract="padding is masked in the labels",
     needs=("collator.batch.rows",),
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 

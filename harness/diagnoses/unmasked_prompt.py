@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     contract="the prompt is masked in the labels",
     needs=("collator.batch.rows",),
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 

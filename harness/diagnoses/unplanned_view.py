@@ -35,6 +35,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch", "collator.planned_tiles", "collator.seen_tiles"),
     explains=("failing_batch",),
     keys=("data.preprocessing.crop_mode", "subject.collator"),
+    entries=("pixels",),
 )
 
 

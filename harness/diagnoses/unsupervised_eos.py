@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows", "tokenizer.eos"),
     where="the model's targets end in the tokenizer's EOS",
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 OWNERS = ("truncated_text", "truncated_image_tokens", "nothing_supervised", "wrong_target")

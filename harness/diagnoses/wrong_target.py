@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     needs=("collator.batch.rows",),
     explains=("worse_than_guessing",),
     keys=("subject.collator",),
+    entries=("labels",),
 )
 
 

@@ -187,6 +187,9 @@ class Subject(Fact, kw_only=True):
     generate_calls: tuple[Site, ...]  # text generation in the user's own code
     left_padding: tuple[Site, ...]  # where that code asks for padding on the left
     training_moves: tuple[Site, ...]  # where their trainer's code may move tensors by itself
+    batch_entries: dict[
+        str, tuple[Site, ...]
+    ]  # key of the collator's batch -> the statements that make it, the last first
 
 
 class RowProblem(Fact, kw_only=True):

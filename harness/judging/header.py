@@ -40,6 +40,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     `explains` are names of diagnoses that are mere consequences while this one is found.
     `where` says in which setups the contract means anything, for a module that has `applies`; empty where it always does.
     `keys` are dotted keys of the YAML file where the defect can be mended or shown, the likeliest first.
+    `entries` are the entries of the batch it is about, by name or by role: a finding without a place of its own is shown at
+    the statements of the user's collator that make them.
     """
 
     module: str
@@ -51,6 +53,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     explains: tuple[str, ...] = ()
     where: str = ""
     keys: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from preflight_ocr.harness.diagnoses import catalogue
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import (
     Broken,
     Crashed,
@@ -80,10 +80,22 @@ def judge(contract: Contract, facts: Facts) -> Outcome:
     try:
         if reason := read_hooks(contract.module).excuse(facts):
             return Skipped(reason)
-        findings = tuple(contract.module.examine(facts))
+        findings = tuple(_place(finding, contract.diagnosis, facts) for finding in contract.module.examine(facts))
     except Exception as error:  # noqa: BLE001
         return Crashed(f"{type(error).__name__}: {error}")
     return Broken(findings) if findings else Kept()
+
+
+def _place(finding: Finding, diagnosis: Diagnosis, facts: Facts) -> Finding:
+    """The finding at the statements of the user's collator that make what it is about, where it has no place of its own."""
+    if finding.places or not diagnosis.entries or isinstance(facts.subject, Unknown):
+        return finding
+    roles = {} if isinstance(facts.collator, Unknown) else facts.collator.roles
+    names = [
+        name for entry in diagnosis.entries for name in (*(n for n, role in roles.items() if role == entry), entry)
+    ]
+    makers = facts.subject.batch_entries
+    return msgspec.structs.replace(finding, places=tuple(site for name in names for site in makers.get(name, ())))
 
 
 def judge_all(contracts: Iterable[Contract], facts: Facts) -> tuple[Judgement, ...]:

@@ -23,6 +23,7 @@ from preflight_ocr.probes.reading.source import (
     iterate_statements,
     read_source,
 )
+from preflight_ocr.probes.reading.statements import find_entries
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
@@ -115,6 +116,7 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         training_moves=tuple(
             site for source in sources.values() if source.path in training for site in _find_moves(source)
         ),
+        batch_entries=find_entries([source for source in sources.values() if source.path in (collating or training)]),
     )
 
 

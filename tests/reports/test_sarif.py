@@ -154,6 +154,7 @@ def test_a_traceback_names_only_the_file_and_it_is_found_beside_the_users_part(t
                 generate_calls=(),
                 left_padding=(),
                 training_moves=(),
+                batch_entries={},
             )
         },
     )

@@ -278,6 +278,7 @@ HEALTHY = Facts(
         generate_calls=(),
         left_padding=(),
         training_moves=(),
+        batch_entries={},
     ),
     dataset=Dataset(
         splits=(

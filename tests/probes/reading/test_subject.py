@@ -62,6 +62,7 @@ def test_without_parts_of_the_users_own_there_is_nothing_to_see(configure, expor
         generate_calls=(),
         left_padding=(),
         training_moves=(),
+        batch_entries={},
     )
 
 
