@@ -27,7 +27,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
@@ -58,12 +58,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
     wrapper, keyword = known(find_wrapper(facts)), known(facts.adapter).loss_keyword
     if wrapper is None or keyword is None:
         return
+    signature = known(facts.forward).signature
     yield DIAGNOSIS.finding(
         f"Trainer will call {wrapper.class_name} with `{keyword}`, which it hands on to {wrapper.inner_class}; that "
         "forward does not take it.",
         evidence=(f"{wrapper.class_name}.forward takes **kwargs, so Trainer adds `{keyword}`",),
         fix=f"Leave {wrapper.class_name} out, or name its parameters in place of **kwargs.",
-        snippet=_write_forward(wrapper.inner_name, known(facts.forward).signature.names),
+        snippet="" if isinstance(signature, Unknown) else _write_forward(wrapper.inner_name, signature.names),
     )
 
 
