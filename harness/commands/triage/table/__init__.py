@@ -12,6 +12,6 @@ __all__ = ["list_recognisers"]
 @cache
 def list_recognisers() -> tuple[Recogniser, ...]:
     """All entries; the first that matches is the one that counts."""
-    from preflight_ocr.harness.commands.triage.table import adapter, dtypes, images, machine, model, rows
+    from preflight_ocr.harness.commands.triage.table import adapter, arguments, dtypes, images, machine, model, rows
 
-    return (*model.TABLE, *images.TABLE, *dtypes.TABLE, *adapter.TABLE, *rows.TABLE, *machine.TABLE)
+    return (*model.TABLE, *images.TABLE, *dtypes.TABLE, *adapter.TABLE, *rows.TABLE, *arguments.TABLE, *machine.TABLE)
