@@ -41,3 +41,4 @@ def test_a_snippet_is_applied_where_it_says_by_itself_where_it_belongs():
     assert find_room("labels[row, :target_start] = -100") == frozenset()
     assert find_room("model.generation_config.min_length = 0") == {"model"}
     assert find_room('batch["mask"] = ...') == frozenset()
+    assert find_room("images = [(a.to(model.dtype), b) for a, b in images]") == {"batch"}

@@ -15,7 +15,8 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.judging.findings import Finding
 
 SECTIONS = {field.name for field in msgspec.structs.fields(Config)}
-IN_BATCH = {"batch", "labels", "input_ids", "attention_mask", "tokenizer", "torch"}
+ENTRIES = {"labels", "input_ids", "attention_mask", "images", "pixel_values", "position_ids"}
+IN_BATCH = {"batch", *ENTRIES, "tokenizer", "model", "torch"}
 AT_LOADING = {"model", "tokenizer", "processor"}
 MENDED = '''"""What is printed, put behind the user's own parts."""
 
@@ -27,20 +28,21 @@ SNIPPETS = {snippets!r}
 
 
 class Mended:
-    def __init__(self, inner, tokenizer):
-        self.inner, self.tokenizer = inner, tokenizer
+    def __init__(self, inner, tokenizer, model):
+        self.inner, self.tokenizer, self.model = inner, tokenizer, model
 
     def __call__(self, rows):
         batch = self.inner(rows)
         for snippet in SNIPPETS:
-            names = {{**batch, "batch": batch, "tokenizer": self.tokenizer, "torch": torch}}
+            names = {{**batch, "batch": batch, "tokenizer": self.tokenizer, "model": self.model, "torch": torch}}
             exec(snippet, names)
-            batch = {{**names["batch"], **({{"labels": names["labels"]}} if "labels" in names["batch"] else {{}})}}
+            changed = {{key: names[key] for key in batch if key in names["batch"] and names[key] is not batch[key]}}
+            batch = {{**names["batch"], **changed}}
         return batch
 
 
 def collator(config, processor, model):
-    return Mended(planted.collator(config, processor, model), getattr(processor, "tokenizer", processor))
+    return Mended(planted.collator(config, processor, model), getattr(processor, "tokenizer", processor), model)
 '''
 LOADED = '''"""What is printed, put behind the user's own loader."""
 
@@ -119,16 +121,22 @@ def find_room(snippet: str) -> frozenset[str]:
         tree = ast.parse(snippet)
     except SyntaxError:
         return frozenset()
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    asked = {node.id for node in names if isinstance(node.ctx, ast.Load)} - made - set(dir(builtins))
+    asked, made = set[str](), set(dir(builtins))
+    for statement in tree.body:
+        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        inside = [node for node in ast.walk(statement) if isinstance(node, ast.comprehension | ast.For)]
+        own = {name.id for node in inside for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+        asked |= {name.id for name in names if isinstance(name.ctx, ast.Load)} - made - own
+        made |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
     has_gap = any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree))
     is_change = any(isinstance(node, ast.Assign | ast.Expr | ast.Delete | ast.AugAssign) for node in ast.walk(tree))
     if not tree.body or has_gap or not is_change or any(isinstance(node, ast.Return) for node in ast.walk(tree)):
         return frozenset()
-    if asked & {"batch", "labels"} and asked <= IN_BATCH:
+    if asked & {"batch", *ENTRIES} and asked <= IN_BATCH:
         return frozenset({"batch"})
-    if asked and asked <= AT_LOADING and "model" in asked:
+    if (
+        asked and asked <= AT_LOADING and "model" in asked and "requires_grad" not in snippet
+    ):  # that is behind the adapter
         return frozenset({"model"})
     return frozenset()
 
