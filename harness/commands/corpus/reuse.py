@@ -5,7 +5,8 @@ project, so is what it sees:
 
 * the processor's child reads the `model` section and the model directory;
 * the children of the collator and of forward read no adapter and no training: neither `lora`, `training` and their like nor
-  the user's adapter step and trainer;
+  the user's adapter step; where there is a trainer of the user's they build it, with its adapter, to see whether it brings a
+  collator or rows of its own, and then read everything;
 * the learning child, and with it the one that loads the saved adapter again, takes its batches from our own collator where a
   family is declared, and then never calls the user's.
 
@@ -96,8 +97,10 @@ def _is_known(section: object) -> bool:
 
 def _read_by(child: str, inputs: Inputs) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], str]:
     """The part of the inputs that a child reads."""
-    unread = UNREAD_PARTS[child]
-    document = {key: value for key, value in inputs.document.items() if key not in UNREAD_SECTIONS[child]}
+    builds_trainer = child != "processor" and "trainer" in inputs.document.get("subject", {})
+    unread: tuple[str, ...] = () if builds_trainer else UNREAD_PARTS[child]
+    sections: tuple[str, ...] = () if builds_trainer else UNREAD_SECTIONS[child]
+    document = {key: value for key, value in inputs.document.items() if key not in sections}
     document["subject"] = {k: v for k, v in inputs.document.get("subject", {}).items() if k not in unread}
     parts = {part: ids for part, ids in inputs.parts.items() if part not in unread}
     return document, parts, "" if "data" in UNREAD_SECTIONS[child] else inputs.data
