@@ -20,6 +20,8 @@ IN_BATCH = {"batch", *ENTRIES, "tokenizer", "model", "torch"}
 AT_LOADING = {"model", "tokenizer", "processor"}
 MENDED = '''"""What is printed, put behind the user's own parts."""
 
+from types import SimpleNamespace
+
 import torch
 
 import planted
@@ -35,14 +37,15 @@ class Mended:
         batch = self.inner(rows)
         for snippet in SNIPPETS:
             names = {{**batch, "batch": batch, "tokenizer": self.tokenizer, "model": self.model, "torch": torch}}
+            before = dict(batch)
             exec(snippet, names)
-            changed = {{key: names[key] for key in batch if key in names["batch"] and names[key] is not batch[key]}}
+            changed = {{key: names[key] for key, value in before.items() if names[key] is not value}}
             batch = {{**names["batch"], **changed}}
         return batch
 
 
 def collator(config, processor, model):
-    return Mended(planted.collator(config, processor, model), getattr(processor, "tokenizer", processor), model)
+    return Mended(planted.collator(config, processor, model), getattr(processor, "tokenizer", processor), SimpleNamespace(dtype=model.dtype))
 '''
 LOADED = '''"""What is printed, put behind the user's own loader."""
 
