@@ -45,7 +45,8 @@ class Mended:
 
 
 def collator(config, processor, model):
-    return Mended(planted.collator(config, processor, model), getattr(processor, "tokenizer", processor), SimpleNamespace(dtype=model.dtype))
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return Mended(planted.collator(config, processor, model), tokenizer, SimpleNamespace(dtype=model.dtype))
 '''
 LOADED = '''"""What is printed, put behind the user's own loader."""
 
