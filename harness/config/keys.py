@@ -82,7 +82,8 @@ EFFECTS: Mapping[str, str] = {
     "subject.model": "loads the model in place of our loader",
     "subject.collator": "builds the collator in place of ours",
     "subject.peft": "adds the adapter in place of our step",
-    "subject.trainer": "builds the trainer in place of ours",
+    "subject.trainer": "builds the trainer in place of ours; one with a collator or rows of its own is judged on them, and "
+    "needs no data.train_path",
     "subject.dataset": "gives the rows in place of data.train_path and data.val_path, as your code yields them: a function "
     "of the configuration that returns the training rows, or a pair with those to evaluate on",
     "subject.environment": "lists the environment variables with a secret (`HF_TOKEN`, `*_KEY`) that foreign code gets in a "
