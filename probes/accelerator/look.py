@@ -175,7 +175,7 @@ def repeat(placed: Placed, recipe: Recipe, card: Card, steps: int) -> tuple[int,
 def write_text(parts: Assembly, model: Any, card: Card) -> Raised | Literal["ok"] | Unknown:
     """A few tokens by the trained model's own `generate`, from prompts as our collator builds them."""
     if parts.reference is None:
-        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+        return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
     if not callable(getattr(model, "generate", None)):
         return Unknown(reason="the model has no generate")
     prompts = parts.reference.prompts([dict(row) for row in parts.sample[:2]])

@@ -55,7 +55,7 @@ def look_at_agreement(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Ag
 
 def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement | Unknown:
     if parts.reference is None:
-        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+        return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
     reference = parts.seeded(parts.reference, parts.sample)
     apart = parts.is_encoder_decoder
     runs = find_runs(parts, batch)

@@ -72,7 +72,7 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
     First the one with the longest target of at most LONGEST tokens, which tells more, then the one with the shortest.
     """
     if parts.reference is None:
-        return Unknown(reason="no family declares this model, so there is no reference batch")
+        return Unknown(reason=parts.no_reference)
     ends = list_ends(parts.bare, parts.tokenizer)
     found: list[tuple[int, Batch, tuple[int, ...]]] = []
     for number, row in enumerate(parts.sample):

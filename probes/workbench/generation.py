@@ -19,7 +19,7 @@ def look_at_generation(
 ) -> Raised | Literal["ok"] | Unknown:
     """How `generate` of the bare model ends. `move` brings the prompts to where the model is."""
     if parts.reference is None:
-        return Unknown(reason="no family declares this model, so nobody knows how its prompts are built")
+        return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
     limits: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
     prompts = move(parts.reference.prompts([dict(row) for row in parts.sample[:2]]))
 
