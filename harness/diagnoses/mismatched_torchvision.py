@@ -2,7 +2,8 @@
 
 ## What it does
 Compares the torch release that torchvision's metadata asks for with the installed one, and the build labels of both
-(`cpu`, `cu118`, `cu128`, `rocm6.2`). No torchvision at all is fine: Preflight does not need it.
+(`cpu`, `cu118`, `cu128`, `rocm6.2`). A release from PyPI has no label in its metadata; there `version.py` of the package is
+read, without importing it. No torchvision at all is fine: Preflight does not need it.
 
 ## Why it matters
 torchvision's compiled operators fit one torch only. `import torchvision` then stops with "operator torchvision::nms
@@ -56,6 +57,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     index = (
         f" --index-url https://download.pytorch.org/whl/{environment.torch_build}" if environment.torch_build else ""
     )
+    blocks = needed or _ended_unanswered(facts)
     yield DIAGNOSIS.finding(
         f"torch {torch} and torchvision {torchvision} do not belong together: {mismatch}. Importing torchvision fails"
         + (
@@ -67,8 +69,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
         fix="Install both in one command from one index"
         + ("." if needed else ", or remove torchvision: nothing here needs it."),
         snippet=f"pip install --upgrade torch torchvision{index}" + ("" if needed else "\npip uninstall torchvision"),
-        severity=Severity.BLOCKER if needed else Severity.MAJOR,
+        severity=Severity.BLOCKER if blocks else Severity.MAJOR,
     )
+
+
+def _ended_unanswered(facts: Facts) -> bool:
+    """Whether neither the processor nor forward could be loaded here, so that no training begins either."""
+    return all(isinstance(seen, Unknown) and seen.died for seen in (facts.processor, facts.forward))
 
 
 def _compare(environment: Environment) -> str | None:

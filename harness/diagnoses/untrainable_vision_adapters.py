@@ -2,7 +2,7 @@
 
 ## What it does
 Compares which entries of target_modules hit the vision tower or the projector with what the adapters there got
-after backward.
+after backward. Adapters on what a vision part holds and, as it is configured, never calls are left out: they change nothing.
 
 ## Why it matters
 The parameters count as trainable, take memory and optimizer state, and stay exactly what they were. Some models run
@@ -55,7 +55,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     still = [
         c
         for c in known(known(facts.learning).census)
-        if c.part in PARTS and not c.checkpointing and c.adapters and not c.with_gradient
+        if c.part in PARTS and not c.checkpointing and c.adapters > c.unreached and not c.with_gradient
     ]
     if not still or _is_cut_off(facts):
         return
@@ -63,7 +63,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     guilty = [t for t in known(known(facts.adapter).targets) if any(t.hits.get(part) for part in parts)]
     useful = [t.name for t in known(known(facts.adapter).targets) if t not in guilty]
     yield DIAGNOSIS.finding(
-        f"{sum(c.adapters for c in still)} adapters in {' and '.join(sorted(parts))} get no gradient at all.",
+        f"{sum(c.adapters - c.unreached for c in still)} adapters in {' and '.join(sorted(parts))} get no gradient at all.",
         places=list_places(*_list_no_grad(facts)),
         fix="Keep target_modules to the language model.",
         snippet=f"lora: {{target_modules: [{', '.join(useful)}]}}" if useful else "",

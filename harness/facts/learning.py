@@ -52,7 +52,7 @@ class Adapter(Fact, kw_only=True):
 class Census(Fact, kw_only=True):
     """Adapters of one part after backward and two optimizer steps.
 
-    `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, those of unreached experts left out.
+    `idle` is kind (as in `Carrier.name`) -> adapters of that kind without a gradient, the unreached left out.
     """
 
     part: str
@@ -60,7 +60,7 @@ class Census(Fact, kw_only=True):
     adapters: int
     with_gradient: int
     moved: int
-    unreached: int  # experts that no token was routed to
+    unreached: int  # in experts that no token was routed to, and in what a vision part that ran does not call
     idle: dict[str, int]
 
 

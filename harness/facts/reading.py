@@ -24,7 +24,7 @@ class Environment(Fact, kw_only=True):
     stdout_encoding: str
     text_encoding: str  # what open() uses without encoding=
     torchvision_wants_torch: str | None  # the exact torch release torchvision was built against, from its metadata
-    torch_build: str | None  # the local label of torch's version: "cpu", "cu128"
+    torch_build: str | None  # the local label of torch's version: "cpu", "cu128"; PyPI's has it in version.py alone
     torchvision_build: str | None
     cards: tuple[InstalledCard, ...] | Unknown = NOT_LOOKED_AT
 

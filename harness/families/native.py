@@ -7,7 +7,7 @@ processor, inside its prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,10 @@ def declare(
     form: str | None = "{image}{instruction}",
     writes_prompt: bool = False,
     is_by_row: bool = False,
+    strips: Collection[str] = (),
     target_marks: Mapping[str, int] | None = None,
 ) -> Family:
-    """A native family. `name` is its model_type."""
+    """A native family. `name` is its model_type; of `strips` all pictures of a batch are one, joined side by side."""
     encodes = task_type == "SEQ_2_SEQ_LM"
 
     return Family(
@@ -46,6 +47,7 @@ def declare(
             form=form,
             writes_prompt=writes_prompt,
             is_by_row=is_by_row,
+            strips=frozenset(strips),
             encodes_prompt=encodes,
         ),
         encoder_decoder=encodes,
@@ -71,6 +73,7 @@ _SIZES: Mapping[str, Role] = {**_PIXELS, "image_sizes": "sizes"}
 _ROWS: Mapping[str, Role] = {**_PIXELS, "pixel_attention_mask": "sizes"}
 _FLAT: Mapping[str, Role] = {"flattened_patches": "pixels"}
 _TILES: Mapping[str, Role] = {"pixel_values": "pixels", "pixel_values_local": "pixels", "num_local_patches": "sizes"}
+_STRIP: Mapping[str, Role] = {"pixel_values": "pixels", "target_sizes": "sizes"}
 _ASSISTANT = "USER: {image}\n{instruction} ASSISTANT:"
 _SEQ_2_SEQ = "SEQ_2_SEQ_LM"
 
@@ -85,7 +88,7 @@ FAMILIES = (
     declare("lighton_ocr", "LightOn-OCR", _SIZES),
     declare("paddleocr_vl", "PaddleOCR-VL", _GRID),
     declare("qianfan_ocr", "Qianfan-OCR", _PIXELS),
-    declare("minicpm_ocr", "MiniCPM-OCR", _PIXELS),
+    declare("minicpm_ocr", "MiniCPM-OCR", _STRIP, strips=("pixel_values",)),
     declare("idefics3", "Idefics3", _ROWS, is_by_row=True),
     declare("smolvlm", "SmolVLM", _ROWS, is_by_row=True),
     declare("internvl", "InternVL", _PIXELS),

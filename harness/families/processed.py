@@ -23,7 +23,9 @@ class ProcessorIntake:
     `form` is the whole prompt for families without a chat template, with {image} and {instruction} in it. With None the
     processor gets the picture alone; `writes_prompt` says that it then makes a prompt of its own. Without either nothing
     is tokenized, and the target is the whole sequence. `is_by_row` says that the first dimension counts rows, so that a
-    row without an image needs an empty place. `encodes_prompt`: the prompt is an encoder's, with whatever ends it.
+    row without an image needs an empty place. `strips` names what is one strip [1, C, P, patches * P] of the patches of all
+    pictures, whose rows are joined along the last dimension. `encodes_prompt`: the prompt is an encoder's, with whatever
+    ends it.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class ProcessorIntake:
         form: str | None = "{image}{instruction}",
         writes_prompt: bool = False,
         is_by_row: bool = False,
+        strips: frozenset[str] = frozenset(),
         encodes_prompt: bool = False,
     ) -> None:
         self.processor, self.image_dtype, self.is_by_row = opening.processor, opening.image_dtype, is_by_row
+        self.strips = strips
         if not hasattr(self.processor, "image_processor"):
             raise FamilyError(
                 f"this model needs its processor, and a {type(self.processor).__name__} was loaded; "
@@ -92,7 +96,10 @@ class ProcessorIntake:
         rows = [one.image or empty for one in prepared if one.image or self.is_by_row]
         # An argument of tiles is absent for a picture that has none.
         names = dict.fromkeys(name for row in rows for name in row)
-        return {name: _join([row[name] for row in rows if name in row], self.image_dtype) for name in names}
+        return {
+            name: _join([row[name] for row in rows if name in row], self.image_dtype, is_strip=name in self.strips)
+            for name in names
+        }
 
     def _process(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the processor makes of one row. What it refuses, it refuses in words that know of no row."""
@@ -211,13 +218,15 @@ def _empty_like(value: Any) -> Any:
     return value.new_zeros(value.shape) if hasattr(value, "new_zeros") else value
 
 
-def _join(values: Sequence[Any], dtype: torch.dtype) -> Any:
-    """One after the other along the first dimension; in the others, the largest decides."""
+def _join(values: Sequence[Any], dtype: torch.dtype, *, is_strip: bool) -> Any:
+    """One after the other along the first dimension, a strip's along the last; in the others, the largest decides."""
     import torch
     from torch.nn.functional import pad
 
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    if is_strip:
+        return torch.cat(list(values), dim=-1).to(dtype)
     largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
     filled = [
         pad(

@@ -31,6 +31,7 @@ from preflight_ocr.probes.workbench.landing import trace_landing
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
 from preflight_ocr.probes.workbench.tracing import attempt
 
+BESIDE = ("vision", "projector")
 STEPS = 8
 RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
 TOLERANCE = 1e-3
@@ -208,7 +209,7 @@ def _count_gradients(
 ) -> tuple[tuple[Census, ...], set[str]]:
     """One backward: adapters with a gradient that is not zero, by part; and the experts that tokens were routed to."""
     inner.zero_grad(set_to_none=True)
-    with trace_landing(inner, parts.anatomy) as trace:
+    with trace_landing(inner, parts.anatomy) as trace, _note_calls(inner, parts) as called:
         step().backward()
     reached = trace.reached_experts if reached is None else reached
     counts: dict[str, list[int]] = {}
@@ -218,7 +219,7 @@ def _count_gradients(
         row = counts.setdefault(part, [0, 0, 0])
         row[0] += 1
         has = any(p.grad is not None and bool(p.grad.any()) for p in _adapter_parameters(module))
-        unreached = not has and _is_unreached_expert(name, reached)
+        unreached = not has and (_is_unreached_expert(name, reached) or _is_passed_by(name, called, parts))
         row[1] += has
         row[2] += unreached
         if not (has or unreached):
@@ -237,6 +238,29 @@ def _count_gradients(
         )
         for part, (n, g, u) in sorted(counts.items())
     ), reached
+
+
+@contextmanager
+def _note_calls(inner: nn.Module, parts: Assembly) -> Iterator[set[str]]:
+    """The names of the modules beside the language model that are called in the block."""
+    called: set[str] = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda module, given, name=name: called.add(name))
+        for name, module in inner.named_modules()
+        if parts.anatomy.part_of(name) in BESIDE
+    ]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _is_passed_by(name: str, called: set[str], parts: Assembly) -> bool:
+    """Whether this module lies in a vision part that ran and did not call it, as its configuration has it."""
+    steps = name.split(".")
+    around = [".".join(steps[:end]) for end in range(1, len(steps))]
+    return parts.anatomy.part_of(name) in BESIDE and name not in called and any(one in called for one in around)
 
 
 def _is_unreached_expert(name: str, reached: set[str]) -> bool:

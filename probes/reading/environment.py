@@ -7,19 +7,24 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from preflight_ocr.harness.facts import Environment, InstalledCard, Unknown
 
 _HEAD = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_STATED = re.compile(r"^__version__\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
 _TORCH_PIN = re.compile(r"^Requires-Dist: torch\s*\(?==\s*([^\s;,)]+)", re.MULTILINE)
 
 
 def look_at_environment() -> Environment:
     """What is installed here. `cards` is empty without an NVIDIA driver, Unknown where it cannot be asked."""
     packages: dict[str, str] = {}
+    builds: dict[str, str | None] = {}
     pinned = None
-    for name, version, text in _read_distributions():
+    for name, version, text, distribution in _read_distributions():
         packages[name] = version
+        if name in ("torch", "torchvision"):
+            builds[name] = _find_label(version, distribution, name)
         if name == "torchvision":
             pinned = _TORCH_PIN.search(text)
     return Environment(
@@ -29,14 +34,14 @@ def look_at_environment() -> Environment:
         stdout_encoding=getattr(sys.stdout, "encoding", None) or "utf-8",
         text_encoding=locale.getpreferredencoding(False),
         torchvision_wants_torch=pinned[1] if pinned else None,
-        torch_build=_local_label(packages.get("torch")),
-        torchvision_build=_local_label(packages.get("torchvision")),
+        torch_build=builds.get("torch"),
+        torchvision_build=builds.get("torchvision"),
         cards=_find_cards(),
     )
 
 
-def _read_distributions() -> Iterator[tuple[str, str, str]]:
-    """(normalised name, version, metadata text); of two with one name the first on sys.path counts.
+def _read_distributions() -> Iterator[tuple[str, str, str, metadata.Distribution]]:
+    """(normalised name, version, metadata text, the rest); of two with one name the first on sys.path counts.
 
     The text is searched, not parsed as mail: that is ten times faster.
     """
@@ -50,11 +55,22 @@ def _read_distributions() -> Iterator[tuple[str, str, str]]:
         name = re.sub(r"[-_.]+", "-", head.get("Name", "")).lower()
         if name and name not in seen:
             seen.add(name)
-            yield name, head.get("Version", ""), text
+            yield name, head.get("Version", ""), text, distribution
 
 
-def _local_label(version: str | None) -> str | None:
-    return version.partition("+")[2] or None if version else None
+def _find_label(version: str, distribution: metadata.Distribution, package: str) -> str | None:
+    """The build label of an installed release, None where neither its metadata nor its `version.py` has one.
+
+    What comes from PyPI has none in its metadata, since PyPI takes no version with a label; the file still has it.
+    """
+    if label := version.partition("+")[2]:
+        return label
+    try:
+        text = Path(str(distribution.locate_file(f"{package}/version.py"))).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    stated = _STATED.search(text)
+    return stated[1].partition("+")[2] or None if stated else None
 
 
 def _find_cards() -> tuple[InstalledCard, ...] | Unknown:

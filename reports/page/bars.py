@@ -147,7 +147,7 @@ def _make_bar(name: str, modules: int, adapted: int, idle: int | None, unreached
     stretches = (
         ("with a gradient" if idle is not None else "adapted", "good" if idle is not None else "plain",
          max(adapted - lost - unreached, 0)),
-        ("no token was routed there", "unreached", unreached),
+        ("nothing of the batch went there", "unreached", unreached),
         ("adapted, without a gradient", "lost", lost),
         ("not adapted", "free", max(modules - adapted, 0)),
     )  # fmt: skip

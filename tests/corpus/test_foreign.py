@@ -7,6 +7,7 @@ import transformers
 
 from preflight_ocr.fixtures.corpus import find_patterns
 from preflight_ocr.fixtures.corpus.cases import find_pattern_cases
+from preflight_ocr.fixtures.corpus.plant import find_obstacle
 from preflight_ocr.harness.commands.corpus.run import is_pattern
 
 FAST = "qwen2_vl"
@@ -45,11 +46,8 @@ def test_a_pattern_has_no_finding_but_its_defect(case, plant):
 
 def test_every_pattern_has_a_model_to_be_planted_in():
     assert {case.fault for case in find_pattern_cases()} == set(PATTERNS)
-    # Older releases lack the only model of some; rows in parquet and in saved folders need a package.
-    obstacles = {case.fault: case.obstacle or "" for case in find_pattern_cases() if case.obstacle}
-    lacking = {fault for fault, reason in obstacles.items() if "datasets" not in reason} - {
-        case.fault for case in CASES
-    }
+    # Some say themselves which environment or package they need; older releases lack the only model of others.
+    lacking = {fault for fault, pattern in PATTERNS.items() if not find_obstacle(pattern)} - {c.fault for c in CASES}
     assert lacking == set() or transformers.__version__.startswith("4."), lacking
 
 

@@ -1,4 +1,4 @@
-from preflight_ocr.harness.facts import Import
+from preflight_ocr.harness.facts import Import, Unknown
 from preflight_ocr.harness.judging.findings import Severity
 from tests.specimens import HEALTHY, altered
 from tests.specimens.mismatched_torchvision import SICK
@@ -21,6 +21,12 @@ def test_it_blocks_where_the_models_code_imports_torchvision(findings_of):
         detail="",
     )
     [finding] = findings_of("mismatched_torchvision", altered(SICK, {"repository.imports": (needed,)}))
+    assert finding.severity is Severity.BLOCKER
+
+
+def test_it_blocks_where_neither_processor_nor_forward_gave_an_answer(findings_of):
+    reason = Unknown(reason="RuntimeError: operator torchvision::nms does not exist", cause="no answer")
+    [finding] = findings_of("mismatched_torchvision", altered(SICK, {"processor": reason, "forward": reason}))
     assert finding.severity is Severity.BLOCKER
 
 

@@ -5,14 +5,14 @@ from tests.specimens import HEALTHY as RUN
 from tests.specimens import altered
 
 
-def adapt_vision(*, with_gradient: int) -> dict[str, object]:
+def adapt_vision(*, with_gradient: int, unreached: int = 0) -> dict[str, object]:
     vision = Census(
         part="vision",
         checkpointing=False,
         adapters=6,
         with_gradient=with_gradient,
         moved=with_gradient,
-        unreached=0,
+        unreached=unreached,
         idle={},
     )
     text = Census(part="attention", checkpointing=False, adapters=4, with_gradient=4, moved=4, unreached=0, idle={})

@@ -339,10 +339,13 @@ def attempt(
         project = write_project(Path(folder) / "project", faults, model=model)
         level: Level = choose_level([load(fault).FAULT for fault in faults]) if faults else "ran"
         inputs = read_inputs(project, faults, place_model(model))
-        known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and level == "ran" else None
+        installs = [install for fault in faults if (install := getattr(load(fault), "install", None)) is not None]
+        reusable = baseline is not None and level == "ran" and not installs
+        known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and reusable else None
         started = time.perf_counter()
         config, asked = load_config(project), Asked(level=level, trust=True)
-        report = judge(config, asked, look(config, asked, sandbox=sandbox, together=1, known=known))
+        with _install(installs, Path(folder) / "site", sandbox) as used:
+            report = judge(config, asked, look(config, asked, sandbox=used, together=1, known=known))
         seconds = time.perf_counter() - started
         upstream = find_upstream_faults(model) if level == "ran" else ()
         tried = share_out(trials, report, upstream, seconds=seconds, reused=known.children if known else ())
@@ -350,6 +353,26 @@ def attempt(
             return Attempted(trials=trials, is_mixed_up=True)
         tried = tuple(_step(t, project, Path(folder), sandbox) if s else t for t, s in zip(tried, stepped, strict=True))
     return Attempted(trials=tried, baseline=None if faults else Baseline(inputs=inputs, facts=report.facts))
+
+
+@contextmanager
+def _install(installs: Sequence[Callable[[Path], object]], site: Path, sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The sandbox; where packages are installed into `site`, one of their own that finds them first, as this process does.
+
+    What a process has imported stays imported, so that the warm one of `sandbox` would not see them.
+    """
+    if not installs:
+        yield sandbox
+        return
+    site.mkdir()
+    for install in installs:
+        install(site)
+    sys.path.insert(0, str(site))
+    try:
+        with open_sandbox() as own:
+            yield own
+    finally:
+        sys.path.remove(str(site))
 
 
 def share_out(

@@ -214,6 +214,14 @@ def test_rows_are_joined_and_filled_up_with_zeros_in_the_dtype_of_the_weights():
     assert joined["names"] == ["page", "page"]
 
 
+def test_the_patches_of_a_strip_are_joined_side_by_side():
+    rows = [Prepared(tokens=[], placement=[], image=image) for image in (picture(1, 3, 2, 4), picture(1, 3, 2, 6))]
+    joined = open_intake(strips=frozenset({"pixel_values"})).assemble(rows, NOWHERE)
+    assert joined["pixel_values"].shape == (1, 3, 2, 10)
+    assert joined["pixel_values"].dtype == torch.bfloat16
+    assert joined["sizes"].tolist() == [[1, 2], [1, 2]]
+
+
 def picture(*shape):
     return {"pixel_values": torch.ones(shape), "sizes": torch.tensor([[1, 2]]), "names": ["page"]}
 

@@ -83,6 +83,16 @@ def test_adapters_under_no_grad_are_counted_without_a_gradient(assemble, tmp_pat
     assert rows["attention"].with_gradient == rows["attention"].adapters
 
 
+def test_an_adapter_on_what_the_vision_part_holds_and_never_calls_is_unreached(assemble, tmp_path):
+    parts = assemble()
+    vision = next(module for name, module in parts.bare.named_modules() if parts.anatomy.part_of(name) == "vision")
+    vision.spare = torch.nn.Linear(4, 4)
+    parts = with_lora(parts, target_modules=["q_proj", "qkv_proj", "spare"])
+    rows = by_part(learn(parts, tmp_path)["learning"], checkpointing=False)
+    assert (rows["vision"].unreached, rows["vision"].with_gradient) == (1, 0)
+    assert rows["vision"].adapters > 1
+
+
 def find_mixture(model):
     return next((name, module) for name, module in model.named_modules() if hasattr(module, "experts"))
 

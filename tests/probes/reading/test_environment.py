@@ -39,6 +39,19 @@ def test_the_torch_that_torchvision_was_built_for_and_both_builds_are_told(insta
     assert (seen.torchvision_wants_torch, seen.torch_build, seen.torchvision_build) == ("2.4.1", "cpu", "cu124")
 
 
+def test_a_release_from_pypi_has_its_build_in_its_version_file_alone(plant, monkeypatch, tmp_path):
+    plant(
+        {
+            "site/torch-2.13.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n",
+            "site/torch/version.py": "__version__ = '2.13.0+cu130'\ncuda = '13.0'\n",
+            "site/torchvision-0.28.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n",
+        }
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
+    seen = look_at_environment()
+    assert (seen.packages["torch"], seen.torch_build, seen.torchvision_build) == ("2.13.0", "cu130", None)
+
+
 def test_versions_agree_with_the_import_system():
     packages = look_at_environment().packages
     assert packages["torch"] == importlib.metadata.version("torch")
