@@ -149,7 +149,8 @@ def _live(parts: Assembly, adapted: Any, place: Path, notes: Notes) -> None:
     run: Run = (
         HeldRun(parts, adapted, place, notes) if isinstance(parts, HeldAssembly) else Run(parts, adapted, place, notes)
     )
-    with compat.allow_rng_state() if run.is_ours else contextlib.nullcontext():
+    is_started_by_us = run.is_ours or bool(parts.brings)  # as `run-training` starts whatever trainer the YAML names
+    with compat.allow_rng_state() if is_started_by_us else contextlib.nullcontext():
         trainer = run.begin()
         if trainer is not None:
             run.go_on(trainer)
