@@ -46,7 +46,10 @@ class Mended:
 
 def collator(config, processor, model):
     tokenizer = getattr(processor, "tokenizer", processor)
-    return Mended(planted.collator(config, processor, model), tokenizer, SimpleNamespace(dtype=model.dtype))
+    known = SimpleNamespace(dtype=model.dtype)
+    if any("model.config" in snippet for snippet in SNIPPETS):
+        known.config = model.config
+    return Mended(planted.collator(config, processor, model), tokenizer, known)
 '''
 LOADED = '''"""What is printed, put behind the user's own loader."""
 
@@ -138,9 +141,9 @@ def find_room(snippet: str) -> frozenset[str]:
         return frozenset()
     if asked & {"batch", *ENTRIES} and asked <= IN_BATCH:
         return frozenset({"batch"})
-    if (
-        asked and asked <= AT_LOADING and "model" in asked and "requires_grad" not in snippet
-    ):  # that is behind the adapter
+    # What is trained is known behind the adapter alone, and a tokenizer is opened anew wherever it is needed.
+    is_elsewhere = "requires_grad" in snippet or "add_tokens" in snippet
+    if asked and asked <= AT_LOADING and "model" in asked and not is_elsewhere:
         return frozenset({"model"})
     return frozenset()
 
