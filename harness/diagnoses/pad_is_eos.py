@@ -61,7 +61,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         "id masked both.",
         evidence=show_some(line for n in endless for line in _show(n, rows[n])),
         fix="Mask the padding by the attention mask in place of the token id.",
-        snippet="labels[attention_mask == 0] = -100",
+        snippet="labels[attention_mask == 0] = -100  # in place of labels[input_ids == tokenizer.pad_token_id] = -100",
     )
 
 

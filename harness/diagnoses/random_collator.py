@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import OURS, Facts
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
@@ -40,7 +40,7 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
-    if collator.deterministic is not False or collator.owner == "preflight":
+    if collator.deterministic is not False or collator.owner == OURS:
         return
     yield DIAGNOSIS.finding(
         f"{collator.owner} gave two different batches for the same rows and the same seed.",

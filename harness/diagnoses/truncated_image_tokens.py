@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import OURS, Collator, Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_real, cuts_image, pair_rows
@@ -50,12 +50,23 @@ def examine(facts: Facts) -> Iterator[Finding]:
     yield DIAGNOSIS.finding(
         f"{count(len(cut), 'row is cut inside its', 'rows are cut inside their')} image tokens"
         + (f"; the smallest safe length for this data is {safe} tokens." if known_length else "."),
-        fix=f"Set data.max_seq_length to {safe} or more, or cut the text only."
-        if known_length
-        else "Raise data.max_seq_length, or cut the text only.",
-        snippet=f"data: {{max_seq_length: {safe}}}" if known_length else "",
+        fix=_word_fix(collator, str(safe) if known_length else ""),
+        snippet=_write_limit(collator, str(safe)) if known_length else "",
         evidence=show_some(
             f"row {number}: {mine.count('i')} of {theirs.count('i')} placeholders left in {count_real(mine)} tokens"
             for number, mine, theirs in cut
         ),
     )
+
+
+def _word_fix(collator: Collator, length: str) -> str:
+    where = "data.max_seq_length" if collator.owner == OURS else f"the length at which {collator.owner} cuts"
+    return (
+        f"Set {where} to {length} or more, or cut the text only." if length else f"Raise {where}, or cut the text only."
+    )
+
+
+def _write_limit(collator: Collator, length: str) -> str:
+    """The line to write; data.max_seq_length is read by our own collator alone."""
+    ours = f"data: {{max_seq_length: {length}}}"
+    return ours if collator.owner == OURS else f"max_length = {length}  # in place of the length you cut at"

@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Row, Unknown
+from preflight_ocr.harness.facts import OURS, Facts, Row, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import count_real, cuts_image, pair_rows
@@ -58,6 +58,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
     configuration = facts.configuration
     limit = None if isinstance(configuration, Unknown) else configuration.max_seq_length
     wanted = max((limit or 0) + 8, *(_estimate_length(row) for _, row in cut))
+    is_ours = collator.owner == OURS  # data.max_seq_length is read by our own collator alone
     yield DIAGNOSIS.finding(
         f"{count_part(len(cut), len(rows), 'is cut before its', 'are cut before their')} text ends"
         + (f" (max_seq_length is {limit})" if limit else "")
@@ -67,8 +68,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"text; learned {len(row.supervised_text)} of {len(row.target_text)} letters"
             for n, row in cut
         ),
-        fix="Raise max_seq_length, or split long pages into rows with less text.",
-        snippet=f"data:\n  max_seq_length: {wanted}",
+        fix=("Raise max_seq_length" if is_ours else f"Raise the length at which {collator.owner} cuts")
+        + ", or split long pages into rows with less text.",
+        snippet=f"data:\n  max_seq_length: {wanted}"
+        if is_ours
+        else f"max_length = {wanted}  # in place of the length you cut at",
         owners=owners,
     )
 

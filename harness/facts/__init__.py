@@ -35,6 +35,7 @@ from preflight_ocr.harness.facts.learning import (
 )
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
+    OURS,
     Batch,
     Brought,
     Collator,
@@ -141,6 +142,7 @@ class Facts(Fact, kw_only=True):
 __all__ = [
     "NEUTRAL_SETTINGS",
     "NOT_RUN",
+    "OURS",
     "Accelerator",
     "Adapter",
     "Agreement",

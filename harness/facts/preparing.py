@@ -132,6 +132,9 @@ class Batch(Fact, kw_only=True):
     rows: tuple[Row, ...] | Unknown
 
 
+OURS = "preflight"  # the owner of our own collator
+
+
 class Brought(Fact, kw_only=True):
     """What `subject.trainer` trains with in place of what it is handed."""
 
@@ -142,7 +145,7 @@ class Brought(Fact, kw_only=True):
 class Collator(Fact, kw_only=True):
     """The collator in use (the user's, or ours), run on real rows."""
 
-    owner: str  # "module:function" or "preflight"
+    owner: str  # "module:function" or OURS
     batch: Batch | Raised
     reference: Batch | Unknown  # our own collator on the same rows; Unknown for a model nobody has declared
     placeholder: str | None  # the image token's text; None where pictures take no place among the tokens

@@ -11,7 +11,7 @@ import msgspec
 import torch
 from PIL import Image
 
-from preflight_ocr.harness.facts import Batch, Collator, PixelView, Raised, Unknown, blank
+from preflight_ocr.harness.facts import OURS, Batch, Collator, PixelView, Raised, Unknown, blank
 from preflight_ocr.harness.families import Family
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_remaking
@@ -50,7 +50,7 @@ def look_at_collator(parts: Assembly) -> Collator:
     reader = parts.reader
     roles: dict[str, str] = {**parts.family.roles} if parts.family else {}
     reference, expected = look_at_reference(parts)
-    owner = parts.collator_name or "preflight"
+    owner = parts.collator_name or OURS
     placeholder = (
         None if parts.image_token_id is None else str(parts.tokenizer.convert_ids_to_tokens(parts.image_token_id))
     )

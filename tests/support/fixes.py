@@ -137,7 +137,13 @@ def find_room(snippet: str) -> frozenset[str]:
         made |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
     has_gap = any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree))
     is_change = any(isinstance(node, ast.Assign | ast.Expr | ast.Delete | ast.AugAssign) for node in ast.walk(tree))
-    if not tree.body or has_gap or not is_change or any(isinstance(node, ast.Return) for node in ast.walk(tree)):
+    if (
+        "in place of" in snippet
+        or not tree.body
+        or has_gap
+        or not is_change
+        or any(isinstance(node, ast.Return) for node in ast.walk(tree))
+    ):
         return frozenset()
     if asked & {"batch", *ENTRIES} and asked <= IN_BATCH:
         return frozenset({"batch"})
