@@ -10,6 +10,7 @@ stands in their place. `--only NAME` runs those whose name holds NAME and keeps 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +37,7 @@ PROGRAMS = Path(__file__).with_name("programs.yaml")
 MEASURED = Path(__file__).resolve().parents[1] / "measured"
 KEPT, PAGE = MEASURED / "programs.json", MEASURED / "programs.md"
 LONGEST = 600  # seconds
+RELEASES = ("torch", "transformers", "peft", "trl", "accelerate")
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +73,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check of one program said. `held` is in seconds, None where the command was not held; then `said` tells why."""
+    """What a check of one program said. `held` is in seconds, None where the command was not held; then `said` tells why.
+
+    `versions` are the releases that were installed where it ran.
+    """
 
     name: str
     held: float | None
@@ -81,6 +87,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     findings: dict[str, str]
     said: str
+    versions: dict[str, str] = {}
 
 
 def main(words: Sequence[str]) -> int:
@@ -164,7 +171,17 @@ def read_report(name: str, report: dict[str, Any], said: Sequence[str], seconds:
         skipped=counts["skipped"],
         findings=findings,
         said=_hide(told, hidden),
+        versions=read_versions(),
     )
+
+
+def read_versions() -> dict[str, str]:
+    """The installed releases that decide whether a program runs; those that are not installed are left out."""
+    found: dict[str, str] = {}
+    for name in RELEASES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _hide(text: str, folder: str) -> str:
@@ -191,6 +208,7 @@ def write_page(programs: Sequence[Program], seen: dict[str, Seen]) -> str:
         f"{len(held)} were held where their training would begin. Of {sum(len(one.findings) for one in seen.values())} "
         f"findings {judged.count('true')} are true, {judged.count('arguable')} arguable and {judged.count('false')} false.",
         "Hub ids are folders of the same name: miniatures with random weights, and a few rendered pages.",
+        *_tell_releases(programs, seen),
         "",
         "| program | held after | whole check | verdict | kept / broken / skipped | findings |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -211,6 +229,17 @@ def write_page(programs: Sequence[Program], seen: dict[str, Seen]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _tell_releases(programs: Sequence[Program], seen: dict[str, Seen]) -> Iterator[str]:
+    """Which releases they ran beside, those that most ran beside first."""
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for program in programs:
+        if program.name in seen and seen[program.name].versions:
+            groups.setdefault(tuple(seen[program.name].versions.items()), []).append(program.name)
+    for number, (versions, names) in enumerate(sorted(groups.items(), key=lambda group: -len(group[1]))):
+        said = ", ".join(f"{name} {version}" for name, version in versions)
+        yield f"{f'{len(names)} of them' if not number else ', '.join(names)} beside {said}."
 
 
 def _write_line(program: Program, one: Seen) -> str:

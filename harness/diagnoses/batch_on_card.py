@@ -54,12 +54,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
     at = f", brought there at {show_site(first.site)}" if first.site else ""
     yield DIAGNOSIS.finding(
         f"The collator returns {first.path}, {first.dtype} {list(first.shape)},{more} on the accelerator{at}; "
-        "expected a "
-        "batch on the CPU, which Trainer moves.",
+        "expected a batch on the CPU, which Trainer, or a loop of your own, moves.",
         severity=weigh(facts, _choose_severity(facts)),
         evidence=show_some(map(_show, returned)),
         places=list_places(*(entry.site for entry in returned)),
-        fix="Take the .cuda() or .to(device) out of the collator.",
+        fix="Take the .cuda() or .to(device) out of the collator; a loop of your own then moves the batch itself.",
         snippet=_write_fix(first),
     )
 

@@ -31,7 +31,8 @@ class Held(msgspec.Struct, kw_only=True):
     """The parts as the command made them. None stands for what it did not give.
 
     `rows`, `collate`, `batch_size`, `workers` and `pins_memory` are those of the training loader: the trainer's removal of
-    columns is in them. `asked` are the training arguments that this machine cannot carry out, as they were asked for.
+    columns is in them. `unpack` makes of a batch what the training step calls the model with, by name. `asked` are the
+    training arguments that this machine cannot carry out, as they were asked for.
     """
 
     at: str
@@ -53,6 +54,7 @@ class Held(msgspec.Struct, kw_only=True):
     asked: dict[str, Any] = {}
     undone: tuple[str, ...] = ()
     loader_error: str = ""
+    unpack: Any = None
 
 
 class Interruption(BaseException):

@@ -7,10 +7,11 @@ never guessed. Everything else runs as the command wrote it.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -138,6 +139,8 @@ class Holder:
         @classmethod  # type: ignore[misc]
         @wraps(original)
         def from_pretrained(cls: Any, source: Any = None, *given: Any, **named: Any) -> Any:
+            if source is None and "pretrained_model_name_or_path" in named:
+                source = named.pop("pretrained_model_name_or_path")
             if self.busy or source is None or given:
                 return original(cls, source, *given, **named)
             return self._load(cls, original, str(source), named)
@@ -408,7 +411,8 @@ def read_lightning(module: Any, loaders: Any, data: Any, at: str) -> Held:
         loader = loader[0]
     return Held(
         at=at,
-        model=module,
+        model=_find_trained(module),
+        unpack=partial(take_apart, module) if callable(getattr(module, "training_step", None)) else None,
         collate=getattr(loader, "collate_fn", None),
         rows=getattr(loader, "dataset", None),
         processor=getattr(module, "processor", None) or getattr(module, "tokenizer", None),
@@ -416,6 +420,52 @@ def read_lightning(module: Any, loaders: Any, data: Any, at: str) -> Held:
         workers=getattr(loader, "num_workers", 0),
         pins_memory=bool(getattr(loader, "pin_memory", False)),
     )
+
+
+def _find_trained(module: Any) -> Any:
+    """The model inside a Lightning module, with the adapter around it; the module where there are several or none.
+
+    Lightning calls `training_step`, so that the module's own forward says nothing of the training.
+    """
+    from transformers import PreTrainedModel
+
+    children: Any = getattr(module, "children", tuple)
+    models = [child for child in children() if isinstance(child, PreTrainedModel) or hasattr(child, "peft_config")]
+    return models[0] if len(models) == 1 else module
+
+
+class _Called(BaseException):
+    """Carries what a model was called with out of the code that called it."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def take_apart(module: Any, batch: Any) -> dict[str, Any]:
+    """What the module's own `training_step` calls its model with for this batch, by the names of the model's forward.
+
+    Raises what the step raises before it calls the model, and ValueError where it does not call it.
+    """
+    from preflight_ocr.harness.families.anatomy import unwrap
+
+    bare, _ = unwrap(_find_trained(module))
+    names = inspect.signature(bare.forward)
+    rest = [name for name, one in names.parameters.items() if one.kind is one.VAR_KEYWORD]
+
+    def note(model: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        bound = names.bind_partial(*given, **named).arguments
+        extra = bound.pop(rest[0], {}) if rest else {}
+        raise _Called({name: value for name, value in {**bound, **extra}.items() if value is not None})
+
+    hook = bare.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        module.training_step(batch, 0)
+    except _Called as called:
+        return called.arguments
+    finally:
+        hook.remove()
+    raise ValueError(f"{type(module).__name__}.training_step did not call its model")
 
 
 def _name_attention(named: dict[str, Any]) -> str | None:

@@ -276,7 +276,7 @@ def _count_swallowed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> int 
     if gone is None:
         return Unknown(reason="a row holds its picture itself, so there is no file that could be missing")
     counts = [_count_lost(parts, rows[0], gone)]
-    page = rows[0].get("image_path")
+    page = rows[0].get("image_path") if isinstance(rows[0], Mapping) else None
     if isinstance(page, str):
         with tempfile.TemporaryDirectory() as folder:
             half = Path(folder) / Path(page).name

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflight_ocr.harness.facts import ApiUse, Site, Subject, Unknown
+from preflight_ocr.harness.home import find_installed_places
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.source import (
     Source,
@@ -98,6 +99,8 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
     root = config.subject.path
     finder = Exports(search_path=[str(root), *sys.path], asks_finders=True)
     own = find_own_names(sources.values())
+    # A training program from a package generates with settings that it makes itself, where nobody reads them.
+    written = [source for source in sources.values() if not str(source.path).startswith(find_installed_places())]
     return Subject(
         parts=parts,
         auto_classes=_sort(use for source in sources.values() for use in _find_auto_classes(source)),
@@ -111,8 +114,8 @@ def look_at_subject(config: Config, exports: Exports) -> Subject | Unknown:
         swallowed_exceptions=tuple(
             site for source in sources.values() if source.path in collating for site in _find_swallowed(source)
         ),
-        generate_calls=tuple(site for source in sources.values() for site in _find_generation(source)),
-        left_padding=tuple(site for source in sources.values() for site in _find_left_padding(source)),
+        generate_calls=tuple(site for source in written for site in _find_generation(source)),
+        left_padding=tuple(site for source in written for site in _find_left_padding(source)),
         training_moves=tuple(
             site for source in sources.values() if source.path in training for site in _find_moves(source)
         ),

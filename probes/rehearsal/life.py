@@ -37,6 +37,7 @@ from preflight_ocr.probes.workbench.tracing import attempt, describe_error
 SECONDS = 120.0
 ROWS = 2  # of the evaluation, in as many batches: what is put together behind each batch is seen as well
 FINAL = "final"
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 NOT_REACHED = Unknown(reason="the rehearsal did not come so far")
 ALREADY_BROKEN = "no run was rehearsed: a single training step cannot be made"
 # What one process on a CPU cannot do, and what stands in its place.
@@ -81,9 +82,15 @@ def _read(parts: Assembly, final: Path) -> Any:
         from peft import PeftModel
 
         PeftModel.from_pretrained(parts.bare, str(final), adapter_name=FINAL)
-        if (final / "tokenizer_config.json").is_file():
+        if any((final / name).is_file() for name in PROCESSOR_FILES):
             model = msgspec.structs.replace(parts.config.model, base_model=str(final), revision=None)
             load_processor(msgspec.structs.replace(parts.config, model=model))
+        elif (
+            final / "tokenizer_config.json"
+        ).is_file():  # the trainer had the tokenizer alone; pages need the base model's
+            from transformers import AutoTokenizer
+
+            AutoTokenizer.from_pretrained(str(final), trust_remote_code=parts.config.model.trust_remote_code)
 
     ended = attempt(load)
     return ended if isinstance(ended, Raised) else "done"
@@ -378,7 +385,8 @@ def _reduce(out: Path, steps: int, size: int) -> dict[str, Any]:
     return {
         "output_dir": str(out), "max_steps": steps, "save_steps": 1, "eval_steps": 1, "logging_steps": 1, "eval_delay": 0,
         "gradient_accumulation_steps": 1, "per_device_train_batch_size": size, "per_device_eval_batch_size": 1,
-        "dataloader_num_workers": 0, "use_cpu": True, "disable_tqdm": True,
+        "dataloader_num_workers": 0, "dataloader_prefetch_factor": None, "dataloader_persistent_workers": False,
+        "use_cpu": True, "disable_tqdm": True,
     }  # fmt: skip
 
 
@@ -388,6 +396,7 @@ def shorten(arguments: Any, out: Path, steps: int) -> None:
         setattr(arguments, name, 1)
     arguments.output_dir, arguments.max_steps, arguments.eval_delay = str(out), steps, 0
     arguments.dataloader_num_workers, arguments.dataloader_pin_memory = 0, False
+    arguments.dataloader_prefetch_factor, arguments.dataloader_persistent_workers = None, False  # both are of workers
 
 
 def quieten(trainer: Any, notes: Notes) -> None:

@@ -171,7 +171,7 @@ class HeldAssembly(Assembly):
         """The collator of the training loader. Its batch is what forward is called with, by name."""
         if self.held.collate is None:
             raise LookupError("the command gave no collator and no loader")
-        return _Collate(self.held.collate, self.held.loader_error)
+        return _Collate(self.held.collate, self.held.loader_error, self.held.unpack)
 
     def require_batch(self) -> None:
         """Raise NotABatch where the command takes its batches apart by itself. What the collator raises is kept."""
@@ -296,8 +296,8 @@ def has_adapter(model: Any) -> bool:
 class _Collate:
     """The held collator, its batch as a mapping. Pickled as the collator that it is."""
 
-    def __init__(self, inner: Any, refusal: str) -> None:
-        self.inner, self.refusal = inner, refusal
+    def __init__(self, inner: Any, refusal: str, unpack: Callable[[Any], Mapping[str, Any]] | None = None) -> None:
+        self.inner, self.refusal, self.unpack = inner, refusal, unpack
 
     def __call__(self, rows: Sequence[Any]) -> Mapping[str, Any]:
         if self.refusal:
@@ -308,6 +308,8 @@ class _Collate:
         if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Mapping):
             extra = {"labels": batch[1]} if isinstance(batch[1], torch.Tensor) else {}
             return {**batch[0], **extra}
+        if self.unpack is not None:
+            return dict(self.unpack(batch))
         raise NotABatch(f"the collator returns a {type(batch).__name__}, which the command itself takes apart")
 
     def __reduce__(self) -> Any:

@@ -15,7 +15,7 @@ from preflight_ocr.harness.check.command import Watched, check_command, gather
 from preflight_ocr.harness.check.taking_over import Taken
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.harness.judging.findings import Severity
+from preflight_ocr.harness.judging.findings import Kept, Severity
 from preflight_ocr.harness.verdict.decision import find_dead
 from tests.support.places import ROOT
 
@@ -82,6 +82,14 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
     watched = _check(project, program, fault)
     assert _codes(watched) == [code]
     assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
+
+
+@pytest.mark.slow
+def test_a_trainer_that_saves_the_tokenizer_alone_leaves_what_can_be_read(project: Path) -> None:
+    watched = _check(project, "train_messages.py", "saves_tokenizer_alone")
+    assert _codes(watched) == []
+    kept = {judged.contract.diagnosis.name for judged in watched.report.judgements if isinstance(judged.outcome, Kept)}
+    assert "unreadable_result" in kept
 
 
 @pytest.mark.slow

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from preflight_ocr.harness.holding.hooks import Holder
+import pytest
+import torch
+from torch import nn
+
+from preflight_ocr.harness.holding.hooks import Holder, read_lightning, take_apart
 
 
 @pytest.fixture
@@ -30,3 +35,57 @@ def test_nobody_is_asked_for_a_token_and_one_that_is_given_is_used(holder: Holde
     quiet(token="hf_given")
     quiet("hf_given")
     assert used == ["hf_given", "hf_given"]
+
+
+def test_a_model_that_is_named_by_keyword_is_loaded_as_one_that_is_not(holder: Holder) -> None:
+    asked: list[str] = []
+
+    class Model:
+        @classmethod
+        def from_pretrained(cls, source: str, **named: object) -> None: ...
+
+    library: Any = SimpleNamespace(PreTrainedModel=Model)
+    holder._load = lambda cls, original, source, named: asked.append(source)  # type: ignore[method-assign, assignment, func-returns-value]
+    holder._patch_loading(library)
+    Model.from_pretrained("one")
+    Model.from_pretrained(pretrained_model_name_or_path="two")  # type: ignore[call-arg]
+    assert asked == ["one", "two"]
+
+
+class Reader(nn.Module):
+    peft_config = None  # the mark of an adapter's wrapper
+
+    def forward(
+        self, pixel_values: torch.Tensor, decoder_input_ids: Any = None, labels: Any = None, **kwargs: Any
+    ) -> Any:
+        raise AssertionError("the model is not run to learn what it is called with")
+
+
+class Module(nn.Module):
+    """As a Lightning module is written: its batch is a tuple, and its own forward is nobody's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Reader()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        pixels, labels, _ = batch
+        return self.model(pixels, labels=labels, decoder_input_ids=None, use_cache=False).loss
+
+
+def test_a_lightning_module_takes_its_tuple_apart_itself() -> None:
+    held = read_lightning(Module(), SimpleNamespace(collate_fn=tuple, dataset=[1, 2], batch_size=2), None, "fit")
+    assert isinstance(held.model, Reader)
+    made = held.unpack((torch.ones(1), torch.zeros(2), ["text"]))
+    assert list(made) == ["pixel_values", "labels", "use_cache"]
+    assert made["labels"].shape == (2,) and made["use_cache"] is False
+    assert not held.model._forward_pre_hooks
+
+
+def test_what_a_training_step_raises_before_its_model_is_raised_and_one_that_calls_none_is_told() -> None:
+    with pytest.raises(ValueError, match="not enough values"):
+        take_apart(Module(), (1, 2))
+    silent = Module()
+    silent.training_step = lambda batch, batch_idx: None  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="did not call its model"):
+        take_apart(silent, (1, 2, 3))

@@ -292,3 +292,12 @@ def test_a_trainer_that_may_move_its_batch_by_itself_is_noted_with_the_line_and_
     code = "def make(*given):\n    return lambda inputs: {k: v.to('cuda') for k, v in inputs.items()}\n"
     assert [site.line for site in look(code, part="trainer").training_moves] == [2]
     assert look(code).training_moves == ()
+
+
+def test_what_an_installed_program_generates_is_not_the_users_call(look, monkeypatch, tmp_path):
+    code = "def make(config):\n    config.tokenizer.padding_side = 'left'\n    return config.model.generate(1)\n"
+    mine = look(code)
+    assert len(mine.generate_calls) == len(mine.left_padding) == 1
+    monkeypatch.setattr("preflight_ocr.probes.reading.subject.find_installed_places", lambda: (str(tmp_path),))
+    installed = look(code)
+    assert (installed.generate_calls, installed.left_padding) == ((), ())

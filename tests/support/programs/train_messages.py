@@ -83,7 +83,11 @@ def main():
         save_strategy="no",
     )
     trainer = Trainer(
-        model=model, args=arguments, train_dataset=Pages(DATA / "rows.jsonl"), data_collator=Collator(processor)
+        model=model,
+        args=arguments,
+        train_dataset=Pages(DATA / "rows.jsonl"),
+        data_collator=Collator(processor),
+        processing_class=processor.tokenizer if FAULT == "saves_tokenizer_alone" else None,
     )
     trainer.train()
     (DATA / "trained").write_text("trained", encoding="utf-8")
