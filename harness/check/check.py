@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,13 +57,14 @@ def check(
         illustrated=illustrated,
         network=network,
     )
+    started = time.monotonic()
     # Bound before the first probe reads: what is swapped while the check runs must not be what is cleared.
     trusted = msgspec.structs.replace(config.model, trust_remote_code=trust)
     bindable = level != "read" and not only
     binding = Binding(msgspec.structs.replace(config, model=trusted), waivers) if bindable else None
     seen = look(config, asked, progress=progress, sandbox=sandbox)
     progress("judging")
-    return judge(config, asked, seen, binding)
+    return judge(config, asked, seen, binding).time(time.monotonic() - started)
 
 
 def judge(config: Config, asked: Asked, seen: Seen, binding: Binding | None = None) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -65,6 +66,18 @@ if TYPE_CHECKING:
     help="A report that --json wrote before, at the same level: only what is new since then, or became worse, fails.",
 )
 @click.option("--fix", "wants_fix", is_flag=True, help="Change in CONFIG what is safe to change, and print the diff.")
+@click.option(
+    "--unsafe-fixes",
+    "wants_unsafe",
+    is_flag=True,
+    help="As --fix, and also set in CONFIG what the other findings propose: it may not be what you want.",
+)
+@click.option(
+    "--patch",
+    "patch_path",
+    type=FILE,
+    help="As --fix, and write what can be mended in your Python as a patch for `git apply`, in place of printing it.",
+)
 @SECONDS
 @ROWS
 @NETWORK
@@ -83,6 +96,8 @@ def check(
     waivers: Path | None,
     baseline: Path | None,
     wants_fix: bool,
+    wants_unsafe: bool,
+    patch_path: Path | None,
     seconds: float | None,
     rows: int | None,
     network: bool,
@@ -94,6 +109,7 @@ def check(
     begin, and looks at what it would train: no YAML file of ours is needed.
     """
     known = read_baseline(baseline)
+    wants_fix = wants_fix or wants_unsafe or patch_path is not None
     if words := get_tail(context):
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
@@ -135,9 +151,8 @@ def check(
     write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
     if level != "read" and not only:
         issue(config, report)
-    if wants_fix:
-        fix(config, report)
-    say_next(report, config=config, detail=detail)
+    fixed = fix(config, report, unsafe=wants_unsafe, patch=patch_path) if wants_fix else ()
+    say_next(report, config=config, detail=detail, fixed=fixed)
     context.exit(settle_exit(report, known))
 
 
@@ -198,7 +213,7 @@ def explain(code: str) -> None:
             click.echo(textwrap.fill(d.contract, width, initial_indent=lead, subsequent_indent=" " * len(lead)))
         click.echo(f"\nOf one of them: preflight explain {members[0].code}")
         return
-    module = find(code)
+    module = find(code) or find(re.sub(r"(?<=[A-Za-z])\d{1,2}$", lambda number: number[0].zfill(3), code))
     if module is None:
         families = ", ".join(FAMILIES)
         raise Refusal(

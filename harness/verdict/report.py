@@ -43,7 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are
     what a page shows and nobody judges; `run` is the training run that a page draws.
     `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
-    to foreign code while it ran.
+    to foreign code while it ran. `checked` is when the check began (UTC), `seconds` how long it took; None where nobody
+    says.
     """
 
     verdict: Verdict
@@ -64,6 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     run: RunHistory | Unknown = NO_RUN
     bound: Bound | None = None
     openings: tuple[str, ...] = ()
+    checked: datetime.datetime | None = None
+    seconds: float | None = None
 
     @classmethod
     def build(
@@ -107,6 +110,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def count(self, kind: type[Outcome]) -> int:
         """How many contracts ended as `kind`."""
         return sum(isinstance(j.outcome, kind) for j in self.judgements)
+
+    def time(self, seconds: float) -> Report:
+        """The report on a check that has just ended and took so long."""
+        now = datetime.datetime.now(datetime.UTC)
+        began = (now - datetime.timedelta(seconds=seconds)).replace(microsecond=0)
+        return msgspec.structs.replace(self, checked=began, seconds=round(seconds, 1))
 
     @property
     def judged(self) -> int:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.check.seen import Seen
-from preflight_ocr.harness.facts import KeyFact, Unknown, history
+from preflight_ocr.harness.facts import KeyFact, Site, Unknown, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
 from preflight_ocr.harness.verdict.binding import Binding
@@ -259,9 +259,9 @@ def test_h_is_help(run, command):
 
 
 def test_the_last_line_says_what_to_do_next(run, engine, config):
-    assert run("check", config).stdout.splitlines()[-1] == f"Next: type `run-training --config {config}`, to train"
+    assert run("check", config).stdout.splitlines()[-1] == "Next: type `run-training --config preflight.yaml`, to train"
     said = run("check", config, "--level", "read").stdout.splitlines()[-1]
-    assert said == f"Next: type `preflight check {config}`, to run it too"
+    assert said == "Next: type `preflight check preflight.yaml`, to run it too"
     engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
     assert "Next: fix CFG004 misaligned_save_steps (1 more after it)" in run("check", config).stdout
 
@@ -327,6 +327,37 @@ def test_fix_leaves_a_file_alone_in_which_nothing_is_safe_to_change(run, engine,
     before = config.read_bytes()
     assert "Nothing here can be fixed" in run("check", config, "--fix").stdout
     assert config.read_bytes() == before
+
+
+def test_after_fix_the_next_step_is_what_is_left(run, engine, config):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}\n", encoding="utf-8")
+    said = run("check", config, "--fix").stdout.splitlines()[-1]
+    assert said == "Next: give the same command again, without --fix: what was mended is checked then"
+
+
+def test_what_a_finding_proposes_is_written_only_with_unsafe_fixes(run, engine, config):
+    engine.facts = altered(HEALTHY, {"configuration.warmup_steps": 10_000})
+    before = config.read_bytes()
+    assert "Left as it is: CFG003; --unsafe-fixes writes" in run("check", config, "--fix").stdout
+    assert config.read_bytes() == before
+    assert "Fixed: CFG003" in run("check", config, "--unsafe-fixes").stdout
+    assert "warmup_steps:" in config.read_text(encoding="utf-8")
+
+
+def test_what_is_in_python_is_printed_as_a_patch_that_git_applies(run, engine, config, tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text('def save(path):\n    return open(path, "w")\n', encoding="utf-8")
+    site = Site(file="mine.py", line=2, code='return open(path, "w")', kind="legacy", runs=None)
+    engine.facts = altered(HEALTHY, {"subject.files_without_utf8": (site,)})
+    config.write_text(config.read_text(encoding="utf-8") + f"subject: {{path: '{tmp_path}'}}\n", encoding="utf-8")
+    before = source.read_bytes()
+    assert '+    return open(path, "w", encoding="utf-8")' in run("check", config, "--fix").stdout
+    run("check", config, "--patch", tmp_path / "it.patch")
+    assert source.read_bytes() == before
+    subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
+    subprocess.run(["git", "apply", "it.patch"], cwd=tmp_path, check=True)
+    assert source.read_text(encoding="utf-8").endswith('    return open(path, "w", encoding="utf-8")\n')
 
 
 def test_list_shows_the_whole_catalogue(run):
