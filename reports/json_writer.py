@@ -60,8 +60,8 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. `open` says what was open to foreign code, `waiver_problems` which waivers need attention.
 
-    `preflight` is our own release, `checked` when the check began (ISO 8601, UTC), `seconds` how long it took; a document of
-    version 2 does not say.
+    `preflight` is our own release, `checked` when the check began (ISO 8601, UTC), `seconds` how long it took; `reused` is
+    part of the check -> when it ran, for those taken over from an earlier check. A document of version 2 has none of these.
     """
 
     schema_version: Literal[2, 3]
@@ -79,6 +79,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     preflight: str = ""
     checked: datetime.datetime | None = None
     seconds: float | None = None
+    reused: dict[str, datetime.datetime] = {}
 
 
 def render(report: Report) -> bytes:
@@ -107,6 +108,7 @@ def render(report: Report) -> bytes:
         preflight=find_version(),
         checked=report.checked,
         seconds=report.seconds,
+        reused=dict(report.reused),
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 

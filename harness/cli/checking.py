@@ -43,10 +43,13 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.cli.watching import watch
 from preflight_ocr.harness.foreign.files import is_folder
 from preflight_ocr.harness.judging.findings import Level
 
 if TYPE_CHECKING:
+    from preflight_ocr.harness.config.schema import Config
+    from preflight_ocr.harness.verdict.report import Report
     from preflight_ocr.reports.terminal import Detail
 
 
@@ -78,6 +81,14 @@ if TYPE_CHECKING:
     type=FILE,
     help="As --fix, and write what can be mended in your Python as a patch for `git apply`, in place of printing it.",
 )
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run every part, also those whose answer would be taken over from the last check.",
+)
+@click.option(
+    "--watch", "watches", is_flag=True, help="Check again each time one of the files is saved; Ctrl-C ends it."
+)
 @SECONDS
 @ROWS
 @NETWORK
@@ -98,6 +109,8 @@ def check(
     wants_fix: bool,
     wants_unsafe: bool,
     patch_path: Path | None,
+    fresh: bool,
+    watches: bool,
     seconds: float | None,
     rows: int | None,
     network: bool,
@@ -113,6 +126,8 @@ def check(
     if words := get_tail(context):
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        if watches:
+            raise Refusal("--watch is for a YAML file: give the command behind `--` again by hand")
         if wants_fix:
             raise Refusal("--fix changes a YAML file; a command behind `--` has none of ours")
         require_command(words, trust=trust, level=level)
@@ -135,22 +150,34 @@ def check(
         raise Refusal(
             "give a YAML file, or your training command behind `--`: preflight check --trust -- python train.py"
         )
-    config = load(config_path, trust=trust)
-    report = run_check(
-        config,
-        level=level,
-        only=choose(only),
-        waivers=read_accepted(waivers),
-        seconds=seconds,
-        network=network,
-        illustrated=html_path is not None,
-        quiet=detail == "quiet",
-    )
-    report = attach_run(config, report)
-    show(report, detail)
-    write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
-    if level != "read" and not only:
-        issue(config, report)
+    if watches and wants_fix:
+        raise Refusal("--watch checks what you save; give --fix without it")
+    given = config_path
+
+    def check_once() -> tuple[Config, Report]:
+        config = load(given, trust=trust)
+        report = run_check(
+            config,
+            level=level,
+            only=choose(only),
+            waivers=read_accepted(waivers),
+            seconds=seconds,
+            network=network,
+            illustrated=html_path is not None,
+            quiet=detail == "quiet",
+            reuses=not fresh,
+            writes=(json_path, html_path, junit_path, sarif_path, patch_path),
+        )
+        report = attach_run(config, report)
+        show(report, detail)
+        write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+        if level != "read" and not only:
+            issue(config, report)
+        return config, report
+
+    if watches:
+        watch(check_once, given)
+    config, report = check_once()
     fixed = fix(config, report, unsafe=wants_unsafe, patch=patch_path) if wants_fix else ()
     say_next(report, config=config, detail=detail, fixed=fixed)
     context.exit(settle_exit(report, known))

@@ -98,8 +98,11 @@ def run_check(
     illustrated: bool = False,
     network: bool = False,
     quiet: bool = False,
+    reuses: bool = False,
+    writes: Iterable[Path | None] = (),
 ) -> Report:
-    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code."""
+    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code. `reuses`: parts of the last
+    check are taken over where nothing that they read has changed; `writes` are the files that this command writes."""
     from preflight_ocr.harness.check.check import check as check_config
     from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -117,6 +120,8 @@ def run_check(
             seconds=seconds,
             illustrated=illustrated,
             network=network,
+            reuses=reuses,
+            writes=tuple(str(path) for path in writes if path is not None),
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None

@@ -44,7 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     what a page shows and nobody judges; `run` is the training run that a page draws.
     `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
     to foreign code while it ran. `checked` is when the check began (UTC), `seconds` how long it took; None where nobody
-    says.
+    says. `reused` is part of the check -> when it was run, for those taken over (harness/check/recall).
     """
 
     verdict: Verdict
@@ -65,6 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     run: RunHistory | Unknown = NO_RUN
     bound: Bound | None = None
     openings: tuple[str, ...] = ()
+    reused: Mapping[str, datetime.datetime] = {}
     checked: datetime.datetime | None = None
     seconds: float | None = None
 
@@ -83,6 +84,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         folders: Iterable[Path] = (),
         bound: Bound | None = None,
         openings: Iterable[str] = (),
+        reused: Mapping[str, datetime.datetime] | None = None,
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
@@ -105,6 +107,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             folders=tuple(folders),
             bound=bound,
             openings=tuple(openings),
+            reused=dict(reused or {}),
         )
 
     def count(self, kind: type[Outcome]) -> int:
@@ -116,6 +119,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         now = datetime.datetime.now(datetime.UTC)
         began = (now - datetime.timedelta(seconds=seconds)).replace(microsecond=0)
         return msgspec.structs.replace(self, checked=began, seconds=round(seconds, 1))
+
+    @property
+    def told_reused(self) -> str:
+        """One sentence on what was taken over from an earlier check; empty where nothing was."""
+        if not self.reused:
+            return ""
+        days = sorted({f"{when:%Y-%m-%d %H:%M}" for when in self.reused.values()})
+        return (
+            f"{', '.join(self.reused)}: taken over from the check of {' and '.join(days)} UTC, because nothing that was "
+            "read there has changed; --fresh runs everything"
+        )
 
     @property
     def judged(self) -> int:

@@ -28,7 +28,7 @@ def test_the_document_says_what_the_report_says(report):
     assert list(document) == [
         "schema_version", "verdict", "headline", "why", "exit_code", "findings", "outcomes", "open",
         "waiver_problems", "facts_digest", "environment", "timings",
-        "preflight", "checked", "seconds",
+        "preflight", "checked", "seconds", "reused",
     ]  # fmt: skip
     assert document["verdict"] == "refused"
     assert document["findings"][0] == {
@@ -63,7 +63,7 @@ def test_when_the_check_began_and_how_long_it_took_is_written(report):
 
 def test_a_document_of_the_version_before_can_still_be_read(report, tmp_path):
     document = json.loads(json_writer.render(report)) | {"schema_version": 2}
-    for name in ("preflight", "checked", "seconds"):
+    for name in ("preflight", "checked", "seconds", "reused"):
         del document[name]
     (tmp_path / "old.json").write_text(json.dumps(document), encoding="utf-8")
     assert json_writer.read(tmp_path / "old.json").checked is None

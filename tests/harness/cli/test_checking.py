@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.check.seen import Seen
+from preflight_ocr.harness.cli import watching
 from preflight_ocr.harness.facts import KeyFact, Site, Unknown, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
@@ -44,7 +45,19 @@ class Engine(types.ModuleType):
         self.asked: list[dict] = []
 
     def check(
-        self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False, network=False
+        self,
+        config,
+        *,
+        level,
+        trust,
+        progress,
+        only=(),
+        waivers=(),
+        seconds=None,
+        illustrated=False,
+        network=False,
+        reuses=False,
+        writes=(),
     ):
         self.asked.append(
             {
@@ -54,6 +67,8 @@ class Engine(types.ModuleType):
                 "only": only,
                 "seconds": seconds,
                 "illustrated": illustrated,
+                "reuses": reuses,
+                "writes": writes,
             }
         )
         progress("looking")
@@ -358,6 +373,54 @@ def test_what_is_in_python_is_printed_as_a_patch_that_git_applies(run, engine, c
     subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
     subprocess.run(["git", "apply", "it.patch"], cwd=tmp_path, check=True)
     assert source.read_text(encoding="utf-8").endswith('    return open(path, "w", encoding="utf-8")\n')
+
+
+def test_a_check_takes_over_what_it_can_and_fresh_does_not(run, engine, config, tmp_path):
+    run("check", config, "--html", tmp_path / "page.html")
+    run("check", config, "--fresh")
+    assert [asked["reuses"] for asked in engine.asked] == [True, False]
+    assert engine.asked[0]["writes"] == (str(tmp_path / "page.html"),)
+
+
+def test_watch_checks_again_on_save_and_outlives_a_file_that_is_half_written(run, engine, config, monkeypatch):
+    saves = iter(["model: {", config.read_text(encoding="utf-8"), None])
+
+    def save_something(paths, before):
+        assert config in paths
+        text = next(saves)
+        if text is None:
+            raise KeyboardInterrupt
+        config.write_text(text, encoding="utf-8")
+        return config
+
+    monkeypatch.setattr(watching, "wait", save_something)
+    result = run("check", config, "--watch", "-q")
+    assert result.exit_code == 130
+    assert len(engine.asked) == 2  # the broken one never got so far
+    assert result.stdout.count("CLEAR") == 2
+    assert "Error: " in result.stderr and "Watching " in result.stderr
+
+
+def test_a_saved_file_is_seen_and_one_that_is_as_it_was_is_not(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("", encoding="utf-8")
+    before = watching.stamp([first, second])
+    naps = []
+
+    def write_at_the_second_nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            second.write_text("x", encoding="utf-8")
+
+    monkeypatch.setattr(watching.time, "sleep", write_at_the_second_nap)
+    assert watching.wait([first, second], before) == second
+    assert naps[:2] == [watching.PAUSE, watching.PAUSE]
+
+
+@pytest.mark.parametrize("words", [("--watch", "--fix"), ("--watch", "--trust", "--", "python", "x.py")])
+def test_watch_refuses_what_it_cannot_do(run, engine, config, words):
+    assert run("check", *(() if "--" in words else (config,)), *words).exit_code == 2
+    assert engine.asked == []
 
 
 def test_list_shows_the_whole_catalogue(run):
