@@ -228,6 +228,7 @@ def _gather(config: pytest.Config, *, chosen: tuple[Diagnosis, ...]) -> Facts:
             level=config.getoption("preflight_level") or ("gpu" if wants_gpu else "ran"),
             trust=loaded.model.trust_remote_code,
             only=tuple(diagnosis.code for diagnosis in chosen),
+            keeps=True,
             reuses=not config.getoption("preflight_fresh"),
         )
         facts = look(loaded, wishes, progress=_show_progress(config)).facts

@@ -16,9 +16,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The wishes of whoever starts a check.
 
     `only` keeps the given codes, names or families. `seconds` is how long one child may take. `illustrated` also has the
-    pictures made that a page shows. `network` leaves the network open to foreign code. `reuses` takes over what children saw
-    in the last check where nothing that they read has changed (`recall`); `writes` are the files that this very command
-    writes, which are no reason to run them again.
+    pictures made that a page shows. `network` leaves the network open to foreign code. `keeps` keeps what the children
+    saw for the next check, `reuses` takes it over where nothing that they read has changed (`recall`); `writes` are files
+    that this very command writes, which are no reason to run them again.
     """
 
     level: Level = "ran"
@@ -28,6 +28,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = SECONDS
     illustrated: bool = False
     network: bool = False
+    keeps: bool = False
     reuses: bool = False
     writes: tuple[str, ...] = ()
 

@@ -51,6 +51,7 @@ def check(
     seconds: float | None = None,
     illustrated: bool = False,
     network: bool = False,
+    keeps: bool = False,
     reuses: bool = False,
     writes: tuple[str, ...] = (),
     progress: Progress = lambda message: None,
@@ -68,6 +69,7 @@ def check(
         seconds=SECONDS if seconds is None else seconds,
         illustrated=illustrated,
         network=network,
+        keeps=keeps,
         reuses=reuses,
         writes=writes,
     )

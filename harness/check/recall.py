@@ -103,7 +103,7 @@ class Recall(msgspec.Struct, kw_only=True):
         A cache that cannot be written costs time only.
         """
         ran = [child for child in CHILDREN if child.name in answers.values and child.name in self.keys]
-        if not ran or _list_keys(self.config, self.asked) != self.keys:
+        if not self.asked.keeps or not ran or _list_keys(self.config, self.asked) != self.keys:
             return  # something changed meanwhile: nobody knows which state was seen
         entries = dict(_read(self.config))
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
@@ -135,14 +135,14 @@ class Recall(msgspec.Struct, kw_only=True):
 
 def open_recall(config: Config, asked: Asked) -> Recall | None:
     """What is known of this very state; None where nothing may be taken over or kept."""
-    if not asked.reuses or asked.network:
+    if not (asked.keeps or asked.reuses) or asked.network:
         return None
     began = time.time_ns()
     keys = _list_keys(config, asked)
     recall = Recall(config=config, asked=asked, keys=keys, began=began)
     touched: set[str] = set()
     openings: dict[str, None] = {}
-    for name, entry in _read(config).items():
+    for name, entry in _read(config).items() if asked.reuses else ():
         if keys.get(name) != entry.key:
             continue
         paths = [Path(path) for path in entry.files]

@@ -165,6 +165,7 @@ def check(
             network=network,
             illustrated=html_path is not None,
             quiet=detail == "quiet",
+            keeps=True,
             reuses=not fresh,
             writes=(json_path, html_path, junit_path, sarif_path, patch_path),
         )
@@ -217,7 +218,7 @@ def probe(source: Path, json_path: Path | None) -> None:
         click.echo(f"Facts: {json_path}")
 
 
-@preflight.command()
+@preflight.command(short_help="Print what a diagnosis, or a family, means.")
 @click.argument("code", metavar="CODE|NAME|FAMILY")
 def explain(code: str) -> None:
     """Print what a diagnosis means, why it matters and what to do; of a family such as COL, its diagnoses."""

@@ -20,7 +20,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.state import find_cache_directory
 
-ASKED = Asked(trust=True, reuses=True)
+ASKED = Asked(trust=True, keeps=True, reuses=True)
 ALL = {"learning", "forward", "collator", "processor"}
 TRAINED = {"learning"}
 
@@ -131,8 +131,8 @@ def test_another_release_of_ours_costs_all(project, monkeypatch, field):
 
 def test_other_installed_versions_other_seconds_and_other_trust_cost_all(project, monkeypatch, tmp_path):
     keep(project)
-    assert not look(project, Asked(trust=True, reuses=True, seconds=7)).checked
-    assert not look(project, Asked(trust=False, reuses=True)).checked
+    assert not look(project, Asked(trust=True, keeps=True, reuses=True, seconds=7)).checked
+    assert not look(project, Asked(trust=False, keeps=True, reuses=True)).checked
     (tmp_path / "site" / "other-9.9.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert not look(project).checked
@@ -140,10 +140,17 @@ def test_other_installed_versions_other_seconds_and_other_trust_cost_all(project
 
 def test_what_this_very_command_writes_costs_nothing(project):
     page = project.parent / "report.html"
-    asked = Asked(trust=True, reuses=True, writes=(str(page),))
+    asked = Asked(trust=True, keeps=True, reuses=True, writes=(str(page),))
     keep(project, asked=asked)
     page.write_text("a page", encoding="utf-8")
     assert set(look(project, asked).checked) == ALL
+
+
+def test_a_fresh_check_takes_nothing_over_and_keeps_for_the_next(project):
+    fresh = Asked(trust=True, keeps=True)
+    keep(project, asked=fresh)
+    assert not look(project, fresh).checked
+    assert set(look(project).checked) == ALL
 
 
 def test_what_ended_badly_is_run_again(project):
@@ -172,14 +179,14 @@ def test_rows_that_the_users_code_makes_and_an_open_network_are_never_taken_over
     change(project, "subject", dataset="mine:rows")
     keep(project)
     assert set(look(project).checked) == {"processor"}
-    assert open_recall(load_config(project), Asked(trust=True, reuses=True, network=True)) is None
+    assert open_recall(load_config(project), Asked(trust=True, keeps=True, reuses=True, network=True)) is None
     assert open_recall(load_config(project), Asked(trust=True)) is None
 
 
 def test_a_second_check_says_the_same_and_what_it_took_over(project, sandbox):
     config = load_config(project)
-    first = check(config, trust=True, only=("PRC001",), reuses=True, sandbox=sandbox)
-    again = check(config, trust=True, only=("PRC001",), reuses=True)
+    first = check(config, trust=True, only=("PRC001",), keeps=True, reuses=True, sandbox=sandbox)
+    again = check(config, trust=True, only=("PRC001",), keeps=True, reuses=True)
     assert again.facts.digest() == first.facts.digest()
     assert not first.reused and "processor" in again.reused
     assert "taken over from the check of" in again.told_reused

@@ -56,6 +56,7 @@ class Engine(types.ModuleType):
         seconds=None,
         illustrated=False,
         network=False,
+        keeps=False,
         reuses=False,
         writes=(),
     ):
@@ -608,3 +609,18 @@ def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         check=False,
         timeout=60,
     )
+
+
+def list_commands(group, name="preflight"):
+    for word, command in group.commands.items():
+        yield f"{name} {word}", command
+        if hasattr(command, "commands"):
+            yield from list_commands(command, f"{name} {word}")
+
+
+def test_every_command_says_what_it_does_in_a_sentence_that_the_list_does_not_cut():
+    commands = [*list_commands(cli.preflight), ("run-training", cli.run_training)]
+    for name, command in commands:
+        first = " ".join((command.help or "").split("\n\n")[0].split())
+        assert first[:1].isupper() and first.endswith((".", ":")), name
+        assert name == "run-training" or not command.get_short_help_str(57).endswith("..."), name
