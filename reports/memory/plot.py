@@ -85,7 +85,7 @@ def draw(answer: MemoryForecast, rows: list[Row], kind: str) -> bytes:
 
 def _draw_rows(axes: Any, rows: list[Row], unit: str) -> None:
     for number, (name, start, size) in enumerate(rows):
-        colour = _WHOLE if "together" in name else _CHANGE if name.startswith("after: ") else _PART
+        colour = _CHANGE if name.startswith("after: ") else _WHOLE if "together" in name else _PART
         axes.barh(number, size / UNITS[unit], left=start / UNITS[unit], height=0.7, color=colour)
         axes.annotate(
             f" {spell_in(size, unit)}", ((start + size) / UNITS[unit], number), va="center", fontsize=8, zorder=5
