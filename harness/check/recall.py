@@ -58,7 +58,9 @@ _RUNS_NO_PART = ("processor",)
 
 _MOST_FILES = 20_000  # of the project's folder; above, nothing is taken over
 _MOST_BYTES = 16 << 20  # of what is kept of one child
+_MOST_STATES = 3  # of a project, so that a key that is tried and taken back costs nothing
 _MOST_PROJECTS = 50
+_FAILED = ("foreign code died", "no answer", "our own failure")
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".hg", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 _VOLATILE = {
     "_", "OLDPWD", "SHLVL", "WINDOWID", "TERM_SESSION_ID", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY",
@@ -105,13 +107,12 @@ class Recall(msgspec.Struct, kw_only=True):
         ran = [child for child in CHILDREN if child.name in answers.values and child.name in self.keys]
         if not self.asked.keeps or not ran or _list_keys(self.config, self.asked) != self.keys:
             return  # something changed meanwhile: nobody knows which state was seen
-        entries = dict(_read(self.config))
+        entries = {name: list(kept) for name, kept in _read(self.config).items()}
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         for child in ran:
-            entries.pop(child.name, None)
+            others = [entry for entry in entries.pop(child.name, ()) if entry.key != self.keys[child.name]]
             entry = self._make_entry(child, answers, now, tuple(openings), place)
-            if entry is not None:
-                entries[child.name] = entry
+            entries[child.name] = [*([entry] if entry is not None else []), *others][:_MOST_STATES]
         _write(self.config, entries)
 
     def _make_entry(
@@ -119,7 +120,7 @@ class Recall(msgspec.Struct, kw_only=True):
     ) -> Entry | None:
         names = [child.name, *([child.then.name] if child.then else [])]
         values = {name: answers.values[name] for name in names if name in answers.values}
-        if len(values) != len(names) or any(isinstance(value, Unknown) for value in values.values()):
+        if len(values) != len(names) or any(_ended_badly(value) for value in values.values()):
             return None
         files = {}
         touched = [name for name in answers.touched_by.get(child.name, ()) if not Path(name).is_relative_to(place)]
@@ -142,8 +143,9 @@ def open_recall(config: Config, asked: Asked) -> Recall | None:
     recall = Recall(config=config, asked=asked, keys=keys, began=began)
     touched: set[str] = set()
     openings: dict[str, None] = {}
-    for name, entry in _read(config).items() if asked.reuses else ():
-        if keys.get(name) != entry.key:
+    for name, kept in _read(config).items() if asked.reuses else ():
+        entry = next((entry for entry in kept if entry.key == keys.get(name)), None)
+        if entry is None:
             continue
         paths = [Path(path) for path in entry.files]
         if {os.fspath(path): digest for path, digest in digest_files(paths).items()} != entry.files:
@@ -154,6 +156,17 @@ def open_recall(config: Config, asked: Asked) -> Recall | None:
         openings |= dict.fromkeys(entry.openings)
     recall.touched, recall.openings = frozenset(touched), tuple(openings)
     return recall
+
+
+def _ended_badly(value: Any) -> bool:
+    """Whether part of an answer is missing because something failed or died: the next time may go better."""
+    if isinstance(value, Unknown):
+        return True
+    if isinstance(value, Mapping):
+        if value.get("fact") == "Unknown" and value.get("cause") in _FAILED:
+            return True
+        return any(_ended_badly(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(_ended_badly(item) for item in value)
 
 
 # ---- the digest of what a child reads
@@ -172,7 +185,7 @@ def _list_keys(config: Config, asked: Asked) -> dict[str, str]:
     parts = bind(config)
     common = [
         ("ours", _digest_ours()),
-        ("python", f"{sys.version} {sys.executable} {platform.platform()} {os.cpu_count()}"),
+        ("python", f"{sys.version} {sys.executable} {platform.platform()} {platform.node()} {os.cpu_count()}"),
         ("limits", repr(limit(asked.seconds))),
         ("place", f"{config.source} {Path.cwd()}"),
         *sorted(_list_environment(config)),
@@ -285,7 +298,7 @@ def _find(config: Config) -> Path:
     return find_cache_directory() / "answers-1" / f"{name}.msgpack"
 
 
-def _read(config: Config) -> Mapping[str, Entry]:
+def _read(config: Config) -> Mapping[str, list[Entry]]:
     """What was kept; nothing where the file is damaged or was not written by this user's Preflight."""
     path = _find(config)
     try:
@@ -294,12 +307,12 @@ def _read(config: Config) -> Mapping[str, Entry]:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
         if not is_signed(kept.entries, kept.signature):
             return {}
-        return msgspec.msgpack.decode(kept.entries, type=dict[str, Entry])
+        return msgspec.msgpack.decode(kept.entries, type=dict[str, list[Entry]])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
 
 
-def _write(config: Config, entries: Mapping[str, Entry]) -> None:
+def _write(config: Config, entries: Mapping[str, list[Entry]]) -> None:
     path = _find(config)
     data = msgspec.msgpack.encode(entries)
     try:

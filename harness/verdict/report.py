@@ -127,8 +127,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         days = sorted({f"{when:%Y-%m-%d %H:%M}" for when in self.reused.values()})
         return (
-            f"{', '.join(self.reused)}: taken over from the check of {' and '.join(days)} UTC, because nothing that was "
-            "read there has changed; --fresh runs everything"
+            f"{', '.join(self.reused)}, from the check of {' and '.join(days)} UTC, because nothing that they read has "
+            "changed since; --fresh runs everything"
         )
 
     @property

@@ -136,6 +136,7 @@ def calm(text: str, folder: Path) -> str:
     text = re.sub(r"^ *\d+\.\d s  .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"clearances/[0-9a-f]+\.json", "clearances/N.json", text)
     text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DAY UTC", text)
+    text = re.sub(r"\bcheck of [-\d:\sand]+UTC", "check of DAY UTC", text)
     text = re.sub(r"\b\d+ of (the )?\d+ contracts", r"N of \1N contracts", text)
     text = re.sub(r"(SKIPPED|NOT APPLICABLE) \(\d+\)", r"\1 (N)", text)
     text = re.sub(r"^ +\d+  (?=\S)", "    N  ", text, flags=re.MULTILINE)

@@ -156,6 +156,17 @@ def test_a_fresh_check_takes_nothing_over_and_keeps_for_the_next(project):
 def test_what_ended_badly_is_run_again(project):
     keep(project, forward=Unknown(reason="it died"), reload=Unknown(reason="it died"))
     assert set(look(project).checked) == {"collator", "processor"}
+    keep(project, collator={"views": [{"fact": "Unknown", "reason": "killed", "cause": "no answer"}]})
+    assert set(look(project).checked) == ALL - {"collator"}
+
+
+def test_a_key_that_is_tried_and_taken_back_costs_nothing(project):
+    before = project.read_text(encoding="utf-8")
+    keep(project)
+    change(project, "lora", r=5)
+    keep(project)
+    project.write_text(before, encoding="utf-8")
+    assert set(look(project).checked) == ALL
 
 
 def test_a_state_that_changed_while_it_was_looked_at_is_not_kept(project):
@@ -189,6 +200,6 @@ def test_a_second_check_says_the_same_and_what_it_took_over(project, sandbox):
     again = check(config, trust=True, only=("PRC001",), keeps=True, reuses=True)
     assert again.facts.digest() == first.facts.digest()
     assert not first.reused and "processor" in again.reused
-    assert "taken over from the check of" in again.told_reused
+    assert ", from the check of " in again.told_reused
     fresh = check(config, trust=True, only=("PRC001",), sandbox=sandbox)
     assert fresh.facts.digest() == first.facts.digest() and not fresh.reused
