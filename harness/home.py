@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import site
 import sys
@@ -32,3 +33,12 @@ def find_installed_places() -> tuple[str, ...]:
 def is_stand_in(path: Path) -> bool:
     """Whether a file is one of the miniatures or planted faults: somebody else's code, wherever Preflight is installed."""
     return path.is_relative_to(HOME / "fixtures")
+
+
+@functools.cache
+def find_version() -> str:
+    """The release of Preflight that is installed; empty where only its files are there."""
+    try:
+        return importlib.metadata.version("preflight-ocr")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("read", "ran", "gpu"),
         help="How far to look (default: ran; gpu when -m gpu asks for it).",
     )
+    group.addoption("--preflight-fresh", action="store_true", help="Take nothing over from the last check.")
     group.addoption("--preflight-trust", action="store_true", help="Allow the model's and your own code to run.")
 
 
@@ -227,6 +228,8 @@ def _gather(config: pytest.Config, *, chosen: tuple[Diagnosis, ...]) -> Facts:
             level=config.getoption("preflight_level") or ("gpu" if wants_gpu else "ran"),
             trust=loaded.model.trust_remote_code,
             only=tuple(diagnosis.code for diagnosis in chosen),
+            keeps=True,
+            reuses=not config.getoption("preflight_fresh"),
         )
         facts = look(loaded, wishes, progress=_show_progress(config)).facts
     except ConfigError as error:

@@ -16,7 +16,17 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.facts import Collator, Configuration, Facts, PixelView, Unknown
 from preflight_ocr.harness.facts.history import RunHistory
 from preflight_ocr.harness.facts.illustrations import RowIllustration
-from preflight_ocr.harness.judging.findings import Basis, Finding, Kept, NotApplicable, Severity, Skipped
+from preflight_ocr.harness.judging.findings import (
+    Basis,
+    Broken,
+    Crashed,
+    Finding,
+    Kept,
+    NotApplicable,
+    Severity,
+    Skipped,
+)
+from preflight_ocr.harness.judging.header import FAMILIES
 from preflight_ocr.harness.judging.wording import spell_bytes
 from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
@@ -48,6 +58,16 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
     known: dict[str, tuple[str, ...]]
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One family of diagnoses in the summary, and how many of its contracts ended how."""
+
+    family: str
+    about: str
+    kept: int
+    broken: int
+    unseen: int
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the table of contents."""
 
@@ -73,6 +93,7 @@ def render(report: Report) -> str:
         "skipped_count": report.count(Skipped),
         "idle_count": report.count(NotApplicable),
         "model": configuration.base_model if isinstance(configuration, Configuration) else "",
+        "summary": tuple(_summarise(report)),
         "bases": _BASES,
         "roles": ROLES,
         "gaps": gaps,
@@ -167,9 +188,26 @@ def _reason(value: object) -> str:
     return value.reason if isinstance(value, Unknown) else ""
 
 
+def _summarise(report: Report) -> Iterator[Line]:
+    """Each family that has a contract which applies here. A contract that crashed is as little known as a skipped one."""
+    for family, about in FAMILIES.items():
+        outcomes = [j.outcome for j in report.judgements if j.contract.diagnosis.family == family]
+        line = Line(
+            family=family,
+            about=about,
+            kept=sum(isinstance(outcome, Kept) for outcome in outcomes),
+            broken=sum(isinstance(outcome, Broken) for outcome in outcomes),
+            unseen=sum(isinstance(outcome, Skipped | Crashed) for outcome in outcomes),
+        )
+        if line.kept or line.broken or line.unseen:
+            yield line
+
+
 def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, ...]) -> Iterator[Entry]:
     if report.findings:
         yield Entry(anchor="findings", title="Findings", count=str(len(report.findings)), loud=True)
+    else:
+        yield Entry(anchor="summary", title="Summary")
     if report.crashed:
         yield Entry(anchor="crashed", title="Crashed", count=str(len(report.crashed)), loud=True)
     if gaps:
@@ -178,6 +216,8 @@ def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, .
         yield Entry(anchor="inapplicable", title="Not applicable", count=str(report.count(NotApplicable)))
     if report.waived or report.waiver_problems:
         yield Entry(anchor="waived", title="Waivers", count=str(len(report.waived)), loud=bool(report.waiver_problems))
+    if report.findings:
+        yield Entry(anchor="summary", title="Summary")
     yield Entry(anchor="rows", title="What the model sees", count=str(len(rows) or ""))
     yield Entry(anchor="learning", title="Curves")
     yield Entry(anchor="adapters", title="LoRA census")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ import msgspec
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.foreign.files import read_bytes
+from preflight_ocr.harness.home import find_version
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Finding, Kept, NotApplicable, Outcome, Skipped
 from preflight_ocr.harness.verdict.decision import Verdict
 from preflight_ocr.harness.verdict.report import Report
@@ -56,9 +58,13 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. `open` says what was open to foreign code, `waiver_problems` which waivers need attention."""
+    """The whole file. `open` says what was open to foreign code, `waiver_problems` which waivers need attention.
 
-    schema_version: Literal[2]
+    `preflight` is our own release, `checked` when the check began (ISO 8601, UTC), `seconds` how long it took; `reused` is
+    part of the check -> when it ran, for those taken over from an earlier check. A document of version 2 has none of these.
+    """
+
+    schema_version: Literal[2, 3]
     verdict: Verdict
     headline: str
     why: str
@@ -70,12 +76,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     facts_digest: str
     environment: dict[str, str]
     timings: dict[str, float]
+    preflight: str = ""
+    checked: datetime.datetime | None = None
+    seconds: float | None = None
+    reused: dict[str, datetime.datetime] = {}
 
 
 def render(report: Report) -> bytes:
     """UTF-8 JSON, indented, ending in a newline."""
     document = Document(
-        schema_version=2,
+        schema_version=3,
         verdict=report.verdict,
         headline=report.headline,
         why=report.reason_why,
@@ -95,6 +105,10 @@ def render(report: Report) -> bytes:
         facts_digest=report.facts.digest(),
         environment=report.environment,
         timings={phase: round(seconds, 3) for phase, seconds in report.timings.items()},
+        preflight=find_version(),
+        checked=report.checked,
+        seconds=report.seconds,
+        reused=dict(report.reused),
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 

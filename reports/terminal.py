@@ -123,6 +123,8 @@ def render(report: Report, *, colour: bool = False, width: int = 100, detail: De
     blocks = [_headline(report, colour)]
     if report.verdict in ("blind", "partial"):
         blocks.append("\n".join(_wrap(report.reason_why, width, "  ", first=_REASONS[report.verdict])))
+    if report.told_reused:
+        blocks.append("\n".join(_wrap(report.told_reused, width, "  ", first="Taken over: ")))
     blocks += [explain(finding, colour=colour, width=width) for finding in report.findings]
     blocks += [_waivers(report, width), _crashed(report, width)]
     blocks += [_skipped(report, width, detail), _inapplicable(report, width, detail)]

@@ -14,11 +14,15 @@ import msgspec
 
 from docs.render.tables import tabulate
 from preflight_ocr.harness.cli import preflight, run_training
+from preflight_ocr.harness.cli.options import SHORT_HELP
 from preflight_ocr.harness.facts import Facts, Unknown
 
 __all__ = ["render_commands", "render_facts", "render_functions", "summarise_commands"]
 
 PUBLIC = (
+    "preflight_ocr:build_collator",
+    "preflight_ocr:check",
+    "preflight_ocr:hold",
     "preflight_ocr.harness.config.config:load_config",
     "preflight_ocr.harness.config.config:build_config",
     "preflight_ocr.harness.check.check:check",
@@ -112,7 +116,8 @@ def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 
 def _render_command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+    # A command keeps the help option of the first context that asks for it, for everybody who runs it later.
+    context = click.Context(command, info_name=name, **SHORT_HELP)
     pieces = " ".join(command.collect_usage_pieces(context))
     yield f"## {name}"
     yield ""

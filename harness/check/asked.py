@@ -16,7 +16,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The wishes of whoever starts a check.
 
     `only` keeps the given codes, names or families. `seconds` is how long one child may take. `illustrated` also has the
-    pictures made that a page shows. `network` leaves the network open to foreign code.
+    pictures made that a page shows. `network` leaves the network open to foreign code. `keeps` keeps what the children
+    saw for the next check, `reuses` takes it over where nothing that they read has changed (`recall`); `writes` are files
+    that this very command writes, which are no reason to run them again.
     """
 
     level: Level = "ran"
@@ -26,6 +28,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = SECONDS
     illustrated: bool = False
     network: bool = False
+    keeps: bool = False
+    reuses: bool = False
+    writes: tuple[str, ...] = ()
 
     @property
     def reads_only(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,19 @@ import msgspec
 
 from preflight_ocr.harness.check.accelerator import find_obstacle, look_at_device
 from preflight_ocr.harness.check.asked import SECONDS, Asked
-from preflight_ocr.harness.check.children import NOT_NEEDED, RAN, Known, gather, read_illustrations, run_children
+from preflight_ocr.harness.check.children import (
+    NOT_NEEDED,
+    RAN,
+    Answers,
+    Known,
+    choose_children,
+    gather,
+    read_illustrations,
+    run_children,
+)
 from preflight_ocr.harness.check.endings import tell
 from preflight_ocr.harness.check.reading import read
+from preflight_ocr.harness.check.recall import open_recall
 from preflight_ocr.harness.check.sandboxes import count_together, limit, open_sandbox
 from preflight_ocr.harness.check.seen import Progress, Seen, measure
 from preflight_ocr.harness.check.trust import NO_TRUST, is_foreign
@@ -40,6 +51,9 @@ def check(
     seconds: float | None = None,
     illustrated: bool = False,
     network: bool = False,
+    keeps: bool = False,
+    reuses: bool = False,
+    writes: tuple[str, ...] = (),
     progress: Progress = lambda message: None,
     sandbox: Sandbox | None = None,
 ) -> Report:
@@ -55,14 +69,18 @@ def check(
         seconds=SECONDS if seconds is None else seconds,
         illustrated=illustrated,
         network=network,
+        keeps=keeps,
+        reuses=reuses,
+        writes=writes,
     )
+    started = time.monotonic()
     # Bound before the first probe reads: what is swapped while the check runs must not be what is cleared.
     trusted = msgspec.structs.replace(config.model, trust_remote_code=trust)
     bindable = level != "read" and not only
     binding = Binding(msgspec.structs.replace(config, model=trusted), waivers) if bindable else None
     seen = look(config, asked, progress=progress, sandbox=sandbox)
     progress("judging")
-    return judge(config, asked, seen, binding)
+    return judge(config, asked, seen, binding).time(time.monotonic() - started)
 
 
 def judge(config: Config, asked: Asked, seen: Seen, binding: Binding | None = None) -> Report:
@@ -81,6 +99,7 @@ def judge(config: Config, asked: Asked, seen: Seen, binding: Binding | None = No
         folders=(config.subject.path, *((directory,) if (directory := config.model.directory) else ())),
         bound=binding.settle(set(seen.touched)) if binding else None,
         openings=seen.openings,
+        reused=seen.reused,
     )
     shown = seen.illustrations
     return report if shown is None else msgspec.structs.replace(report, illustrations=shown)
@@ -111,14 +130,29 @@ def look(
         facts = read(config, progress=progress, timings=timings)
         reason = NOT_ASKED if asked.level == "read" else NOT_NEEDED
         return Seen(facts=_without_runs(facts, reason), timings=timings)
-    with own_folder() as place, _use(sandbox, config, asked) as opened:
+    with measure(timings, "recall"):
+        recall = open_recall(config, asked)
+    spared = frozenset((*(known.children if known else ()), *(recall.checked if recall else ())))
+    needs_none = all(child.name in spared for child in choose_children(config, asked)) and asked.level != "gpu"
+    with own_folder() as place, _use(sandbox, config, asked, needs_none=needs_none) as opened:
         facts = read(config, progress=progress, timings=timings)
         if (refusal := _forbid(config, facts, asked)) is not None:
             return Seen(facts=_without_runs(facts, refusal), timings=timings)
-        spared = frozenset(known.children if known else ())
-        answers = run_children(config, asked, opened, place, progress=progress, spared=spared, together=together)
+        answers = Answers(values={}, seconds={})
+        if opened is not None:
+            answers = run_children(config, asked, opened, place, progress=progress, spared=spared, together=together)
         timings |= {f"run {name}": seconds for name, seconds in answers.seconds.items()}
-        facts = gather(facts, answers.values, known)
+        closed = None if opened is None else opened.closed
+        openings = () if closed is None else tuple(describe(closed))
+        values, touched, reused = answers.values, answers.touched, {}
+        if recall is not None:
+            wanted = {child.name for child in choose_children(config, asked)}
+            reused = {name: when for name, when in recall.checked.items() if name in wanted}
+            values = {**recall.values, **answers.values}
+            touched |= recall.touched
+            recall.keep(answers, openings, place)
+            openings = tuple(dict.fromkeys((*openings, *recall.openings)))
+        facts = gather(facts, values, known)
         unused = Unknown(reason=f"--level {asked.level} does not use an accelerator")
         obstacle = find_obstacle(facts) if asked.level == "gpu" else unused
         if obstacle is None:
@@ -133,9 +167,10 @@ def look(
         return Seen(
             facts=facts,
             timings=timings,
-            touched=answers.touched,
-            openings=() if opened.closed is None else tuple(describe(opened.closed)),
-            illustrations=read_illustrations(answers.values) if asked.illustrated else None,
+            touched=touched,
+            openings=openings,
+            illustrations=read_illustrations(values) if asked.illustrated else None,
+            reused=reused,
         )
 
 
@@ -161,9 +196,9 @@ def _without_runs(facts: Facts, reason: Unknown) -> Facts:
 
 
 @contextmanager
-def _use(sandbox: Sandbox | None, config: Config, asked: Asked) -> Iterator[Sandbox]:
-    """The sandbox that was given, or one of our own."""
-    if sandbox is not None:
+def _use(sandbox: Sandbox | None, config: Config, asked: Asked, *, needs_none: bool) -> Iterator[Sandbox | None]:
+    """The sandbox that was given, or one of our own; None where no child is to be run."""
+    if sandbox is not None or needs_none:
         yield sandbox
         return
     with open_sandbox(named=config.subject.environment, network=asked.network) as own:

@@ -110,6 +110,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     values: Mapping[str, Any]
     seconds: Mapping[str, float]
     touched: frozenset[str] = frozenset()
+    touched_by: Mapping[str, frozenset[str]] = {}
 
 
 def run_children(
@@ -140,7 +141,7 @@ def run_children(
     since: dict[str, float] = {}
     values: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    touched: set[str] = set()
+    touched: dict[str, frozenset[str]] = {}
     cores = together or count_together()
     while waiting or running:
         while waiting and len(running) < cores:
@@ -151,11 +152,14 @@ def run_children(
         values[child.name] = ended.value if isinstance(ended, Returned) else tell(ended)
         seconds[child.name] = round(ended.seconds, 3)
         if not isinstance(ended, Died):
-            touched.update(ended.touched)
+            touched[child.name] = frozenset(ended.touched)
         if child.then is not None and isinstance(values[child.name], dict):
             running[child.then.name] = (child.then, submit(child.then, folder / child.name))
             since[child.then.name] = time.monotonic()
-    return Answers(values=values, seconds=seconds, touched=frozenset(touched))
+    for child in CHILDREN:
+        if child.then is not None and child.then.name in touched:
+            touched[child.name] = touched.get(child.name, frozenset()) | touched[child.then.name]
+    return Answers(values=values, seconds=seconds, touched=frozenset().union(*touched.values()), touched_by=touched)
 
 
 def choose_children(config: Config, asked: Asked) -> tuple[Child, ...]:

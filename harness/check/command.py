@@ -72,6 +72,7 @@ def check_command(
     `datasets` prepare only so many. Without `forks` the command runs once for each probe, as where a process cannot be
     forked.
     """
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="preflight-") as folder:
         taken = watch(words, Path(folder), progress=progress, seconds=seconds or SECONDS, rows=rows, forks=forks)
         timings = {"your command": taken.own_seconds, **{f"run {k}": v for k, v in taken.seconds.items()}}
@@ -87,7 +88,7 @@ def check_command(
         report = judge(config, facts, illustrations, timings=timings, only=only, waivers=waivers)
         if config.source.is_relative_to(folder):  # the text of a notebook: its lines are in no file of the user's
             report = msgspec.structs.replace(report, config=shlex.join(words), lines={})
-    return Watched(report=report, taken=taken)
+    return Watched(report=report.time(time.monotonic() - begun), taken=taken)
 
 
 def judge(

@@ -63,4 +63,4 @@ def check_parts(
         facts, illustrations = gather(config, taken, progress=lambda message: None, timings=timings)
         report = judge(config, facts, illustrations, timings=timings, only=only, waivers=())
     timings["whole"] = round(time.monotonic() - begun, 3)
-    return Watched(report=report, taken=taken)
+    return Watched(report=report.time(time.monotonic() - begun), taken=taken)

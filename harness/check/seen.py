@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -22,13 +23,15 @@ class Beat(str):
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """`timings` is phase -> seconds. `touched` are the files that the children opened or imported, `openings` sentences on
-    what was open to foreign code. `illustrations` is None where no page was asked for."""
+    what was open to foreign code. `illustrations` is None where no page was asked for. `reused` is child -> when it ran, for
+    those whose answer was taken over from an earlier check."""
 
     facts: Facts
     timings: dict[str, float]
     touched: frozenset[str] = frozenset()
     openings: tuple[str, ...] = ()
     illustrations: Illustrations | Unknown | None = None
+    reused: Mapping[str, datetime.datetime] = {}
 
 
 @contextmanager

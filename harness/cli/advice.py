@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,19 +18,29 @@ if TYPE_CHECKING:
 
 
 def say_next(
-    report: Report, *, config: Config | None = None, words: Sequence[str] = (), detail: Detail = "usual"
+    report: Report,
+    *,
+    config: Config | None = None,
+    words: Sequence[str] = (),
+    detail: Detail = "usual",
+    fixed: Collection[str] = (),
 ) -> None:
     """Print it, unless little is asked for."""
     if detail != "quiet":
-        click.echo(f"Next: {advise(report, config=config, words=words)}")
+        click.echo(f"Next: {advise(report, config=config, words=words, fixed=fixed)}")
 
 
-def advise(report: Report, *, config: Config | None = None, words: Sequence[str] = ()) -> str:
-    """One sentence with what to type. `config` was checked, or the command `words`."""
-    subject = shlex.quote(str(config.source)) if config is not None else f"-- {shlex.join(words)}"
-    worst = next((f for f in report.findings if f.severity in (Severity.BLOCKER, Severity.MAJOR)), None)
+def advise(
+    report: Report, *, config: Config | None = None, words: Sequence[str] = (), fixed: Collection[str] = ()
+) -> str:
+    """One sentence with what to type. `config` was checked, or the command `words`; `fixed` are codes that --fix mended."""
+    subject = shlex.quote(_shorten(config.source)) if config is not None else f"-- {shlex.join(words)}"
+    left = [f for f in report.findings if f.code not in fixed]
+    worst = next((f for f in left if f.severity in (Severity.BLOCKER, Severity.MAJOR)), None)
+    if worst is None and fixed:
+        return "give the same command again, without --fix: what was mended is checked then"
     if worst is not None:
-        more = len(report.findings) - 1
+        more = len(left) - 1
         rest = f" ({more} more after it)" if more else ""
         how = f"`preflight explain {worst.code}` says how"
         return f"fix {worst.code} {worst.name}{rest}, {how}, and give the same command again"
@@ -52,6 +63,14 @@ def advise(report: Report, *, config: Config | None = None, words: Sequence[str]
     if words:
         return f"type `run-training --trust {subject}`, to train"
     return f"type `run-training --config {subject}`, to train"
+
+
+def _shorten(path: Path) -> str:
+    """The path as it may be typed here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def _wants_trust(config: Config, report: Report) -> bool:

@@ -41,7 +41,7 @@ def settle_exit(report: Report, known: Document | None) -> int:
     found = compare(known, msgspec.json.decode(render(report), type=Document))
     old, new = len(found.stayed) + len(found.worse), len(found.new) + len(found.worse)
     said = f"Baseline: {old} known finding{'s' * (old != 1)}, {new} new or worse"
-    lost = [change for change in found.lost if change.after != "not applicable"]
+    lost = found.lost
     if found.exit_code == 0 and (lost or report.crashed):
         seen = f"{len(lost)} contracts that it looked at were not looked at now, first {lost[0].id}" if lost else ""
         click.echo(f"{said}; {seen or 'contracts crashed'}", err=True)

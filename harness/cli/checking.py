@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -42,10 +43,13 @@ from preflight_ocr.harness.cli.steps import (
     show,
     write_all,
 )
+from preflight_ocr.harness.cli.watching import watch
 from preflight_ocr.harness.foreign.files import is_folder
 from preflight_ocr.harness.judging.findings import Level
 
 if TYPE_CHECKING:
+    from preflight_ocr.harness.config.schema import Config
+    from preflight_ocr.harness.verdict.report import Report
     from preflight_ocr.reports.terminal import Detail
 
 
@@ -65,6 +69,26 @@ if TYPE_CHECKING:
     help="A report that --json wrote before, at the same level: only what is new since then, or became worse, fails.",
 )
 @click.option("--fix", "wants_fix", is_flag=True, help="Change in CONFIG what is safe to change, and print the diff.")
+@click.option(
+    "--unsafe-fixes",
+    "wants_unsafe",
+    is_flag=True,
+    help="As --fix, and also set in CONFIG what the other findings propose: it may not be what you want.",
+)
+@click.option(
+    "--patch",
+    "patch_path",
+    type=FILE,
+    help="As --fix, and write what can be mended in your Python as a patch for `git apply`, in place of printing it.",
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run every part, also those whose answer would be taken over from the last check.",
+)
+@click.option(
+    "--watch", "watches", is_flag=True, help="Check again each time one of the files is saved; Ctrl-C ends it."
+)
 @SECONDS
 @ROWS
 @NETWORK
@@ -83,6 +107,10 @@ def check(
     waivers: Path | None,
     baseline: Path | None,
     wants_fix: bool,
+    wants_unsafe: bool,
+    patch_path: Path | None,
+    fresh: bool,
+    watches: bool,
     seconds: float | None,
     rows: int | None,
     network: bool,
@@ -94,9 +122,12 @@ def check(
     begin, and looks at what it would train: no YAML file of ours is needed.
     """
     known = read_baseline(baseline)
+    wants_fix = wants_fix or wants_unsafe or patch_path is not None
     if words := get_tail(context):
         if config_path is not None:
             raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        if watches:
+            raise Refusal("--watch is for a YAML file: give the command behind `--` again by hand")
         if wants_fix:
             raise Refusal("--fix changes a YAML file; a command behind `--` has none of ours")
         require_command(words, trust=trust, level=level)
@@ -119,25 +150,37 @@ def check(
         raise Refusal(
             "give a YAML file, or your training command behind `--`: preflight check --trust -- python train.py"
         )
-    config = load(config_path, trust=trust)
-    report = run_check(
-        config,
-        level=level,
-        only=choose(only),
-        waivers=read_accepted(waivers),
-        seconds=seconds,
-        network=network,
-        illustrated=html_path is not None,
-        quiet=detail == "quiet",
-    )
-    report = attach_run(config, report)
-    show(report, detail)
-    write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
-    if level != "read" and not only:
-        issue(config, report)
-    if wants_fix:
-        fix(config, report)
-    say_next(report, config=config, detail=detail)
+    if watches and wants_fix:
+        raise Refusal("--watch checks what you save; give --fix without it")
+    given = config_path
+
+    def check_once() -> tuple[Config, Report]:
+        config = load(given, trust=trust)
+        report = run_check(
+            config,
+            level=level,
+            only=choose(only),
+            waivers=read_accepted(waivers),
+            seconds=seconds,
+            network=network,
+            illustrated=html_path is not None,
+            quiet=detail == "quiet",
+            keeps=True,
+            reuses=not fresh,
+            writes=(json_path, html_path, junit_path, sarif_path, patch_path),
+        )
+        report = attach_run(config, report)
+        show(report, detail)
+        write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
+        if level != "read" and not only:
+            issue(config, report)
+        return config, report
+
+    if watches:
+        watch(check_once, given)
+    config, report = check_once()
+    fixed = fix(config, report, unsafe=wants_unsafe, patch=patch_path) if wants_fix else ()
+    say_next(report, config=config, detail=detail, fixed=fixed)
     context.exit(settle_exit(report, known))
 
 
@@ -175,7 +218,7 @@ def probe(source: Path, json_path: Path | None) -> None:
         click.echo(f"Facts: {json_path}")
 
 
-@preflight.command()
+@preflight.command(short_help="Print what a diagnosis, or a family, means.")
 @click.argument("code", metavar="CODE|NAME|FAMILY")
 def explain(code: str) -> None:
     """Print what a diagnosis means, why it matters and what to do; of a family such as COL, its diagnoses."""
@@ -198,7 +241,7 @@ def explain(code: str) -> None:
             click.echo(textwrap.fill(d.contract, width, initial_indent=lead, subsequent_indent=" " * len(lead)))
         click.echo(f"\nOf one of them: preflight explain {members[0].code}")
         return
-    module = find(code)
+    module = find(code) or find(re.sub(r"(?<=[A-Za-z])\d{1,2}$", lambda number: number[0].zfill(3), code))
     if module is None:
         families = ", ".join(FAMILIES)
         raise Refusal(

@@ -1,9 +1,11 @@
-"""`--fix`: what is safe to change in the YAML file, shown as a diff and then written."""
+"""`--fix`: what is safe to change in the YAML file, shown as a diff and then written; what is in Python as a patch."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -12,33 +14,62 @@ from preflight_ocr.harness.cli.steps import save
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
+    from preflight_ocr.harness.facts import Facts
+    from preflight_ocr.harness.judging.findings import Finding
     from preflight_ocr.harness.verdict.report import Report
 
-SAFE = ("CFG004", "CFG005", "LRA001")
-"""Diagnoses whose snippet is the part of the YAML file as it should be."""
+SAFE = ("CFG004", "CFG005", "LRA001", "SEC001")
+"""Diagnoses whose snippet is the part of the YAML file as it should be, and changes nothing that somebody may have meant."""
+
+NEVER = ("CFG007",)
+"""That code may run is for a person to say, who has read it."""
+
+PLACEHOLDER = "THE_"
+"""Begins a word of a snippet that the user has to look up."""
+
+Edit = tuple[str, str, Any]
+"""("rename", key, new key) or ("set", key, value)."""
 
 
-def fix(config: Config, report: Report) -> None:
-    """Rename mistyped keys and set what the snippets of `SAFE` say, with a diff first; the rest is left to the user."""
-    from preflight_ocr.harness import atomic
+def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | None = None) -> tuple[str, ...]:
+    """Change the YAML file, with a diff first, and print or write a patch for what is in Python. Returns the codes that
+    were mended in the YAML file.
+
+    `unsafe` also sets what the snippets of other findings say. `patch` is where the patch goes in place of the screen.
+    """
+    before, after, done = _mend(config, report, unsafe=unsafe)
+    if before != after:
+        from preflight_ocr.harness import atomic
+
+        name = str(config.source)
+        for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm=""):
+            click.echo(line)
+        save(lambda: atomic.write_text(config.source, after), config.source)
+        click.echo(f"Fixed: {', '.join(done)}; check again to see what is left")
+    kept = [f.code for f in report.findings if f.code not in done and any(_list_edits(f, report.facts, unsafe=True))]
+    offered = not unsafe and kept
+    if offered:
+        what = ", ".join(dict.fromkeys(kept))
+        click.echo(
+            f"Left as it is: {what}; --unsafe-fixes writes what the report proposes, which may not be what you want"
+        )
+    patched = _patch(report, patch)
+    if before == after and not patched and not offered:
+        click.echo("Nothing here can be fixed in the YAML file without asking you; each finding says what to do.")
+    return done
+
+
+def _mend(config: Config, report: Report, *, unsafe: bool) -> tuple[str, str, tuple[str, ...]]:
+    """The YAML text as it is and as it should be, and the codes whose findings are mended."""
     from preflight_ocr.harness.config.editing import CannotEdit, rename_key, set_key
-    from preflight_ocr.harness.facts import Unknown
     from preflight_ocr.harness.foreign.files import read_bytes
 
     before = after = read_bytes(config.source).decode("utf-8")
     done: list[str] = []
     for finding in report.findings:
-        edits: list[tuple[str, str, object]] = []
-        if finding.code == "CFG001" and not isinstance(report.facts.configuration, Unknown):
-            edits = [
-                ("rename", key.path, key.nearest) for key in report.facts.configuration.unknown_keys if key.nearest
-            ]
-        elif finding.code in SAFE and not finding.places:
-            snippet = yaml.safe_load(finding.fix.snippet)
-            edits = [("set", f"{part}.{key}", value) for part, keys in snippet.items() for key, value in keys.items()]
         changed = after
         try:
-            for kind, path, value in edits:
+            for kind, path, value in _list_edits(finding, report.facts, unsafe=unsafe):
                 changed = rename_key(changed, path, str(value)) if kind == "rename" else set_key(changed, path, value)
         except CannotEdit as error:
             click.echo(f"Not fixed: {finding.code}, {error}; change it by hand", err=True)
@@ -46,11 +77,106 @@ def fix(config: Config, report: Report) -> None:
         if changed != after:
             after = changed
             done.append(finding.code)
-    if before == after:
-        click.echo("Nothing here can be fixed in the YAML file without asking you; each finding says what to do.")
+    return before, after, tuple(dict.fromkeys(done))
+
+
+def _list_edits(finding: Finding, facts: Facts, *, unsafe: bool) -> Iterator[Edit]:
+    from preflight_ocr.harness.facts import Unknown
+
+    if finding.code == "CFG001":
+        if not isinstance(facts.configuration, Unknown):
+            keys = facts.configuration.unknown_keys
+            yield from (("rename", key.path, key.nearest) for key in keys if key.nearest)
+    elif finding.code in NEVER:
         return
-    name = str(config.source)
-    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm=""):
-        click.echo(line)
-    save(lambda: atomic.write_text(config.source, after), config.source)
-    click.echo(f"Fixed: {', '.join(done)}; check again to see what is left")
+    elif unsafe or (finding.code in SAFE and not finding.places):
+        yield from _read_snippet(finding.fix.snippet)
+
+
+def _read_snippet(snippet: str) -> tuple[Edit, ...]:
+    """What a snippet sets, where all of it is `section: {key: value}` with keys that we know; else nothing."""
+    from preflight_ocr.harness.config.keys import is_known
+
+    try:
+        document = yaml.safe_load(snippet)
+    except yaml.YAMLError:
+        return ()
+    if not isinstance(document, dict) or not all(isinstance(keys, dict) for keys in document.values()):
+        return ()
+    edits = tuple(("set", f"{part}.{key}", value) for part, keys in document.items() for key, value in keys.items())
+    known = all(is_known(path) and not isinstance(value, dict) for _, path, value in edits)
+    return edits if known and PLACEHOLDER not in snippet else ()
+
+
+def _patch(report: Report, target: Path | None) -> bool:
+    """Print or write the patch for Python, if there is one. Nothing of the user's source is written."""
+    from preflight_ocr.harness import atomic
+    from preflight_ocr.reports.places import find_project
+
+    project = find_project(report)
+    lines: list[str] = []
+    codes: list[str] = []
+    for name, (before, after, causes) in _edit_sources(report, project).items():
+        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+        for line in difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"):
+            lines.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+        codes += causes
+    if not lines:
+        return False
+    named = ", ".join(dict.fromkeys(codes))
+    if target is not None:
+        save(lambda: atomic.write_text(target, "".join(lines)), target)
+        click.echo(f"Patch for {named}: {target}; read it, then type `git apply {target}` in {project}")
+    else:
+        click.echo(
+            f"A patch for {named} in {project}; your Python is left as it is, --patch FILE writes this for `git apply`:"
+        )
+        click.echo("".join(lines), nl=False)
+    return True
+
+
+def _edit_sources(report: Report, project: Path) -> dict[str, tuple[str, str, list[str]]]:
+    """Path below the project -> its text as it is, as it should be, and the codes of the findings behind that."""
+    from preflight_ocr.harness.config.python_editing import CannotEdit
+    from preflight_ocr.reports.places import locate
+
+    edited: dict[str, tuple[str, str, list[str]]] = {}
+    for finding in report.findings:
+        for spot in locate(finding, report) if finding.places else ():
+            if spot.root != "project" or not spot.path.endswith(".py"):
+                continue
+            try:
+                text = (project / spot.path).read_bytes().decode("utf-8")
+                before, now, codes = edited.get(spot.path, (text, text, []))
+                after = _edit_source(finding, now, spot.line, report.facts)
+            except (OSError, UnicodeDecodeError):
+                continue
+            except CannotEdit as error:
+                click.echo(f"No patch: {finding.code} at {spot.path}:{spot.line}, {error}; change it by hand", err=True)
+                continue
+            if after != now:
+                edited[spot.path] = (before, after, [*codes, finding.code])
+    return edited
+
+
+def _edit_source(finding: Finding, text: str, line: int, facts: Facts) -> str:
+    """The text with what this finding's fix is, where that is mechanical; as it was where a person has to think."""
+    from preflight_ocr.harness.config.python_editing import rename_identifier, rename_keyword, set_keyword
+    from preflight_ocr.harness.facts import Unknown
+
+    if finding.code == "LRA001":
+        name, _, value = finding.fix.snippet.partition("=")
+        return set_keyword(text, line, name, value)
+    if finding.code == "ENV002":
+        return set_keyword(text, line, "encoding", '"utf-8"', call="open")
+    if finding.code != "VER002" or isinstance(facts.subject, Unknown):
+        return text
+    for use in facts.subject.absent_names:
+        new = use.replacement or ""
+        if use.site.line != line or not new.isidentifier():
+            continue
+        if use.name.endswith("=)"):
+            text = rename_keyword(text, line, use.name.rpartition("(")[2].removesuffix("=)"), new)
+        elif "." in use.name and (old := use.name.rpartition(".")[2]) in text:
+            text = rename_identifier(text, old, new)
+    return text

@@ -41,7 +41,7 @@ def init(model: str | None, data: Path | None, source: Path | None, target: Path
     """Write a commented YAML file for what is found: the model's family, the rows, and how long they become.
 
     The longest rows are made into a batch in a child, so that max_seq_length cuts none of them. A model's own code runs
-    only with --trust. Nothing is downloaded.
+    only with --trust. Of a hub id that is not on this machine, everything but the weights is fetched.
     """
     from preflight_ocr.harness import atomic
     from preflight_ocr.harness.commands.start.draft import draft
@@ -62,6 +62,8 @@ def init(model: str | None, data: Path | None, source: Path | None, target: Path
     finally:
         progress.clear()
     save(lambda: atomic.write_text(target, found.text), target)
+    for sentence in found.told:
+        click.echo(sentence)
     click.echo(f"Written: {target}")
     for remark in found.remarks:
         click.echo(f"To do: {remark}")

@@ -98,8 +98,13 @@ def run_check(
     illustrated: bool = False,
     network: bool = False,
     quiet: bool = False,
+    keeps: bool = False,
+    reuses: bool = False,
+    writes: Iterable[Path | None] = (),
 ) -> Report:
-    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code."""
+    """`illustrated`: with the pictures that a page shows. `network`: left open to foreign code. `keeps`: what was seen
+    is kept for the next check. `reuses`: it is taken over where nothing that was read has changed; `writes` are the files
+    that this command writes."""
     from preflight_ocr.harness.check.check import check as check_config
     from preflight_ocr.harness.config.errors import ConfigError
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -117,6 +122,9 @@ def run_check(
             seconds=seconds,
             illustrated=illustrated,
             network=network,
+            keeps=keeps,
+            reuses=reuses,
+            writes=tuple(str(path) for path in writes if path is not None),
         )
     except (ConfigError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None

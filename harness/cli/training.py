@@ -142,6 +142,11 @@ def run_training(
         if clearance is None:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
+        if report.findings:
+            named = ", ".join(dict.fromkeys(finding.code for finding in report.findings))
+            click.echo(
+                f"Training starts although {named} stands: only a BLOCKER holds it back. Ctrl-C stops it.", err=True
+            )
         try:
             start_training(config, clearance)
         finally:  # the curves of a run that failed or was stopped are those one wants to see

@@ -40,10 +40,10 @@ def window(source: Path, json_path: Path | None) -> None:
 
 @preflight.group(short_help="Keep the list of what each release exports.")
 def index() -> None:
-    """The index of what each release of transformers, peft and accelerate exports, which `window` reads."""
+    """Keep the index of what each release of transformers, peft and accelerate exports, which `window` reads."""
 
 
-@index.command()
+@index.command(short_help="Add the releases that came out since.")
 @click.option(
     "--package",
     "packages",

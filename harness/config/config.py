@@ -7,6 +7,7 @@ knows, `inert_keys` the known ones that change nothing in this file's setting.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -53,7 +54,7 @@ def load_config(path: Path, *, trust: bool | None = None) -> Config:
     try:
         document, lines = read_yaml(path)
     except FileNotFoundError:
-        raise ConfigError(path, "there is no such file; give the path of a YAML file") from None
+        raise ConfigError(path, f"there is no such file; {_name_nearest(path)}") from None
     except IsADirectoryError:
         raise ConfigError(path, "this is a directory; give the path of a YAML file in it") from None
     except OSError as error:
@@ -108,6 +109,16 @@ def _describe_unknown(keys: Iterable[str], lines: Mapping[str, int]) -> Iterator
     for number, key in enumerate(keys):
         nearest = find_nearest(key) if number < _MOST_SLIPS and len(key) < _LONGEST_SLIP else None
         yield UnknownKey(path=clean_line(key, limit=200), nearest=nearest, line=lines.get(key))
+
+
+def _name_nearest(path: Path) -> str:
+    """What to type: a YAML file of nearly this name in the same folder, where there is one."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    except OSError:
+        names = []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {close[0]}?" if close else "give the path of a YAML file"
 
 
 def _find_source(path: Path) -> Path:

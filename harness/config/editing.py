@@ -35,15 +35,17 @@ def rename_key(text: str, old: str, new: str) -> str:
 
 
 def set_key(text: str, path: str, value: Any) -> str:
-    """The dotted key `section.name` with this scalar, added where it is absent. Raises CannotEdit."""
+    """The dotted key `section.name` with this scalar or list, added where it is absent. Raises CannotEdit."""
     path = _find_given_name(text, path)
     section, _, name = path.rpartition(".")
-    written = yaml.safe_dump(value).removesuffix("\n...\n").removesuffix("\n")
+    written = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").removesuffix("\n")
     mapping = _find(text, section)
     pair = None if mapping is None else _find_pair(mapping, name)
     if pair is not None:
         node = pair[1]
-        if not isinstance(node, yaml.ScalarNode) or node.start_mark.index == node.end_mark.index:
+        is_listed = isinstance(node, yaml.SequenceNode) and bool(node.flow_style)
+        is_one = isinstance(node, yaml.ScalarNode) and node.start_mark.index != node.end_mark.index
+        if not (is_one or is_listed):
             raise CannotEdit(f"`{path}` does not hold one value")
         edited = text[: node.start_mark.index] + written + text[node.end_mark.index :]
     elif mapping is None:

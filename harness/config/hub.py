@@ -10,9 +10,14 @@ from pathlib import Path
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.files import expand, is_file, is_folder, read_bytes
 
-__all__ = ["find_dataset", "find_model_files", "find_snapshot"]
+__all__ = ["WEIGHTS", "find_dataset", "find_model_files", "find_snapshot"]
 
 _COMMIT_BYTES = 1000
+
+WEIGHTS = (
+    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".h5", ".msgpack", ".npz", ".ot", ".tflite",
+)  # fmt: skip
+"""Endings of files that hold weights: a check needs none of them."""
 
 
 def find_model_files(config: Config) -> Path | None:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
@@ -57,10 +58,19 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if revision and re.fullmatch(r"[0-9a-fA-F]{40}", revision):
         return
     seen = f"revision is {revision!r}, which can move" if revision else "no revision is given"
+    here = "" if isinstance(facts.repository, Unknown) else _find_commit(facts.repository.path)
     yield DIAGNOSIS.finding(
         f"{configuration.base_model} comes from the hub with code of its own, and {seen}. It should be a commit hash "
         "of 40 digits.",
         evidence=(f"base_model: {configuration.base_model}", f"revision: {revision}"),
-        fix="Copy the hash of the commit you have read from the repository's history on the hub.",
-        snippet=f"model:\n  base_model: {configuration.base_model}\n  revision: THE_FULL_40_DIGIT_COMMIT_HASH",
+        fix="Pin the commit that lies on this machine, once you have read its code."
+        if here
+        else "Copy the hash of the commit you have read from the repository's history on the hub.",
+        snippet=f"model:\n  base_model: {configuration.base_model}\n  revision: {here or 'THE_FULL_40_DIGIT_COMMIT_HASH'}",
     )
+
+
+def _find_commit(path: str) -> str:
+    """The commit of a folder in the Hub's cache (snapshots/COMMIT); empty for any other folder."""
+    *_, above, name = ("", *PurePath(path).parts)
+    return name if above == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", name) else ""

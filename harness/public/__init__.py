@@ -2,7 +2,8 @@
 
     report = preflight_ocr.check(model=model, collator=collate, rows=rows, processor=processor)
 
-looks at parts that are there, in this process; `preflight_ocr.hold(...)` in a loop says where its training begins.
+looks at parts that are there, in this process; `preflight_ocr.hold(...)` in a loop says where its training begins;
+`preflight_ocr.build_collator(config, model)` is our own collator, to be wrapped.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from preflight_ocr.harness.config.schema import Config
+    from preflight_ocr.harness.training.collate import Collator
     from preflight_ocr.reports.notebook import Shown
 
 __version__ = "0.2.0"
 
-__all__ = ["__version__", "check", "hold"]
+__all__ = ["__version__", "build_collator", "check", "hold"]
 
 
 def check(
@@ -66,3 +69,17 @@ def hold(*, model: Any, collator: Any = None, rows: Any = None, processor: Any =
             batch_size=batch_size,
         )
     )
+
+
+def build_collator(config: Config, model: Any) -> Collator:
+    """Our own collator for this model, to be wrapped by yours or held against it.
+
+    `config` and `model` are what a function named by `subject.collator` is given: the configuration as an object, and the
+    model, which may carry its adapter. The collator takes a list of rows and returns a dict of tensors with `input_ids`,
+    `attention_mask` and `labels` (int64, [batch, length]; -100 is not trained on) and the family's image arguments. Its
+    tokenizer is loaded anew. Raises TrainingError where no declared family has such a forward.
+    """
+    from preflight_ocr.harness.training.model import load_processor
+    from preflight_ocr.harness.training.train import build_own_collator
+
+    return build_own_collator(config, model, load_processor(config), cached=False)

@@ -21,7 +21,7 @@ from preflight_ocr.harness.home import find_installed_places, is_ours
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver
 
-__all__ = ["Binding", "Bound", "bind"]
+__all__ = ["Binding", "Bound", "bind", "choose_files", "last_change"]
 
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".cache", ".locks"}
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/run/", "/var/lib/")
@@ -58,9 +58,9 @@ class Binding:
         now = bind(self._config, waivers=self._waivers)
         changed = [part for part in self._parts if now[part] != self._parts[part]]
         files = {}
-        for path, digest in digest_files(_choose_files(touched, self._config)).items():
+        for path, digest in digest_files(choose_files(touched, self._config)).items():
             files[os.fspath(path)] = digest
-            if digest == GONE or _last_change(path) > self._began:
+            if digest == GONE or last_change(path) > self._began:
                 changed.append(f"the file {path}")
         return Bound(parts=self._parts, files=files, waivers=self._waivers, changed=tuple(changed))
 
@@ -188,7 +188,7 @@ def _list_versions() -> list[str]:
 # ---- what the children touched
 
 
-def _choose_files(touched: Iterable[str], config: Config) -> list[Path]:
+def choose_files(touched: Iterable[str], config: Config) -> list[Path]:
     """Those that are neither installed, nor ours, nor the system's, nor written by the run itself.
 
     A name that foreign code made up is harmless here: the file is hashed, and at worst the clearance holds less long.
@@ -217,8 +217,8 @@ def _is_installed(path: Path) -> bool:
     return is_ours(path) or os.fspath(path).startswith((*find_installed_places(), *_SYSTEM))
 
 
-def _last_change(path: Path) -> int:
-    """In nanoseconds. The inode's own time is the later one after a file was put in another's place."""
+def last_change(path: Path) -> int:
+    """When the file last changed, in nanoseconds: by its inode, which a file put in another's place has anew."""
     try:
         seen = path.stat()
     except OSError:

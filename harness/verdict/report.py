@@ -43,7 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     in `config`, from 1; `folders` are the directories that places in findings are relative to. `illustrations` are
     what a page shows and nobody judges; `run` is the training run that a page draws.
     `bound` is what the verdict was found for; None where nothing can be cleared. `openings` are sentences on what was open
-    to foreign code while it ran.
+    to foreign code while it ran. `checked` is when the check began (UTC), `seconds` how long it took; None where nobody
+    says. `reused` is part of the check -> when it was run, for those taken over (harness/check/recall).
     """
 
     verdict: Verdict
@@ -64,6 +65,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     run: RunHistory | Unknown = NO_RUN
     bound: Bound | None = None
     openings: tuple[str, ...] = ()
+    reused: Mapping[str, datetime.datetime] = {}
+    checked: datetime.datetime | None = None
+    seconds: float | None = None
 
     @classmethod
     def build(
@@ -80,6 +84,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         folders: Iterable[Path] = (),
         bound: Bound | None = None,
         openings: Iterable[str] = (),
+        reused: Mapping[str, datetime.datetime] | None = None,
     ) -> Report:
         """Let the gate decide, and put everything together. `today` is the day waivers are held against."""
         judgements = tuple(judgements)
@@ -102,11 +107,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             folders=tuple(folders),
             bound=bound,
             openings=tuple(openings),
+            reused=dict(reused or {}),
         )
 
     def count(self, kind: type[Outcome]) -> int:
         """How many contracts ended as `kind`."""
         return sum(isinstance(j.outcome, kind) for j in self.judgements)
+
+    def time(self, seconds: float) -> Report:
+        """The report on a check that has just ended and took so long."""
+        now = datetime.datetime.now(datetime.UTC)
+        began = (now - datetime.timedelta(seconds=seconds)).replace(microsecond=0)
+        return msgspec.structs.replace(self, checked=began, seconds=round(seconds, 1))
+
+    @property
+    def told_reused(self) -> str:
+        """One sentence on what was taken over from an earlier check; empty where nothing was."""
+        if not self.reused:
+            return ""
+        days = sorted({f"{when:%Y-%m-%d %H:%M}" for when in self.reused.values()})
+        return (
+            f"{', '.join(self.reused)}, from the check of {' and '.join(days)} UTC, because nothing that they read has "
+            "changed since; --fresh runs everything"
+        )
 
     @property
     def judged(self) -> int:

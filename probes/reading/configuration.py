@@ -187,13 +187,22 @@ def _find_mentions(config: Config) -> frozenset[str]:
         sources = read_part(config, target)
         for source in () if isinstance(sources, Unknown) else sources:
             for node, _ in source.nodes:
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_OUR_BUILDERS):
+                if _takes_our_builder(node):
                     names.add(_OUR_BUILDERS)
                 if isinstance(node, ast.Attribute):
                     names.add(node.attr)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
                     names.add(node.value)
     return frozenset(names)
+
+
+def _takes_our_builder(node: ast.AST) -> bool:
+    """Whether this takes a collator of ours, which reads the keys: `preflight_ocr.build_collator`, however spelled."""
+    if isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        public = module == "preflight_ocr" and any(alias.name == "build_collator" for alias in node.names)
+        return public or module.startswith(_OUR_BUILDERS)
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == "preflight_ocr.build_collator"
 
 
 def _find_departed(config: Config, exports: Exports) -> Iterator[KeyFact]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflight_ocr.harness.config.hub import find_snapshot
+from preflight_ocr.harness.config.hub import WEIGHTS, find_snapshot
 from preflight_ocr.harness.facts import Import, Repository, Signature, Unknown
 from preflight_ocr.harness.foreign.files import is_there, open_file
 from preflight_ocr.probes.reading.exports import Exports
@@ -62,10 +62,14 @@ def find_model_directory(config: Config) -> Path | Unknown:
         return snapshot
     pinned = f", revision={revision!r}" if config.model.revision else ""
     where = f", cache_dir={str(config.model.cache_dir)!r}" if config.model.cache_dir else ""
-    command = f'python -c "from huggingface_hub import snapshot_download as d; d({name!r}{pinned}{where})"'
+    without = ", ".join(repr(f"*{ending}") for ending in WEIGHTS)
+    command = (
+        f'python -c "from huggingface_hub import snapshot_download as d; '
+        f'd({name!r}{pinned}{where}, ignore_patterns=[{without}])"'
+    )
     return Unknown(
         reason=f"{name} (revision {revision}) is not on this machine, neither as a folder nor in the Hub's cache; "
-        f"correct `model.base_model`, or fetch it: {command}"
+        f"correct `model.base_model`, or fetch it without its weights: {command}"
     )
 
 

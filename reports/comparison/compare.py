@@ -61,7 +61,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_loud(self) -> bool:
         """Whether it is worse than before: broken, or no longer known. Not looked at is never a pass."""
-        return self.after != "kept" and (self.after == "broken" or self.before in ("kept", "broken"))
+        if self.after in ("kept", "not applicable"):
+            return False
+        return self.after == "broken" or self.before in ("kept", "broken")
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a project between two checks, which are called by their files' names.
 
-    Every finding of either document is in exactly one of `new`, `worse`, `stayed`, `still_broken`, `unknown` and `fixed`.
+    Every finding of either document is in exactly one of `new`, `worse`, `stayed`, `still_broken`, `unknown`, `moot` and
+    `fixed`. `told` is when and by which release each document was written, and how long its check took; empty where it does
+    not say.
     """
 
     names: tuple[str, str]
@@ -87,15 +91,24 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """No finding of its own any more, and still broken: waived, or explained by another one."""
     unknown: tuple[Gone, ...]
     """No longer found because nobody looked."""
+    moot: tuple[Gone, ...]
+    """No longer found because its contract does not apply any more."""
     fixed: tuple[Gone, ...]
     changes: tuple[Change, ...]
     environment: tuple[Version, ...]
     same_facts: bool
+    told: tuple[str, str] = ("", "")
 
     @property
     def lost(self) -> tuple[Change, ...]:
-        """The contracts that were known and no longer are."""
-        return tuple(c for c in self.changes if c.before in ("kept", "broken") and c.after not in ("kept", "broken"))
+        """The contracts that were known and no longer are, because nobody looks any more."""
+        seen = ("kept", "broken", "not applicable")
+        return tuple(c for c in self.changes if c.before in ("kept", "broken") and c.after not in seen)
+
+    @property
+    def idle(self) -> tuple[Change, ...]:
+        """The contracts that were judged and no longer apply, because the setup is another one: known, and no loss."""
+        return tuple(c for c in self.changes if c.before in ("kept", "broken") and c.after == "not applicable")
 
     @property
     def lost_for(self) -> dict[str, tuple[Change, ...]]:
@@ -125,12 +138,21 @@ def compare(before: Document, after: Document, *, names: tuple[str, str] = ("bef
         worse=tuple(pair for pair in pairs if pair.is_worse),
         stayed=tuple(pair for pair in pairs if not pair.is_worse),
         still_broken=tuple(g for g in left if g.after == "broken"),
-        unknown=tuple(g for g in left if g.after not in ("broken", "kept")),
+        unknown=tuple(g for g in left if g.after not in ("broken", "kept", "not applicable")),
+        moot=tuple(g for g in left if g.after == "not applicable"),
         fixed=tuple(g for g in left if g.after == "kept"),
         changes=tuple(_list_changes(first, second)),
         environment=tuple(_list_versions(before.environment, after.environment)),
         same_facts=before.facts_digest == after.facts_digest,
+        told=(_tell_when(before), _tell_when(after)),
     )
+
+
+def _tell_when(document: Document) -> str:
+    if document.checked is None or document.seconds is None:
+        return ""
+    by = f" by Preflight {document.preflight}" if document.preflight else ""
+    return f"{document.checked:%Y-%m-%d %H:%M} UTC in {document.seconds:.0f} s{by}"
 
 
 def _match(

@@ -20,6 +20,7 @@ def describe(comparison: Comparison, *, colour: bool = False, width: int = 100) 
         _block("NEW", _list_new(comparison.new, width, colour), len(comparison.new), "red", colour),
         _block("WORSE", _list_worse(comparison.worse, width, colour), len(comparison.worse), "red", colour),
         _block("NO LONGER LOOKED AT", _list_lost(comparison, width), len(comparison.lost), "red", colour),
+        _block("NO LONGER APPLIES", _list_idle(comparison, width), len(comparison.idle), "", colour),
         _block("STILL BROKEN", _list_gone(comparison.still_broken, width), len(comparison.still_broken), "", colour),
         _block("STAYED", _list_stayed(comparison.stayed, width), len(comparison.stayed), "", colour),
         _block("FIXED", _list_gone(comparison.fixed, width), len(comparison.fixed), "green", colour),
@@ -34,6 +35,7 @@ def _head(comparison: Comparison, colour: bool) -> str:
         f"{len(comparison.new)} new",
         *([f"{len(comparison.worse)} worse"] if comparison.worse else []),
         *([f"{len(comparison.lost)} NO LONGER LOOKED AT"] if comparison.lost else []),
+        *([f"{len(comparison.idle)} no longer apply"] if comparison.idle else []),
         f"{len(comparison.fixed)} fixed",
         f"{len(comparison.stayed) + len(comparison.still_broken)} stayed",
     ]
@@ -83,6 +85,12 @@ def _list_lost(comparison: Comparison, width: int) -> Iterator[str]:
                 if entry.finding.code == change.code:
                     said = f"Not known to be fixed: {entry.finding.severity}: {entry.finding.summary}"
                     yield from _wrap(said, width, 6)
+
+
+def _list_idle(comparison: Comparison, width: int) -> Iterator[str]:
+    """What the setup no longer has: known, and neither a loss nor a repair."""
+    for change in comparison.idle:
+        yield from _wrap(f"{change.id}, was {change.before}: {change.reason}", width, 2)
 
 
 def _list_gone(gone: Iterable[Gone], width: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -71,15 +72,24 @@ class Roll(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """A training step's memory in bytes: `segments` by part over the whole width, `against` the need as one stretch over
-    the width of what is larger, the need or the budget, which ends at `mark`."""
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the memory plot: its stretch begins where the one above it ends. `said` is its size in the plot's unit."""
 
-    segments: tuple[Segment, ...]
-    against: tuple[Segment, ...]
+    name: str
+    said: str
+    segment: Segment
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A training step's memory in bytes, part by part: the stretches of `parts` lie behind each other, and those of
+    `whole` are all of them together and the budget, on one scale for all. `ticks` are (x, number) in `unit`."""
+
+    parts: tuple[Weight, ...]
+    whole: tuple[Weight, ...]
+    ticks: tuple[tuple[float, str], ...]
+    unit: str
     total: int
     budget: int | None
-    mark: float | None
     forecast: MemoryForecast
 
     @property
@@ -171,16 +181,49 @@ def weigh_memory(facts: Facts) -> Budget | Unknown:
     peak, budget = forecast.peak, forecast.budget
     named = {name: sum(peak.parts.get(kind, 0) for kind in kinds) for name, kinds in _MEMORY.items()}
     sizes = (*named.items(), (_REST, forecast.needed - sum(named.values())))
-    whole = max(forecast.needed, budget or 0, 1)
+    scale = max(forecast.needed, budget or 0, 1)
+    unit = choose_unit(scale)
     kind = "lost" if forecast.fits is False else "plain"
+    stretches = [("together", kind, forecast.needed), *([("budget.vram_gb", "free", budget)] if budget else [])]
     return Budget(
-        segments=tuple(_lay_out([(n, f"part-{i}", size) for i, (n, size) in enumerate(sizes)], forecast.needed)),
-        against=tuple(_lay_out([("needed", kind, forecast.needed)], whole)),
+        parts=tuple(
+            Weight(name=s.name, said=spell_in(s.count, unit), segment=s)
+            for s in _lay_out([(n, f"part-{i}", size) for i, (n, size) in enumerate(sizes)], scale)
+        ),
+        whole=tuple(
+            Weight(name=s.name, said=spell_in(s.count, unit), segment=s)
+            for stretch in stretches
+            for s in _lay_out([stretch], scale)
+        ),
+        ticks=tuple(list_ticks(scale, unit)),
+        unit=unit,
         total=forecast.needed,
         budget=budget,
-        mark=None if budget is None else round(WIDTH * budget / whole, 1),
         forecast=forecast,
     )
+
+
+UNITS: Mapping[str, int] = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
+
+
+def choose_unit(scale: int) -> str:
+    """The one unit of a plot whose largest size is this many bytes."""
+    return next(unit for unit, size in UNITS.items() if scale >= size or unit == "B")
+
+
+def spell_in(count: int, unit: str) -> str:
+    """A size in this unit, with one decimal; what is smaller than one that is shown as `< 0.1`."""
+    size = count / UNITS[unit]
+    return f"< 0.1 {unit}" if 0 < size < 0.05 else f"{size:,.1f} {unit}"
+
+
+def list_ticks(scale: int, unit: str) -> Iterator[tuple[float, str]]:
+    """Four to nine round numbers from 0 to the scale, each with its place in units of WIDTH."""
+    most = scale / UNITS[unit]
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(s * power for s in (0.1, 0.2, 0.5, 1.0) if most / (s * power) < 10)
+    for number in range(int(most / step + 1e-9) + 1):
+        yield round(WIDTH * number * step / most, 1), f"{number * step:,.6g}"
 
 
 def _lay_out(stretches: Sequence[tuple[str, str, int]], whole: int) -> Iterator[Segment]:

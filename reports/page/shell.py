@@ -8,6 +8,7 @@ control characters in it were made visible.
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from preflight_ocr.reports.page.text import mark_code, reveal
+from preflight_ocr.harness.home import find_version
+from preflight_ocr.reports.page.text import fold_repeats, mark_code, reveal, spell_seconds
 
 
 def render_page(
@@ -36,13 +38,22 @@ def render_page(
         (
             "default-src 'none'",
             "img-src data:",
+            "font-src data:",
             f"style-src {_name_hash(style)}",
             f"script-src {_name_hash(script)}",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-    given = {**context, "style": Markup(style), "script": Markup(script), "policy": policy}
+    written = datetime.datetime.now(datetime.UTC)
+    given = {
+        "written": written,
+        "version": find_version(),
+        **context,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": policy,
+    }
     return _open_templates().get_template(template).render(given)
 
 
@@ -57,6 +68,8 @@ def _open_templates() -> jinja2.Environment:
         finalize=reveal,
     )
     environment.filters["mark_code"] = mark_code
+    environment.filters["fold_repeats"] = fold_repeats
+    environment.filters["spell_seconds"] = spell_seconds
     return environment
 
 

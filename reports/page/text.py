@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_REPEATED = re.compile(r"(<[^<>\s]{1,60}>)(?: ?\1){3,}")
 _PICTURES = 0x2400  # Unicode's pictures of the control characters stand here in their order
 _DELETE = "\u2421"
 
@@ -43,6 +44,28 @@ def mark_code(text: str) -> Markup:
         return escape(reveal(text))
     pieces = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
     return Markup("").join(pieces)
+
+
+def fold_repeats(text: str) -> Markup:
+    """A text in which a token such as `<pad>` that stands there many times in a row stands once, and how often."""
+    pieces, at = [], 0
+    shown = reveal(text)
+    for found in _REPEATED.finditer(shown):
+        times = len(found[0].replace(" ", "")) // len(found[1])
+        pieces += [
+            escape(shown[at : found.start()]),
+            Markup('{}<span class="dim"> x {}</span>').format(found[1], times),
+        ]
+        at = found.end()
+    return Markup("").join([*pieces, escape(shown[at:])])
+
+
+def spell_seconds(seconds: float) -> str:
+    """A duration as people read it: `0.4 s`, `27 s`, `4 min 10 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _draw(found: re.Match[str]) -> str:

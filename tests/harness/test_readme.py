@@ -15,6 +15,14 @@ from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOW_TO = (ROOT / "docs" / "how-to" / "trainer-class.md").read_text(encoding="utf-8")
+PAGES = {
+    "README": README,
+    **{
+        name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("tutorials/your-project", "how-to/ci", "how-to/your-framework", "how-to/your-command")
+    },
+}
+FROM_PYTHON = (ROOT / "docs" / "how-to" / "from-python.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorials" / "your-project.md").read_text(encoding="utf-8")
 
 # A trainer as one finds it: everything in a class, the collator a bound method, PEFT inside.
@@ -76,10 +84,10 @@ def test_the_two_commands_stand_where_ci_looks_for_them():
     ]
 
 
-@pytest.mark.parametrize("page", [README, TUTORIAL], ids=["README", "tutorial"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_command_that_is_shown_exists_with_its_options(page):
-    for line in re.findall(r"(?:^|`)((?:preflight|run-training) [^`\n]+)", page, re.MULTILINE):
-        words = line.partition("#")[0].split()
+    for line in re.findall(r"(?:^|`|- )((?:preflight|run-training) +-?[^`\n]+)", PAGES[page], re.MULTILINE):
+        words = line.partition("#")[0].partition(" -- ")[0].removesuffix(" --").split()
         command = run_training if words[0] == "run-training" else preflight.commands[words[1]]
         known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= known, line
@@ -106,3 +114,23 @@ def test_the_adapter_for_a_trainer_class_reaches_its_bound_methods(tmp_path, san
     # Its pages are noise, and no token says where they belong: seen through the adapter, in the class's own method.
     assert "missing_placeholders" in names
     assert not names & {"failing_collator", "failing_batch", "failing_adapter", "unloadable_model"}
+
+
+def test_the_collator_of_the_page_on_python_wraps_ours(tmp_path, sandbox):
+    path = write_project(tmp_path, [])
+    code = next(b for b in re.findall(r"```python\n(.*?)```", FROM_PYTHON, re.DOTALL) if "my_collator" in b)
+    (tmp_path / "my_collator.py").write_text(code, encoding="utf-8")
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["subject"] = {"collator": "my_collator:collator"}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    report = check(load_config(path), trust=True, only=("COL", "CFG"), sandbox=sandbox)
+    assert report.facts.collator.owner == "my_collator:collator"
+    assert report.findings == ()
+
+
+def test_the_child_of_the_page_on_python_answers(tmp_path, monkeypatch, capsys):
+    (tmp_path / "their_module.py").write_text("def measure(width):\n    return width * 2\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    code = next(b for b in re.findall(r"```python\n(.*?)```", FROM_PYTHON, re.DOTALL) if "Sandbox(" in b)
+    exec(code, {})
+    assert capsys.readouterr().out == "6\n"

@@ -103,7 +103,7 @@ def test_every_element_is_closed_and_nothing_is_loaded(full):
     assert not {"link", "iframe", "object", "base", "form-action"} & set(page.elements)
     assert all(value.startswith("data:image/png;base64,") for name, value in page.attributes if name == "src")
     assert all(value.startswith("#") for name, value in page.attributes if name in ("href", "xlink:href", "action"))
-    assert "url(" not in "".join(page.held["style"])
+    assert "url(" not in "".join(page.held["style"]).replace('url("data:font/woff;base64,', "")
 
 
 def test_only_our_own_script_and_style_may_run_and_the_policy_says_so(full):
@@ -299,3 +299,22 @@ def test_a_page_is_made_of_a_batch_that_was_never_collated(make_report, judge):
     facts = altered(HEALTHY, {"collator.batch": Raised(type="ValueError", message="no image today", site=None)})
     text = Page(html.render(make_report((judge("CFG001", "unknown_key", Kept()),), facts=facts))).say()
     assert "no image today" in text
+
+
+def test_without_findings_the_summary_comes_first_and_with_them_the_findings_do(full):
+    def list_sections(report):
+        return re.findall(r'<section id="(\w+)"', html.render(report))
+
+    assert list_sections(full)[0] == "findings"
+    assert "summary" in list_sections(full)
+    assert list_sections(msgspec.structs.replace(full, findings=()))[0] == "summary"
+
+
+def test_the_page_says_when_the_check_began_and_how_long_it_took(full):
+    page = html.render(full.time(75))
+    assert " UTC in 1 min 15 s, by Preflight " in page
+    assert "Checked on" not in html.render(full)
+
+
+def test_a_strip_says_that_it_is_not_to_scale(full):
+    assert "The strips are not to scale" in html.render(full)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def test_the_outward_schema_is_frozen():
 
 def test_what_is_written_fits_the_schema(report):
     document = msgspec.json.decode(json_writer.render(report), type=json_writer.Document)
-    assert document.schema_version == 2
+    assert document.schema_version == 3
     assert document.facts_digest == report.facts.digest()
 
 
@@ -27,6 +28,7 @@ def test_the_document_says_what_the_report_says(report):
     assert list(document) == [
         "schema_version", "verdict", "headline", "why", "exit_code", "findings", "outcomes", "open",
         "waiver_problems", "facts_digest", "environment", "timings",
+        "preflight", "checked", "seconds", "reused",
     ]  # fmt: skip
     assert document["verdict"] == "refused"
     assert document["findings"][0] == {
@@ -50,3 +52,18 @@ def test_a_report_that_cannot_be_written_leaves_nothing_behind(report, tmp_path)
     with pytest.raises(OSError):
         json_writer.write(report, tmp_path / "report.json")
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_when_the_check_began_and_how_long_it_took_is_written(report):
+    document = msgspec.json.decode(json_writer.render(report.time(12.34)), type=json_writer.Document)
+    assert document.seconds == 12.3
+    assert document.checked is not None and document.checked.utcoffset() == datetime.timedelta()
+    assert document.preflight
+
+
+def test_a_document_of_the_version_before_can_still_be_read(report, tmp_path):
+    document = json.loads(json_writer.render(report)) | {"schema_version": 2}
+    for name in ("preflight", "checked", "seconds", "reused"):
+        del document[name]
+    (tmp_path / "old.json").write_text(json.dumps(document), encoding="utf-8")
+    assert json_writer.read(tmp_path / "old.json").checked is None

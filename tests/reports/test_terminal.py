@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import datetime
 import io
+
+import msgspec
 
 from preflight_ocr.harness.check.seen import Beat
 from preflight_ocr.harness.judging.findings import Kept, Skipped
@@ -127,3 +130,10 @@ def test_quoted_code_keeps_its_lines_and_long_paths_stay_whole(find_fault):
     text = terminal.explain(find_fault("COL001", "x", summary=path, snippet="a = 1\n    b = 2"), width=60)
     assert path in text
     assert "      a = 1\n          b = 2" in text
+
+
+def test_what_was_not_run_again_is_said_with_the_time_of_its_run(report):
+    when = datetime.datetime(2030, 1, 2, 3, 4, tzinfo=datetime.UTC)
+    text = terminal.render(msgspec.structs.replace(report, reused={"forward": when}), width=200)
+    assert "Taken over: forward, from the check of 2030-01-02 03:04 UTC" in text
+    assert "Taken over" not in terminal.render(report)

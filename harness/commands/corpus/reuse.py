@@ -26,21 +26,18 @@ import yaml
 from preflight_ocr.fixtures.corpus import load
 from preflight_ocr.fixtures.corpus.plant import PARTS
 from preflight_ocr.harness.check.children import CHILDREN, Known
+from preflight_ocr.harness.check.recall import TRAINING, UNREAD_SECTIONS
 from preflight_ocr.harness.facts import Collator, Facts, Unknown
 
-TRAINING = ("lora", "training", "optimization", "early_stopping", "evaluation", "budget")
-UNREAD_SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "processor": (*TRAINING, "data"),
-    "collator": TRAINING,
-    "forward": TRAINING,
-    "learning": (),
-}
 UNREAD_PARTS: Mapping[str, tuple[str, ...]] = {
     "processor": ("model", "collator", "peft", "trainer"),
     "collator": ("peft", "trainer"),
     "forward": ("peft", "trainer"),
     "learning": (),
 }
+
+
+__all__ = ["TRAINING", "UNREAD_PARTS", "UNREAD_SECTIONS", "Inputs", "choose_known", "list_same", "read_inputs"]
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,8 +15,10 @@ import yaml
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.check.sandboxes import limit, open_sandbox
 from preflight_ocr.harness.commands.start.data import Rows, look_at_rows
+from preflight_ocr.harness.commands.start.fetching import NotFetched, fetch_without_weights
 from preflight_ocr.harness.commands.start.foreign import Taken, take_over
 from preflight_ocr.harness.config.config import build_config
+from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.keys import EFFECTS
 from preflight_ocr.harness.config.packages import RUNNING, tell_absent
 from preflight_ocr.harness.facts import Repository, Unknown
@@ -43,10 +47,11 @@ _USUAL: Mapping[str, Any] = {
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is the file, `remarks` are sentences on what could not be found."""
+    """`text` is the file, `remarks` are sentences on what could not be found, `told` on what was done besides."""
 
     text: str
     remarks: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
 
 def draft(
@@ -66,9 +71,11 @@ def draft(
     taken = take_over(source) if source is not None else None
     values: dict[str, Any] = {**_USUAL, **(taken.values if taken else {})}
     if model is not None:
+        _refuse_absent_folder(model)
         values["model.base_model"] = model if not Path(model).exists() else _relate(Path(model), target)
     notes: dict[str, str] = {}
     remarks: list[str] = []
+    told: list[str] = []
     rows = look_at_rows(data) if data is not None else None
     if rows is not None:
         values |= {f"data.{split}_path": _relate(folder, target) for split, folder in rows.folders.items()}
@@ -78,14 +85,15 @@ def draft(
     if "model.base_model" not in values:
         remarks.append("no model was given: write its folder or its hub id behind `base_model`, or give --model")
     else:
-        _describe_model(values, notes, remarks, target=target, rows=rows, trust=trust, progress=progress)
-    return Draft(text=_write(values, notes, remarks, taken), remarks=tuple(remarks))
+        _describe_model(values, notes, remarks, told, target=target, rows=rows, trust=trust, progress=progress)
+    return Draft(text=_write(values, notes, remarks, taken), remarks=tuple(remarks), told=tuple(told))
 
 
 def _describe_model(
     values: dict[str, Any],
     notes: dict[str, str],
     remarks: list[str],
+    told: list[str],
     *,
     target: Path,
     rows: Rows | None,
@@ -96,6 +104,13 @@ def _describe_model(
     document = _fold({key: value for key, value in values.items() if key != "data.max_seq_length"})
     config = build_config(document, source=target)
     directory = find_model_directory(config)
+    if isinstance(directory, Unknown) and _is_hub_id(config.model.base_model):
+        name, revision, cache = config.model.base_model, config.model.revision, config.model.cache_dir
+        try:
+            told.append(fetch_without_weights(name, revision=revision, cache=cache, tell=progress))
+            directory = find_model_directory(config)
+        except NotFetched as error:
+            remarks.append(f"the files of {name} were not fetched: {error}")
     repository = directory if isinstance(directory, Unknown) else look_at_repository(directory, open_exports())
     if isinstance(repository, Unknown):
         remarks.append(f"the model was not read: {repository.reason}")
@@ -175,6 +190,24 @@ def _measure_rows(
         values["data.max_seq_length"] = needed
         was = f" ({given} would cut it)" if given is not None else ""
         notes["data.max_seq_length"] = f"the longest row has {seen['longest']} tokens with its page{was}"
+
+
+def _is_hub_id(name: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None and not Path(name.partition("/")[0]).is_dir()
+
+
+def _refuse_absent_folder(model: str) -> None:
+    """Raise UserError for what is neither a folder here nor written as a hub id is."""
+    path = Path(model).expanduser()
+    if path.is_dir() or (not path.exists() and _is_hub_id(model)):
+        return
+    if path.exists():
+        raise UserError(f"--model {model}: seen a file, expected the model's folder or a hub id")
+    folders = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, folders, n=1)
+    meant = f"; did you mean {path.parent / close[0]}?" if close else ""
+    hub = " (a hub id is written OWNER/NAME)" if "/" not in model else ""
+    raise UserError(f"--model {model}: there is no such folder{meant}{hub}")
 
 
 def _fold(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
 from preflight_ocr.harness.check.seen import Seen
-from preflight_ocr.harness.facts import KeyFact, Unknown, history
+from preflight_ocr.harness.cli import watching
+from preflight_ocr.harness.facts import KeyFact, Site, Unknown, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
 from preflight_ocr.harness.verdict.binding import Binding
@@ -44,7 +45,20 @@ class Engine(types.ModuleType):
         self.asked: list[dict] = []
 
     def check(
-        self, config, *, level, trust, progress, only=(), waivers=(), seconds=None, illustrated=False, network=False
+        self,
+        config,
+        *,
+        level,
+        trust,
+        progress,
+        only=(),
+        waivers=(),
+        seconds=None,
+        illustrated=False,
+        network=False,
+        keeps=False,
+        reuses=False,
+        writes=(),
     ):
         self.asked.append(
             {
@@ -54,6 +68,8 @@ class Engine(types.ModuleType):
                 "only": only,
                 "seconds": seconds,
                 "illustrated": illustrated,
+                "reuses": reuses,
+                "writes": writes,
             }
         )
         progress("looking")
@@ -259,9 +275,9 @@ def test_h_is_help(run, command):
 
 
 def test_the_last_line_says_what_to_do_next(run, engine, config):
-    assert run("check", config).stdout.splitlines()[-1] == f"Next: type `run-training --config {config}`, to train"
+    assert run("check", config).stdout.splitlines()[-1] == "Next: type `run-training --config preflight.yaml`, to train"
     said = run("check", config, "--level", "read").stdout.splitlines()[-1]
-    assert said == f"Next: type `preflight check {config}`, to run it too"
+    assert said == "Next: type `preflight check preflight.yaml`, to run it too"
     engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
     assert "Next: fix CFG004 misaligned_save_steps (1 more after it)" in run("check", config).stdout
 
@@ -327,6 +343,85 @@ def test_fix_leaves_a_file_alone_in_which_nothing_is_safe_to_change(run, engine,
     before = config.read_bytes()
     assert "Nothing here can be fixed" in run("check", config, "--fix").stdout
     assert config.read_bytes() == before
+
+
+def test_after_fix_the_next_step_is_what_is_left(run, engine, config):
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}\n", encoding="utf-8")
+    said = run("check", config, "--fix").stdout.splitlines()[-1]
+    assert said == "Next: give the same command again, without --fix: what was mended is checked then"
+
+
+def test_what_a_finding_proposes_is_written_only_with_unsafe_fixes(run, engine, config):
+    engine.facts = altered(HEALTHY, {"configuration.warmup_steps": 10_000})
+    before = config.read_bytes()
+    assert "Left as it is: CFG003; --unsafe-fixes writes" in run("check", config, "--fix").stdout
+    assert config.read_bytes() == before
+    assert "Fixed: CFG003" in run("check", config, "--unsafe-fixes").stdout
+    assert "warmup_steps:" in config.read_text(encoding="utf-8")
+
+
+def test_what_is_in_python_is_printed_as_a_patch_that_git_applies(run, engine, config, tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text('def save(path):\n    return open(path, "w")\n', encoding="utf-8")
+    site = Site(file="mine.py", line=2, code='return open(path, "w")', kind="legacy", runs=None)
+    engine.facts = altered(HEALTHY, {"subject.files_without_utf8": (site,)})
+    config.write_text(config.read_text(encoding="utf-8") + f"subject: {{path: '{tmp_path}'}}\n", encoding="utf-8")
+    before = source.read_bytes()
+    assert '+    return open(path, "w", encoding="utf-8")' in run("check", config, "--fix").stdout
+    run("check", config, "--patch", tmp_path / "it.patch")
+    assert source.read_bytes() == before
+    subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
+    subprocess.run(["git", "apply", "it.patch"], cwd=tmp_path, check=True)
+    assert source.read_text(encoding="utf-8").endswith('    return open(path, "w", encoding="utf-8")\n')
+
+
+def test_a_check_takes_over_what_it_can_and_fresh_does_not(run, engine, config, tmp_path):
+    run("check", config, "--html", tmp_path / "page.html")
+    run("check", config, "--fresh")
+    assert [asked["reuses"] for asked in engine.asked] == [True, False]
+    assert engine.asked[0]["writes"] == (str(tmp_path / "page.html"),)
+
+
+def test_watch_checks_again_on_save_and_outlives_a_file_that_is_half_written(run, engine, config, monkeypatch):
+    saves = iter(["model: {", config.read_text(encoding="utf-8"), None])
+
+    def save_something(paths, before):
+        assert config in paths
+        text = next(saves)
+        if text is None:
+            raise KeyboardInterrupt
+        config.write_text(text, encoding="utf-8")
+        return config
+
+    monkeypatch.setattr(watching, "wait", save_something)
+    result = run("check", config, "--watch", "-q")
+    assert result.exit_code == 130
+    assert len(engine.asked) == 2  # the broken one never got so far
+    assert result.stdout.count("CLEAR") == 2
+    assert "Error: " in result.stderr and "Watching " in result.stderr
+
+
+def test_a_saved_file_is_seen_and_one_that_is_as_it_was_is_not(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("", encoding="utf-8")
+    before = watching.stamp([first, second])
+    naps = []
+
+    def write_at_the_second_nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            second.write_text("x", encoding="utf-8")
+
+    monkeypatch.setattr(watching.time, "sleep", write_at_the_second_nap)
+    assert watching.wait([first, second], before) == second
+    assert naps[:2] == [watching.PAUSE, watching.PAUSE]
+
+
+@pytest.mark.parametrize("words", [("--watch", "--fix"), ("--watch", "--trust", "--", "python", "x.py")])
+def test_watch_refuses_what_it_cannot_do(run, engine, config, words):
+    assert run("check", *(() if "--" in words else (config,)), *words).exit_code == 2
+    assert engine.asked == []
 
 
 def test_list_shows_the_whole_catalogue(run):
@@ -514,3 +609,18 @@ def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         check=False,
         timeout=60,
     )
+
+
+def list_commands(group, name="preflight"):
+    for word, command in group.commands.items():
+        yield f"{name} {word}", command
+        if hasattr(command, "commands"):
+            yield from list_commands(command, f"{name} {word}")
+
+
+def test_every_command_says_what_it_does_in_a_sentence_that_the_list_does_not_cut():
+    commands = [*list_commands(cli.preflight), ("run-training", cli.run_training)]
+    for name, command in commands:
+        first = " ".join((command.help or "").split("\n\n")[0].split())
+        assert first[:1].isupper() and first.endswith((".", ":")), name
+        assert name == "run-training" or not command.get_short_help_str(57).endswith("..."), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,85 @@ def test_with_trust_the_longest_row_decides_the_length(run, tmp_path):
     document = yaml.safe_load((tmp_path / "preflight.yaml").read_text(encoding="utf-8"))
     assert document["data"]["max_seq_length"] % 64 == 0
     assert "q_proj" in document["lora"]["target_modules"]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("modle", "there is no such folder; did you mean model? (a hub id is written OWNER/NAME)"),
+        ("./modle", "there is no such folder; did you mean model?"),
+        ("data/gone", "there is no such folder"),
+        ("data/train/metadata.json", "seen a file, expected the model's folder or a hub id"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(run, data, tmp_path, model, said):
+    (tmp_path / "model").mkdir()
+    result = run("init", "--model", model, "--data", data)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith(f"--model {model}: {said}")
+    assert not (tmp_path / "preflight.yaml").exists()
+
+
+class Hub:
+    """Stands in for the client of the hub, as none can be reached here: a model's files with their sizes."""
+
+    FILES = {"config.json": 40, "weights/model.safetensors": 6_000_000_000, "modeling.py": 900, "pytorch_model.bin": 7}
+
+    def __init__(self, cache: Path) -> None:
+        self.cache, self.fetched = cache, []
+
+    def model_info(self, name, *, revision, files_metadata):
+        siblings = [types.SimpleNamespace(rfilename=file, size=size) for file, size in self.FILES.items()]
+        return types.SimpleNamespace(siblings=siblings)
+
+    def download(self, name, file, *, revision, cache_dir):
+        self.fetched.append(file)
+        place = self.cache / f"models--{name.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True, exist_ok=True)
+        (place / "refs" / "main").write_text("a" * 40, encoding="utf-8")
+        path = place / "snapshots" / ("a" * 40) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"model_type": "qwen2_vl"}' if file == "config.json" else "", encoding="utf-8")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    found = Hub(tmp_path / "cache")
+    monkeypatch.setenv("HF_HUB_CACHE", str(found.cache))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: found)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", found.download)
+    return found
+
+
+def test_of_a_hub_id_everything_but_the_weights_is_fetched(run, data, hub, tmp_path):
+    result = run("init", "--model", "owner/name", "--data", data)
+    assert hub.fetched == ["config.json", "modeling.py"]
+    assert "Fetched 2 files of owner/name, 940 B; 2 files of weights, 5.6 GiB, stayed" in result.stdout
+    assert "fetching 2 of 2: modeling.py, 900 B; 40 B of 940 B are here" in result.stderr
+    assert "base_model: owner/name  # qwen2_vl" in (tmp_path / "preflight.yaml").read_text(encoding="utf-8")
+
+
+def test_what_lies_in_the_cache_is_not_fetched_again(run, data, hub):
+    run("init", "--model", "owner/name", "--data", data)
+    run("init", "--model", "owner/name", "--data", data, "--force")
+    assert hub.fetched == ["config.json", "modeling.py"]
+
+
+def test_a_hub_that_does_not_answer_leaves_something_to_do(run, data, hub, monkeypatch):
+    monkeypatch.setattr(hub, "model_info", lambda *words, **named: (_ for _ in ()).throw(OSError("no route to host")))
+    result = run("init", "--model", "owner/name", "--data", data)
+    assert result.exit_code == 0
+    assert (
+        "To do: the files of owner/name were not fetched: the hub gave no answer that helps: no route" in result.stdout
+    )
+
+
+def test_offline_nothing_is_asked_for(run, data, hub, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert (
+        "HF_HUB_OFFLINE is set, so nothing was fetched" in run("init", "--model", "owner/name", "--data", data).stdout
+    )
+    assert hub.fetched == []

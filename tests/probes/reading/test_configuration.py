@@ -114,6 +114,8 @@ def test_a_key_that_only_a_replaced_part_of_ours_reads_is_without_effect_unless_
     assert paths("def make(c, p, m): ...") == ["data.augmentation.enabled", "data.max_seq_length"]
     assert paths("def make(c, p, m):\n    return c.data.max_seq_length") == ["data.augmentation.enabled"]
     assert paths("def make(c, p, m):\n    return c['data']['augmentation'].enabled") == ["data.max_seq_length"]
+    for take in ("from preflight_ocr import build_collator", "import preflight_ocr\nx = preflight_ocr.build_collator"):
+        assert paths(f"{take}\ndef make(c, p, m): ...") == []
 
 
 def test_devices_of_a_written_out_map_are_named_once_each(look):

@@ -17,10 +17,11 @@ def test_a_finding_that_is_gone_is_fixed_only_where_its_contract_was_looked_at_a
         ("broken", "still_broken"),
         ("skipped", "unknown"),
         ("crashed", "unknown"),
+        ("not applicable", "moot"),
     ):
         found = compare(before, write_document({A: ending}))
         assert len(getattr(found, place)) == 1, ending
-        assert sum(len(getattr(found, p)) for p in ("fixed", "still_broken", "unknown")) == 1
+        assert sum(len(getattr(found, p)) for p in ("fixed", "still_broken", "unknown", "moot")) == 1
     (gone,) = compare(before, write_document({})).unknown
     assert gone.after == "absent"
 
@@ -134,3 +135,12 @@ def test_a_repaired_consequence_is_no_finding_of_its_own(make_report, judge, fin
     assert [gone.finding.code for gone in found.fixed] == ["COL001"]
     assert [(new.before, new.reason) for new in found.new] == [("broken", "a consequence of COL001")]
     assert found.exit_code == 11
+
+
+def test_what_no_longer_applies_is_told_apart_from_what_is_no_longer_looked_at(write_document):
+    before = write_document({A: "kept", B: "kept", C: "broken"})
+    after = write_document({A: "not applicable", B: "skipped", C: "not applicable"}, reasons={A: "there is no picture"})
+    found = compare(before, after)
+    assert [change.id for change in found.lost] == [B]
+    assert [change.id for change in found.idle] == sorted([A, C])
+    assert [change.id for change in found.changes if change.is_loud] == [B]

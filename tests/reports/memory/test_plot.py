@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,21 +8,31 @@ import msgspec
 import pytest
 
 from preflight_ocr.harness.config.errors import UserError
-from preflight_ocr.reports.memory.plot import list_bars, write
+from preflight_ocr.reports.memory.plot import list_rows, write
 
 
-def test_the_bars_add_up_to_what_is_needed(answer):
-    (name, parts), *changes = list_bars(answer)
-    assert name == "as it is"
-    assert sum(size for _, size in parts) == answer.needed
-    assert [(bar, sum(dict(p).values())) for bar, p in changes] == [(c.words, c.needed) for c in answer.changes]
+def test_the_parts_lie_behind_each_other_and_add_up_to_what_is_needed(answer):
+    rows = list_rows(answer)
+    at = next(number for number, (name, _, _) in enumerate(rows) if name == "together, as it is")
+    parts = rows[:at]
+    assert parts[0][1] == 0
+    assert all(start == before + size for (_, before, size), (_, start, _) in itertools.pairwise(parts))
+    assert sum(size for _, _, size in parts) == rows[at][2] == answer.needed
+    assert rows[at + 1 :] == [(f"after: {c.words}", 0, c.needed) for c in answer.changes]
+
+
+def test_one_unit_is_on_the_axis_and_at_every_bar(answer, tmp_path):
+    write(answer, tmp_path / "memory.svg")
+    text = " ".join(ElementTree.fromstring((tmp_path / "memory.svg").read_bytes()).itertext())
+    assert "GiB; each part begins" in text
+    assert "MiB" not in text and "KiB" not in text
 
 
 def test_an_svg_is_well_formed_and_holds_its_words_as_text(answer, tmp_path):
     path = tmp_path / "memory.svg"
     write(answer, path)
     text = "".join(ElementTree.fromstring(path.read_bytes()).itertext())
-    assert "kept for backward" in text and "budget 8.00 GiB" in text
+    assert "kept for backward" in text and "budget 8.0 GiB" in text
     assert "$hostile$ <b>" in text
     before = path.read_bytes()
     write(answer, path)
@@ -35,7 +46,7 @@ def test_a_png_is_one(answer, tmp_path):
 
 def test_of_weights_alone_their_parts_are_drawn(answer):
     alone = msgspec.structs.replace(answer, peak=None)
-    assert list_bars(alone) == [("weights", [("vision (bfloat16)", 6)])]
+    assert list_rows(alone) == [("vision (bfloat16)", 0, 6), ("weights, together", 0, 6)]
 
 
 def test_another_suffix_and_an_empty_answer_are_refused(answer, tmp_path):

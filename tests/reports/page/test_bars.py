@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 
 from preflight_ocr.harness.facts import Carrier, Census, Raised, Unknown
 from preflight_ocr.harness.judging.wording import spell_bytes
-from preflight_ocr.reports.page.bars import WIDTH, count_adapters, weigh_memory
+from preflight_ocr.reports.page.bars import WIDTH, choose_unit, count_adapters, list_ticks, spell_in, weigh_memory
 from tests.specimens import HEALTHY, altered
 from tests.specimens.memory_over_budget import HEALTHY as WITHIN
 from tests.specimens.memory_over_budget import SICK as OVER
@@ -63,10 +65,32 @@ def test_memory_is_laid_out_part_by_part_and_held_against_the_budget():
     budget = weigh_memory(OVER)
     assert budget.fits is False
     assert budget.share == pytest.approx(21 / 16)
-    assert next(s.name for s in budget.segments) == "frozen weights"
-    assert sum(s.width for s in budget.segments) == pytest.approx(WIDTH, abs=1)
-    assert sum(s.count for s in budget.segments) == OVER.memory.needed
-    assert budget.mark == pytest.approx(WIDTH * 16 / 21, abs=0.2)
+    stretches = [weight.segment for weight in budget.parts]
+    assert stretches[0].name == "frozen weights"
+    assert all(b.x == pytest.approx(a.x + a.width, abs=0.2) for a, b in itertools.pairwise(stretches))
+    assert sum(s.count for s in stretches) == OVER.memory.needed
+    together, allowed = (weight.segment for weight in budget.whole)
+    assert (together.x, together.width) == (0, WIDTH)
+    assert allowed.width == pytest.approx(WIDTH * 16 / 21, abs=0.2)
+    assert {weight.said.rpartition(" ")[2] for weight in (*budget.parts, *budget.whole)} == {budget.unit}
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "ticks"),
+    [
+        (21 << 30, "GiB", ["0", "5", "10", "15", "20"]),
+        (777 << 20, "MiB", ["0", "100", "200"]),
+        (3, "B", ["0", "0.5", "1"]),
+    ],
+)
+def test_a_plot_has_one_unit_and_round_numbers_on_its_scale(scale, unit, ticks):
+    assert choose_unit(scale) == unit
+    assert [number for _, number in list_ticks(scale, unit)][: len(ticks)] == ticks
+    assert 4 <= len(list(list_ticks(scale, unit))) <= 10
+
+
+def test_what_would_be_nothing_in_the_unit_is_not_called_nothing():
+    assert (spell_in(1, "GiB"), spell_in(0, "GiB"), spell_in(5 << 29, "GiB")) == ("< 0.1 GiB", "0.0 GiB", "2.5 GiB")
 
 
 def test_a_need_within_the_budget_fits():

@@ -7,7 +7,7 @@ from preflight_ocr.reports.page import explanations, shell
 
 def test_the_policy_names_what_is_in_the_page_and_nothing_else(monkeypatch):
     page = shell.render_page("base.html.j2", {})
-    assert "default-src 'none'; img-src data:; style-src 'sha256-" in page.replace("&#39;", "'")
+    assert "default-src 'none'; img-src data:; font-src data:; style-src 'sha256-" in page.replace("&#39;", "'")
     assert "unsafe" not in page.partition("</head>")[0].partition("<style>")[0]
 
 

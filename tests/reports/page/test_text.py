@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from markupsafe import Markup
 
-from preflight_ocr.reports.page.text import mark_code, reveal, spell
+from preflight_ocr.reports.page.text import fold_repeats, mark_code, reveal, spell, spell_seconds
 
 
 def test_what_cannot_be_seen_is_shown():
@@ -51,3 +51,14 @@ def test_backticks_become_code_and_everything_in_them_is_escaped():
 
 def test_a_backtick_without_its_pair_stays():
     assert mark_code("don`t <b>") == Markup("don`t &lt;b&gt;")
+
+
+def test_a_token_that_stands_many_times_in_a_row_is_shown_once_with_its_number():
+    assert fold_repeats("word<pad><pad><pad><pad> <pad>") == 'word&lt;pad&gt;<span class="dim"> x 5</span>'
+    assert fold_repeats("<pad><pad><pad>") == "&lt;pad&gt;" * 3
+    assert fold_repeats("a...... <b>") == "a...... &lt;b&gt;"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.42, "0.4 s"), (27.3, "27 s"), (250, "4 min 10 s")])
+def test_durations_are_spelled_as_people_read_them(seconds, said):
+    assert spell_seconds(seconds) == said
