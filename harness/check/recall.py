@@ -209,7 +209,7 @@ def _list_keys(config: Config, asked: Asked) -> dict[str, str]:
 
 def _digest_sections(document: Mapping[str, Any], child: Child, config: Config) -> str:
     subject = config.subject
-    runs_own_parts_only = not (subject.model or subject.collator)
+    runs_own_parts_only = not (subject.model or subject.collator or subject.trainer)  # which is built with all of them
     unread: Collection[str] = ()
     if child.name in _RUNS_NO_PART or runs_own_parts_only:
         unread = UNREAD_SECTIONS.get(child.name, ())

@@ -50,14 +50,15 @@ def examine(facts: Facts) -> Iterator[Finding]:
     better = "CAUSAL_LM" if "CAUSAL_LM" in fitting else fitting[0] if fitting else "null"
     site = None if isinstance(adapter.task_type_site, Unknown) else adapter.task_type_site
     value = "None" if better == "null" else repr(better)
+    is_theirs = not isinstance(facts.configuration, Unknown) and "peft" in facts.configuration.replaced_parts
+    where = f"in {site.file}:{site.line}" if site is not None else "in the adapter step that subject.peft names"
     yield DIAGNOSIS.finding(
         f"Task type {adapter.task_type} makes PEFT call the model with {names}, which its forward does not take.",
-        fix=f"Set lora.task_type to {better}; a wrapper that filters keywords is not needed."
-        if site is None
-        else f"Write task_type={value} in {site.file}:{site.line}; a wrapper that filters keywords is not needed.",
-        snippet=f"lora: {{task_type: {better}}}" if site is None else f"task_type={value}",
+        fix=(f"Write task_type={value} {where}" if site or is_theirs else f"Set lora.task_type to {better}")
+        + "; a wrapper that filters keywords is not needed.",
+        snippet=f"task_type={value}" if site or is_theirs else f"lora: {{task_type: {better}}}",
         places=() if site is None else (site,),
-        keys=() if site is None else ("subject.peft",),
+        keys=("subject.peft",) if site or is_theirs else (),
         evidence=(
             f"{adapter.task_type} adds: {', '.join(adapter.injected) or 'nothing'}",
             f"the model does not take: {', '.join(rejected)}",

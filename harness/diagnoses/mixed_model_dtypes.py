@@ -58,7 +58,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
     raised = forward.reference if len(present) > 1 and _is_meeting(forward.reference) else _find_in_training(facts)
     if not isinstance(raised, Raised):
         return
-    target = "bfloat16" if "float16" not in present else "float16"
+    target, precision = ("bfloat16", "bf16") if "float16" not in present else ("float16", "fp16")
+    is_theirs = not isinstance(facts.configuration, Unknown) and "model" in facts.configuration.replaced_parts
     yield DIAGNOSIS.finding(
         f"{'The training step under mixed precision' if raised is not forward.reference else 'forward'} stopped "
         "because "
@@ -69,8 +70,11 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"dtypes in the model: {', '.join(sorted(present))}",
         ),
         places=list_places(raised),
-        fix=f"Load all of the model in one dtype, the one that training computes in, such as {target}.",
-        snippet=f"model:\n  torch_dtype: {target}\ntraining:\n  {'bf16' if target == 'bfloat16' else 'fp16'}: true",
+        fix=f"Load all of the model in one dtype, the one that training computes in, such as {target}"
+        + (f", and set training.{precision}." if is_theirs else "."),
+        snippet=f"model = model.to(torch.{target})  # at the end of your loader"
+        if is_theirs
+        else f"model:\n  torch_dtype: {target}\ntraining:\n  {precision}: true",
     )
 
 

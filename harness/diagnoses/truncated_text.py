@@ -78,7 +78,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _estimate_length(row: Row) -> int:
-    """Tokens that the row needs, if the rest of its text takes as many a letter as what is there; a tenth more."""
+    """Tokens that the row needs, if the rest of its text takes as many a letter as what is there; a third more."""
     text, letters = row.count("t"), len(row.supervised_text)
     rest = len(row.target_text) * text / letters if letters else float(len(row.target_text))
-    return math.ceil((count_real(row) - text + 1.1 * rest) / 8) * 8
+    return math.ceil((count_real(row) - text + 1.33 * rest) / 8) * 8

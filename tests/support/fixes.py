@@ -17,7 +17,7 @@ from preflight_ocr.harness.judging.findings import Finding
 SECTIONS = {field.name for field in msgspec.structs.fields(Config)}
 ENTRIES = {"labels", "input_ids", "attention_mask", "images", "pixel_values", "position_ids"}
 IN_BATCH = {"batch", *ENTRIES, "tokenizer", "model", "torch"}
-AT_LOADING = {"model", "tokenizer", "processor"}
+AT_LOADING = {"model", "tokenizer", "processor", "torch"}
 MENDED = '''"""What is printed, put behind the user's own parts."""
 
 from types import SimpleNamespace
