@@ -39,7 +39,7 @@ NAMES = (
     "unsupervised_eos", "wrong_target", "repeated_start", "unheeded_end",
     # DTY
     "fp16_master_weights", "image_dtype_mismatch", "non_boolean_mask", "mixed_model_dtypes", "fixed_vision_dtype",
-    "failing_dtype",
+    "failing_dtype", "quantised_head", "quantised_vision", "slow_compute_dtype", "unheeded_skip",
     # DEV
     "hard_coded_device", "unmoved_entry", "helper_on_cpu", "unregistered_tensor", "batch_on_card", "named_card",
     "host_copy", "failing_on_card", "diverging_from_cpu", "synchronising_forward", "unsupported_attention",
@@ -47,6 +47,7 @@ NAMES = (
     # LRA
     "mismatched_task_type", "unmatched_targets", "untrainable_vision_adapters", "early_checkpointing",
     "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights", "frozen_new_tokens",
+    "unprepared_quantisation",
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
@@ -57,7 +58,7 @@ NAMES = (
     "memory_over_budget", "growing_memory", "kept_logits",
     # SAV
     "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights", "failing_checkpoint", "failing_resume",
-    "failing_final_save", "unreadable_result",
+    "failing_final_save", "unreadable_result", "merged_into_packed_weights",
     # SEC
     "unpinned_revision", "suspicious_code", "hostile_code",
 )  # fmt: skip

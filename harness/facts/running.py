@@ -35,7 +35,7 @@ class Behaviour(Fact, kw_only=True):
 
     text_reaches: tuple[bool, ...]
     image_reaches: tuple[bool | None, ...]
-    image_leaks: tuple[tuple[int, int], ...]  # (row whose image changed, other row whose logits changed)
+    image_leaks: tuple[tuple[int, int], ...] | Unknown  # (row whose image changed, other row whose logits changed)
     padding_changes: bool | Unknown = NOT_LOOKED_AT
 
 

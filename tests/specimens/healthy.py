@@ -426,6 +426,8 @@ HEALTHY = Facts(
         on_tied_weights=(),
         loss_keyword=None,
         wrapper=None,
+        quantised=None,
+        merges=(),
     ),
     learning=Learning(
         census=tuple(
@@ -448,6 +450,8 @@ HEALTHY = Facts(
             missing_keys=(),
             unexpected_keys=(),
             lost_keys=(),
+            difference=0.0,
+            control=Unknown(reason="no weight is packed, so that there is one kernel"),
             reread=(101, 330, 1),
         ),
         recipe=Recipe(steps=20, peak=3e-3, reach=0.0315, change=0.9, share=0.02),
@@ -465,6 +469,7 @@ HEALTHY = Facts(
         unsaved=(),
         alike_rows=AlikeRows(ids=(), tokens=(), used=40, trained=False),
         merged_equals_unmerged=True,
+        merge_loss=3e-6,
         accumulation_ratio=1.0,
     ),
     memory=NO_BUDGET,
