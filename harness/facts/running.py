@@ -225,6 +225,7 @@ class Forward(Fact, kw_only=True):
     landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
     wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
+    returned: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # the names of what forward returned
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

@@ -344,6 +344,7 @@ HEALTHY = Facts(
             text_reaches=(True, True), image_reaches=(True, True), image_leaks=(), padding_changes=False
         ),
         loss=6.25,
+        returned=("loss", "logits", "past_key_values"),
         uniform_loss=6.24,
         loss_reads="next",
         dtypes={
