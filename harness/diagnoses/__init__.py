@@ -25,7 +25,7 @@ NAMES = (
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
     "swallowed_key", "altering_wrapper", "padding_changes_row", "uninitialised_buffer", "failing_generate",
-    "departing_cache", "headless_model",
+    "departing_cache", "headless_model", "positions_beyond_limit",
     # PRC
     "tokenizer_as_processor", "token_id_out_of_range", "split_image_token", "pad_is_eos", "right_padded_generation",
     "missing_video_processor", "unregistered_processor", "conflicting_chat_templates", "unknown_characters",

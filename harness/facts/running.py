@@ -212,6 +212,22 @@ class Placement(Fact, kw_only=True):
     undecided: tuple[Undecided, ...]
 
 
+class RowLength(Fact, kw_only=True):
+    """A row of the sample: what to call it, how many tokens it has, and the highest position that one of them is given."""
+
+    row: int
+    name: str
+    tokens: int
+    highest: int
+
+
+class Positions(Fact, kw_only=True):
+    """How far positions reach in the batch, and how many of them the language model was made for, from 0 on."""
+
+    limit: int
+    rows: tuple[RowLength, ...]
+
+
 class Forward(Fact, kw_only=True):
     """The model itself, called with the user's batch and with the reference batch."""
 
@@ -226,6 +242,7 @@ class Forward(Fact, kw_only=True):
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
     wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
     returned: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # the names of what forward returned
+    positions: Positions | Unknown = NOT_LOOKED_AT
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

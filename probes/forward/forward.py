@@ -21,6 +21,7 @@ from preflight_ocr.probes.batch.processor import record_openings
 from preflight_ocr.probes.forward.agreement import look_at_agreement, look_at_ends
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
+from preflight_ocr.probes.forward.positions import look_at_positions, record_positions
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -104,9 +105,11 @@ def look_at_forward(parts: Assembly) -> Forward:
             ends=reason,
             placement=reason,
             returned=reason,
+            positions=reason,
         )
     facts = msgspec.structs.replace(facts, ends=look_at_ends(parts, start))
-    batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
+    with record_positions(parts) as recorded:
+        batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
     facts = msgspec.structs.replace(
         facts,
@@ -129,6 +132,7 @@ def look_at_forward(parts: Assembly) -> Forward:
             landing=reason,
             behaviour=reason,
             returned=reason,
+            positions=reason,
             loss=reason,
             idle_keys=reason,
             agreement=reason,
@@ -143,6 +147,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
         idle_keys=find_idle_keys(parts, batch, seen),
         returned=_name_returned(seen),
+        positions=look_at_positions(parts, batch, recorded),
         loss=_describe_loss(read_loss(seen.output)),
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),

@@ -33,6 +33,7 @@ from preflight_ocr.harness.facts import (
     Parameter,
     PixelView,
     Placement,
+    Positions,
     Precision,
     Processor,
     ProcessorFiles,
@@ -42,6 +43,7 @@ from preflight_ocr.harness.facts import (
     Repository,
     RoundTrip,
     Row,
+    RowLength,
     Signature,
     Site,
     Spellings,
@@ -345,6 +347,7 @@ HEALTHY = Facts(
         ),
         loss=6.25,
         returned=("loss", "logits", "past_key_values"),
+        positions=Positions(limit=4096, rows=(RowLength(row=3, name="page.png", tokens=120, highest=119),)),
         uniform_loss=6.24,
         loss_reads="next",
         dtypes={
