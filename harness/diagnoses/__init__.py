@@ -21,6 +21,7 @@ NAMES = (
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
     "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row", "two_spellings",
+    "boxes_of_another_size",
     # FWD
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
@@ -55,7 +56,7 @@ NAMES = (
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM
-    "memory_over_budget", "growing_memory", "kept_logits",
+    "memory_over_budget", "growing_memory", "kept_logits", "growing_process",
     # SAV
     "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights", "failing_checkpoint", "failing_resume",
     "failing_final_save", "unreadable_result", "merged_into_packed_weights",

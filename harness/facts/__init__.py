@@ -27,6 +27,7 @@ from preflight_ocr.harness.facts.learning import (
     AlikeRows,
     Carrier,
     Census,
+    Growth,
     Learning,
     Quantised,
     Recipe,
@@ -37,6 +38,7 @@ from preflight_ocr.harness.facts.learning import (
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
     Batch,
+    BoxedRow,
     Collator,
     Delta,
     Grid,
@@ -151,6 +153,7 @@ __all__ = [
     "AttentionTry",
     "Batch",
     "Behaviour",
+    "BoxedRow",
     "Carrier",
     "Cause",
     "Census",
@@ -169,6 +172,7 @@ __all__ = [
     "FailedCallback",
     "Forward",
     "Grid",
+    "Growth",
     "HostCopy",
     "Import",
     "InstalledCard",

@@ -167,6 +167,21 @@ class Recipe(Fact, kw_only=True):
     share: float | Unknown
 
 
+class Growth(Fact, kw_only=True):
+    """What the process held after each of several rounds with the same rows, a collating and a training step each.
+
+    `tensors` and their `bytes`, `entries` of the collator's own containers, open `files`, `threads`; `holders` are the
+    attributes that hold tensors which were not there after the first of these rounds.
+    """
+
+    tensors: tuple[int, ...]
+    bytes: tuple[int, ...]
+    entries: tuple[int, ...]
+    files: tuple[int, ...]
+    threads: tuple[int, ...]
+    holders: tuple[str, ...]
+
+
 class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
@@ -185,3 +200,4 @@ class Learning(Fact, kw_only=True):
         NOT_LOOKED_AT  # of what the adapter does to the logits, the share that merging changes
     )
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without
+    growth: Growth | Unknown = NOT_LOOKED_AT

@@ -20,6 +20,7 @@ from preflight_ocr.harness.training.checkpointing import start_checkpointing, st
 from preflight_ocr.harness.training.quantising import list_quantised
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
+from preflight_ocr.probes.learning.growth import look_at_growth
 from preflight_ocr.probes.learning.recipe import look_at_recipe
 from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
@@ -89,6 +90,7 @@ def look_at_learning(
         accumulation = measure_accumulation(parts, adapted if training == "ok" else inner)
         adapted.train()
         recipe = look_at_recipe(parts.config, inner, step, batch)
+        growth = look_at_growth(parts, adapted, step)
         if training == "ok":
             beside(adapted)
     learning = Learning(
@@ -104,6 +106,7 @@ def look_at_learning(
         unsaved=unsaved,
         recital=recital,
         recipe=recipe,
+        growth=growth,
         alike_rows=Unknown(reason=alike.message) if isinstance(alike, Raised) else alike,
     )
     merged = _merge(adapted, batch)

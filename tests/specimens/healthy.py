@@ -23,6 +23,7 @@ from preflight_ocr.harness.facts import (
     Environment,
     Facts,
     Forward,
+    Growth,
     Import,
     KeptOutputs,
     Landing,
@@ -332,6 +333,7 @@ HEALTHY = Facts(
         mixed_rows="ok",
         mixed_swaps=(),
         swallowed_rows=0,
+        boxes=(),
         unwritable=None,
     ),
     forward=Forward(
@@ -474,6 +476,9 @@ HEALTHY = Facts(
         alike_rows=AlikeRows(ids=(), tokens=(), used=40, trained=False),
         merged_equals_unmerged=True,
         merge_loss=3e-6,
+        growth=Growth(
+            tensors=(310,) * 6, bytes=(900_000,) * 6, entries=(2,) * 6, files=(14,) * 6, threads=(3,) * 6, holders=()
+        ),
         accumulation_ratio=1.0,
     ),
     memory=NO_BUDGET,
