@@ -20,6 +20,7 @@ from preflight_ocr.harness.config.schema import (
     LoraSection,
     ModelSection,
     Preprocessing,
+    Quantization,
     Subject,
 )
 
@@ -31,6 +32,14 @@ EFFECTS: Mapping[str, str] = {
     "model.attn_implementation": "chooses the attention implementation at load",
     "model.device_map": "places the weights at load on a machine with an accelerator",
     "model.trust_remote_code": "allows the model repository's own Python code to run",
+    "model.quantization.load_in_4bit": "packs linear layers' weights in 4 bits, and prepares the model as QLoRA needs it",
+    "model.quantization.load_in_8bit": "packs them in 8 bits",
+    "model.quantization.bnb_4bit_quant_type": "is the form of the 4-bit numbers",
+    "model.quantization.bnb_4bit_use_double_quant": "packs the scales of the 4-bit numbers too",
+    "model.quantization.bnb_4bit_compute_dtype": "is the dtype that 4-bit layers compute in, float32 without it",
+    "model.quantization.llm_int8_threshold": "is the size from which an input is kept out of the 8-bit product",
+    "model.quantization.llm_int8_skip_modules": "names modules that are not packed, in 4 bits either; without it, what "
+    "transformers chooses: the output head",
     "lora.r": "is the rank of the adapter",
     "lora.lora_alpha": "scales the adapter by lora_alpha / r",
     "lora.lora_dropout": "drops adapter inputs in training",
@@ -99,7 +108,7 @@ INERT: Mapping[str, str] = {
 
 
 _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
-    "model": ("model.torch_dtype", "model.attn_implementation", "model.device_map"),
+    "model": ("model.torch_dtype", "model.attn_implementation", "model.device_map", "model.quantization."),
     "collator": (
         # data.prompt and data.preprocessing stay: the user's batch is held against what they say.
         "data.max_seq_length",
@@ -115,6 +124,7 @@ _READ_ONLY_BY: Mapping[str, tuple[str, ...]] = {
 
 SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "model": ModelSection,
+    "model.quantization": Quantization,
     "lora": LoraSection,
     "data": DataSection,
     "data.preprocessing": Preprocessing,
@@ -184,11 +194,18 @@ def _explain_inert(key: str, effective: bool, config: Config) -> str | None:
         return f"`subject.{part}` replaces the part of ours that reads it"
     if key in _ENABLING and not config.data.augmentation.enabled:
         return "`data.augmentation.enabled` is not true"
+    if key.startswith("model.quantization.") and not _is_quantised(config):
+        return "neither `load_in_4bit` nor `load_in_8bit` is true"
     if key == "data.cache_gb" and config.data.cache_dir is None:
         return "`data.cache_dir` is not given"
     if key.startswith("optimization.") and f"training.{training_name(key)}" in config.given:
         return f"`training.{training_name(key)}` is given too and wins"
     return None
+
+
+def _is_quantised(config: Config) -> bool:
+    section = config.model.quantization
+    return section is not None and (section.load_in_4bit or section.load_in_8bit)
 
 
 def training_name(key: str) -> str:

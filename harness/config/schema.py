@@ -25,6 +25,18 @@ class InertKey(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Quantization(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights packed by bitsandbytes, under the names of transformers' BitsAndBytesConfig. None means what that takes."""
+
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] | None = None
+    bnb_4bit_use_double_quant: bool | None = None
+    bnb_4bit_compute_dtype: str | None = None
+    llm_int8_threshold: float | None = None
+    llm_int8_skip_modules: list[str] | None = None
+
+
 class ModelSection(msgspec.Struct, frozen=True, kw_only=True):
     base_model: str
     revision: str | None = None
@@ -33,6 +45,7 @@ class ModelSection(msgspec.Struct, frozen=True, kw_only=True):
     attn_implementation: str | None = None
     device_map: str | dict[str, Any] | None = None
     trust_remote_code: bool = False
+    quantization: Quantization | None = None
 
     @property
     def directory(self) -> Path | None:

@@ -21,11 +21,12 @@ NAMES = (
     # DAT
     "missing_image_file", "unreadable_image", "enormous_image", "exif_rotated_image", "unusual_image_mode",
     "empty_text", "leaked_rows", "image_token_in_text", "truncated_text", "malformed_row", "two_spellings",
+    "boxes_of_another_size",
     # FWD
     "unaccepted_batch_key", "missing_required_input", "swallowed_inputs", "doubled_module", "unloadable_model",
     "failing_forward", "unheard_text", "unseen_image", "leaking_image", "failing_batch", "forwarded_loss_keyword",
     "swallowed_key", "altering_wrapper", "padding_changes_row", "uninitialised_buffer", "failing_generate",
-    "departing_cache",
+    "departing_cache", "headless_model", "positions_beyond_limit",
     # PRC
     "tokenizer_as_processor", "token_id_out_of_range", "split_image_token", "pad_is_eos", "right_padded_generation",
     "missing_video_processor", "unregistered_processor", "conflicting_chat_templates", "unknown_characters",
@@ -39,7 +40,7 @@ NAMES = (
     "unsupervised_eos", "wrong_target", "repeated_start", "unheeded_end",
     # DTY
     "fp16_master_weights", "image_dtype_mismatch", "non_boolean_mask", "mixed_model_dtypes", "fixed_vision_dtype",
-    "failing_dtype",
+    "failing_dtype", "quantised_head", "quantised_vision", "slow_compute_dtype", "unheeded_skip",
     # DEV
     "hard_coded_device", "unmoved_entry", "helper_on_cpu", "unregistered_tensor", "batch_on_card", "named_card",
     "host_copy", "failing_on_card", "diverging_from_cpu", "synchronising_forward", "unsupported_attention",
@@ -47,6 +48,7 @@ NAMES = (
     # LRA
     "mismatched_task_type", "unmatched_targets", "untrainable_vision_adapters", "early_checkpointing",
     "failing_adapter", "wrapped_before_adapter", "adapted_tied_weights", "frozen_new_tokens",
+    "unprepared_quantisation",
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
@@ -54,10 +56,10 @@ NAMES = (
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM
-    "memory_over_budget", "growing_memory", "kept_logits",
+    "memory_over_budget", "growing_memory", "kept_logits", "growing_process",
     # SAV
     "lost_adapter", "diverging_merge", "stale_checkpoint", "unsaved_weights", "failing_checkpoint", "failing_resume",
-    "failing_final_save", "unreadable_result",
+    "failing_final_save", "unreadable_result", "merged_into_packed_weights",
     # SEC
     "unpinned_revision", "suspicious_code", "hostile_code",
 )  # fmt: skip

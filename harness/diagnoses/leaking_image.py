@@ -33,13 +33,13 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="changing an image changes its own row and no other",
-    needs=("forward.behaviour",),
+    needs=("forward.behaviour.image_leaks",),
     explains=("padding_changes_row",),
 )
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    leaks = known(known(facts.forward).behaviour).image_leaks
+    leaks = known(known(known(facts.forward).behaviour).image_leaks)
     if not leaks:
         return
     yield DIAGNOSIS.finding(

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Learning, Unknown
+from preflight_ocr.harness.facts import Facts, Learning, RoundTrip, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import count, known, show_some
@@ -83,6 +83,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         "it gave when it was saved.",
         evidence=(
             f"same logits: {_show(trip.same_logits)}; differs from the base model: {_show(trip.differs_from_base)}",
+            *_show_control(trip),
             *show_some((f"missing: {key}" for key in trip.missing_keys), limit=3),
             *show_some((f"unexpected: {key}" for key in trip.unexpected_keys), limit=3),
             *show_some((f"not loaded: {key}" for key in trip.lost_keys), limit=3),
@@ -94,6 +95,15 @@ def examine(facts: Facts) -> Iterator[Finding]:
         snippet="model.load_state_dict(renamed, strict=False)  # key -> key with `.default` before `.weight`"
         if trip.lost_keys and not keys
         else "model = get_peft_model(model, lora_config)  # the bare model\n...\nmodel.save_pretrained(output_dir)",
+    )
+
+
+def _show_control(trip: RoundTrip) -> tuple[str, ...]:
+    """How far the logits lie apart, beside how far those of one model do; for packed weights."""
+    if isinstance(trip.control, Unknown) or isinstance(trip.difference, Unknown):
+        return ()
+    return (
+        f"largest difference of a logit: {trip.difference:.3g}; between evaluations of one model: {trip.control:.3g}",
     )
 
 

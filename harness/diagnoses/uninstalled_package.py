@@ -1,8 +1,8 @@
-"""A value of the training section needs a package that is not installed.
+"""A value of the run needs a package that is not installed.
 
 ## What it does
 Reads in the source of the installed transformers which package an optimizer, an entry of `report_to` or a switch such as
-`deepspeed` and `use_liger_kernel` needs, and looks whether it is there.
+`deepspeed` and `use_liger_kernel` needs, and looks whether it is there; for `model.quantization` it is bitsandbytes.
 
 ## Why it matters
 The run ends before its first step, often after the model was loaded for minutes.
@@ -37,8 +37,8 @@ DIAGNOSIS = Diagnosis(
     basis=Basis.READ,
     contract="every package that a value of the run needs is installed",
     needs=("configuration.lacking_packages",),
-    explains=("failing_start",),
-    keys=("training.report_to", "training.optim", "training.deepspeed"),
+    explains=("failing_start", "unloadable_model"),
+    keys=("training.report_to", "training.optim", "training.deepspeed", "model.quantization.load_in_4bit"),
 )
 
 

@@ -27,6 +27,27 @@ class Carrier(Fact, kw_only=True):
     adapted: int
 
 
+class Quantised(Fact, kw_only=True):
+    """Layers that compute with packed weights (4 or 8 bits): `parts` is part of the model -> how many, `kept` how many
+    linear layers of it are not packed.
+
+    `formats` are nf4, fp4 or int8; `compute_dtypes` what 4-bit layers compute in. `head` is the output head where it is such
+    a layer, "" else; `unpacked` are such layers whose weight is an ordinary one, which they cannot compute with.
+    `unheeded` are entries of the model's own skip list under whose name there are such layers all the same.
+    `other_dtypes` counts the numbers of the weights that are not packed by dtype; `norm_dtypes` those of the norms alone.
+    """
+
+    parts: dict[str, int]
+    kept: dict[str, int]
+    formats: tuple[str, ...]
+    compute_dtypes: tuple[str, ...]
+    head: str
+    unpacked: tuple[str, ...]
+    unheeded: tuple[str, ...]
+    other_dtypes: dict[str, int]
+    norm_dtypes: dict[str, int]
+
+
 class Adapter(Fact, kw_only=True):
     """LoRA as it will be trained. Parts: vision, projector, embedding, attention, mlp, experts, head, other."""
 
@@ -47,6 +68,8 @@ class Adapter(Fact, kw_only=True):
     wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # one that the adapter step made around the model, inside of PEFT
     unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that are trained and that PEFT does not save
     task_type_site: Site | Unknown | None = NOT_LOOKED_AT  # where the user's own step names it
+    quantised: Quantised | Unknown | None = NOT_LOOKED_AT  # None where no weight is packed
+    merges: tuple[Site, ...] | Unknown = NOT_LOOKED_AT  # where the user's own parts merge an adapter into its weights
 
 
 class Census(Fact, kw_only=True):
@@ -113,13 +136,19 @@ class Recital(Fact, kw_only=True):
 
 
 class RoundTrip(Fact, kw_only=True):
-    """The adapter saved, then loaded onto the bare model in a fresh process."""
+    """The adapter saved, then loaded onto the bare model in a fresh process.
+
+    `difference` is the largest of a logit between the two. `control` is the largest between several evaluations of one and
+    the same model, in each of the two processes, measured where weights are packed and kernels may differ.
+    """
 
     same_logits: bool | Unknown
     differs_from_base: bool | Unknown
     missing_keys: tuple[str, ...]
     unexpected_keys: tuple[str, ...]
     lost_keys: tuple[str, ...]  # in the file, and not with these numbers in the model they were loaded into
+    difference: float | Unknown = NOT_LOOKED_AT
+    control: float | Unknown = NOT_LOOKED_AT
     reread: tuple[int, ...] | Unknown = NOT_LOOKED_AT  # what the model writes for the row that was learnt by heart
 
 
@@ -138,6 +167,21 @@ class Recipe(Fact, kw_only=True):
     share: float | Unknown
 
 
+class Growth(Fact, kw_only=True):
+    """What the process held after each of several rounds with the same rows, a collating and a training step each.
+
+    `tensors` and their `bytes`, `entries` of the collator's own containers, open `files`, `threads`; `holders` are the
+    attributes that hold tensors which were not there after the first of these rounds.
+    """
+
+    tensors: tuple[int, ...]
+    bytes: tuple[int, ...]
+    entries: tuple[int, ...]
+    files: tuple[int, ...]
+    threads: tuple[int, ...]
+    holders: tuple[str, ...]
+
+
 class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
@@ -152,4 +196,8 @@ class Learning(Fact, kw_only=True):
     recital: Recital | Unknown = NOT_LOOKED_AT
     recipe: Recipe | Unknown = NOT_LOOKED_AT
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
+    merge_loss: float | Unknown = (
+        NOT_LOOKED_AT  # of what the adapter does to the logits, the share that merging changes
+    )
     accumulation_ratio: float | Unknown = NOT_LOOKED_AT  # logged loss with accumulation over the same loss without
+    growth: Growth | Unknown = NOT_LOOKED_AT

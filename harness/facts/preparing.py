@@ -122,6 +122,17 @@ class Unwritable(Fact, kw_only=True):
     unknown_token: str
 
 
+class BoxedRow(Fact, kw_only=True):
+    """A row whose target holds boxes, as (x1, y1, x2, y2); the size of its page, and of the page that the model is shown,
+    as (width, height) in pixels."""
+
+    row: int
+    name: str
+    original: tuple[int, int]
+    shown: tuple[int, int]
+    boxes: tuple[tuple[float, float, float, float], ...]
+
+
 class Batch(Fact, kw_only=True):
     """A batch that a collator returned for `rows_in` rows."""
 
@@ -165,3 +176,4 @@ class Collator(Fact, kw_only=True):
     swallowed_rows: int | Unknown = NOT_LOOKED_AT  # rows lost without an exception for want of their page
     safe_length: int | Unknown = NOT_LOOKED_AT  # the smallest max_seq_length that cuts no image token, over all rows
     unwritable: Unwritable | Unknown | None = NOT_LOOKED_AT  # None where the tokenizer writes every text
+    boxes: tuple[BoxedRow, ...] | Unknown = NOT_LOOKED_AT  # the rows of the sample whose targets hold boxes

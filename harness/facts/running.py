@@ -35,7 +35,7 @@ class Behaviour(Fact, kw_only=True):
 
     text_reaches: tuple[bool, ...]
     image_reaches: tuple[bool | None, ...]
-    image_leaks: tuple[tuple[int, int], ...]  # (row whose image changed, other row whose logits changed)
+    image_leaks: tuple[tuple[int, int], ...] | Unknown  # (row whose image changed, other row whose logits changed)
     padding_changes: bool | Unknown = NOT_LOOKED_AT
 
 
@@ -216,6 +216,22 @@ class Placement(Fact, kw_only=True):
     undecided: tuple[Undecided, ...]
 
 
+class RowLength(Fact, kw_only=True):
+    """A row of the sample: what to call it, how many tokens it has, and the highest position that one of them is given."""
+
+    row: int
+    name: str
+    tokens: int
+    highest: int
+
+
+class Positions(Fact, kw_only=True):
+    """How far positions reach in the batch, and how many of them the language model was made for, from 0 on."""
+
+    limit: int
+    rows: tuple[RowLength, ...]
+
+
 class Forward(Fact, kw_only=True):
     """The model itself, called with the user's batch and with the reference batch."""
 
@@ -229,6 +245,8 @@ class Forward(Fact, kw_only=True):
     landing: tuple[Landing, ...] | Unknown = NOT_LOOKED_AT
     behaviour: Behaviour | Unknown = Unknown(reason="not run")
     wrapper: Wrapper | Unknown | None = NOT_LOOKED_AT  # None where there is none
+    returned: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # the names of what forward returned
+    positions: Positions | Unknown = NOT_LOOKED_AT
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(

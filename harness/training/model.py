@@ -17,6 +17,7 @@ from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.files import is_file
+from preflight_ocr.harness.training.quantising import describe_quantisation, prepare, settle_kernels
 from preflight_ocr.harness.training.subject import load_part
 
 _DESCRIPTIONS = ("processor_config", "preprocessor_config", "tokenizer_config", "config")
@@ -82,6 +83,7 @@ def load_model(config: Config) -> torch.nn.Module:
     load = load_part(config, "model")
     if load is not None:
         model: torch.nn.Module = load(config)
+        settle_kernels(model)
         return model
     directory = find_directory(config)
     auto_map = _read_json(directory / "config.json").get("auto_map", {})
@@ -93,12 +95,14 @@ def load_model(config: Config) -> torch.nn.Module:
         "attn_implementation": config.model.attn_implementation,
         # Without an accelerator there is nothing to spread over, and placement hooks would only slow the run.
         "device_map": config.model.device_map if torch.cuda.is_available() else None,
+        "quantization_config": describe_quantisation(config),
     }
     chosen = {name: value for name, value in options.items() if value is not None}
     loaded: torch.nn.Module = _choose_auto_class(auto_map).from_pretrained(
         config.model.base_model, **_source_options(config), **chosen
     )
-    return loaded
+    settle_kernels(loaded)
+    return prepare(loaded) if options["quantization_config"] is not None else loaded
 
 
 def load_processor(config: Config) -> LoadedProcessor:

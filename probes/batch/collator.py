@@ -15,6 +15,7 @@ from preflight_ocr.harness.facts import OURS, Batch, Collator, PixelView, Raised
 from preflight_ocr.harness.families import Family
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.batch.altered_pages import compare_rows, explain_by_remaking
+from preflight_ocr.probes.batch.boxes import look_at_boxes
 from preflight_ocr.probes.batch.grids import look_at_grid
 from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
@@ -103,6 +104,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         safe_length=_measure_safe_length(parts)
         if _loses_placeholders(batch, expected)
         else Unknown(reason="no row loses image tokens"),
+        boxes=look_at_boxes(parts, given, roles, rows),
         unwritable=find_unwritable(parts.tokenizer, parts.list_texts(len(parts.rows))),
     )
 

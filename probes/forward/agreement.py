@@ -17,6 +17,7 @@ from transformers import LogitsProcessorList
 
 from preflight_ocr.harness.facts import Agreement, Ends, Raised, Unknown
 from preflight_ocr.harness.training.predict import list_ends
+from preflight_ocr.harness.training.quantising import rounds
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits
@@ -72,11 +73,11 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     deviation = max(float(readings[0].uncached.std()), 1e-6)
     first, along = _measure(parts, logits, runs, readings, deviation)
     tolerance = TOLERANCE
-    if any(p.is_floating_point() and p.dtype != torch.float32 for p in parts.bare.parameters()):
+    if rounds(parts.bare):
         ours = read_logits(call(parts.bare, reference))
         theirs = find_runs(parts, reference)
         if not parts.collator_name or ours is None or [r.tokens for r in theirs] != [r.tokens for r in runs]:
-            return Unknown(reason="in half precision, rounding hides the answer")
+            return Unknown(reason="in half precision, and with packed weights, rounding hides the answer")
         known = _measure(parts, ours, theirs, readings, deviation)
         tolerance = max(TOLERANCE, BEYOND_REFERENCE * max(map(max, known)))
     found = Agreement(

@@ -11,12 +11,14 @@ import torch
 from PIL import ImageOps
 
 from preflight_ocr.harness.facts import Behaviour, Raised, Unknown
+from preflight_ocr.harness.training.quantising import mixes_rows, rounds
 from preflight_ocr.probes.workbench.assembly import Assembly, Collate
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits, read_signature
 from preflight_ocr.probes.workbench.repair import substitute
 from preflight_ocr.probes.workbench.tracing import attempt
 
+MIXED_ROWS = "8-bit layers choose outlying channels over the whole batch, so that each row reaches the others a little"
 TOLERANCE = 1e-3  # of the largest logit; float32 sums in another order differ by far less
 
 
@@ -45,7 +47,7 @@ def look_at_behaviour(
         return Behaviour(
             text_reaches=_change_texts(parts, base, batch),
             image_reaches=image_reaches,
-            image_leaks=leaks,
+            image_leaks=Unknown(reason=MIXED_ROWS) if mixes_rows(parts.bare) else leaks,
             padding_changes=Unknown(reason=f"{padding.type} for one row alone: {padding.message}")
             if isinstance(padding, Raised)
             else padding,
@@ -113,8 +115,8 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, collate_a
     mask = _mask_of(parts, batch)
     if not isinstance(mask, torch.Tensor) or mask.dim() != 2:
         return Unknown(reason="the batch has no attention mask")
-    if any(p.is_floating_point() and p.dtype != torch.float32 for p in parts.bare.parameters()):
-        return Unknown(reason="in half precision, rounding hides the answer")
+    if rounds(parts.bare):
+        return Unknown(reason="in half precision, and with packed weights, rounding hides the answer")
     lengths = mask.bool().sum(1)
     row = int(lengths.argmin())
     if int(lengths[row]) == mask.shape[1]:

@@ -21,6 +21,7 @@ from preflight_ocr.probes.batch.processor import record_openings
 from preflight_ocr.probes.forward.agreement import look_at_agreement, look_at_ends
 from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
+from preflight_ocr.probes.forward.positions import look_at_positions, record_positions
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
@@ -104,9 +105,12 @@ def look_at_forward(parts: Assembly) -> Forward:
             agreement=reason,
             ends=reason,
             placement=reason,
+            returned=reason,
+            positions=reason,
         )
     facts = msgspec.structs.replace(facts, ends=look_at_ends(parts, start))
-    batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
+    with record_positions(parts) as recorded:
+        batch, repairs, seen = repair(parts, start, reference if isinstance(reference, Mapping) else None)
     untouched = not repairs and len(batch) == len(start)
     facts = msgspec.structs.replace(
         facts,
@@ -125,7 +129,15 @@ def look_at_forward(parts: Assembly) -> Forward:
     if isinstance(seen, Raised):
         reason = Unknown(reason=f"forward raised {seen.type}: {seen.message}")
         return msgspec.structs.replace(
-            facts, landing=reason, behaviour=reason, loss=reason, idle_keys=reason, agreement=reason, placement=reason
+            facts,
+            landing=reason,
+            behaviour=reason,
+            returned=reason,
+            positions=reason,
+            loss=reason,
+            idle_keys=reason,
+            agreement=reason,
+            placement=reason,
         )
     no_logits = Unknown(reason="forward returned no logits")
     return msgspec.structs.replace(
@@ -135,6 +147,8 @@ def look_at_forward(parts: Assembly) -> Forward:
         if parts.is_encoder_decoder
         else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
         idle_keys=find_idle_keys(parts, batch, seen),
+        returned=_name_returned(seen),
+        positions=look_at_positions(parts, batch, recorded),
         loss=_describe_loss(read_loss(seen.output)),
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
@@ -145,6 +159,15 @@ def look_at_forward(parts: Assembly) -> Forward:
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
         placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok"),
     )
+
+
+def _name_returned(seen: Seen) -> tuple[str, ...] | Unknown:
+    """Under their names; a plain tuple has none, and its loss or logits are told by their shapes."""
+    if isinstance(seen.output, Mapping):
+        return tuple(map(str, seen.output))
+    found = {"loss": read_loss(seen.output), "logits": seen.logits}
+    names = tuple(name for name, value in found.items() if value is not None)
+    return names or Unknown(reason=f"forward returned a {type(seen.output).__name__}, whose entries have no names")
 
 
 def _look_at_agreement(

@@ -14,6 +14,7 @@ from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Site, Target, Unknown, Wrapper
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
 from preflight_ocr.probes.forward.forward import look_at_wrapper
+from preflight_ocr.probes.learning.quantised import find_merges, look_at_quantised
 from preflight_ocr.probes.learning.trainer import LOSS_KEYWORD, adds_loss_keyword
 from preflight_ocr.probes.reading.subject import read_part
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -30,6 +31,8 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
     # Where PEFT cannot adapt anything at all, the adapter step below says so.
     found: Any = attempt(lambda: tuple(find_fitting_task_types(keys, accepted)))
     fitting: tuple[str, ...] = () if isinstance(found, Raised) else found
+    packed, merges = attempt(lambda: look_at_quantised(parts)), find_merges(parts.config)
+    quantised = Unknown(reason=f"{packed.type}: {packed.message}") if isinstance(packed, Raised) else packed
     adapted: Any = attempt(parts.adapt)
     if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)
@@ -51,6 +54,8 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
             inside_wrapper=False,
             on_tied_weights=(),
             loss_keyword=None,
+            quantised=quantised,
+            merges=merges,
             wrapper=None
             if parts.config.subject.peft is None
             else Unknown(reason=f"the adapter step raised {adapted.type}: {adapted.message}"),
@@ -77,6 +82,8 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
         unsaved=_list_unsaved(adapted),
         wrapper=_look_inside(parts, adapted, inner, batch),
         task_type_site=_find_task_type(parts.config),
+        quantised=quantised,
+        merges=merges,
     ), adapted
 
 

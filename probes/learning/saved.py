@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.facts import AlikeRows, Raised, Unknown
+from preflight_ocr.harness.training.quantising import is_packed
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -45,6 +46,8 @@ def find_alike_rows(parts: Assembly, inner: nn.Module) -> AlikeRows | Unknown:
         return Unknown(reason="the weights are random: no row of the head says anything")
     head: Any = inner.get_output_embeddings()  # type: ignore[operator]
     weight = getattr(head, "weight", None)
+    if is_packed(weight):
+        return Unknown(reason="the output head's weight is packed")
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         return Unknown(reason="the model has no output head with a row for each token")
     texts = parts.list_texts(MOST_TEXTS)

@@ -67,6 +67,10 @@ def find_refused(config: Config, exports: Exports) -> Iterator[KeyFact]:
 def find_lacking(config: Config, exports: Exports) -> Iterator[KeyFact]:
     """Values that need a package which is not installed: `nearest` is the package, `detail` the value."""
     tables = _Tables(exports)
+    asked = config.model.quantization if config.subject.model is None else None
+    for name in ("load_in_4bit", "load_in_8bit"):
+        if getattr(asked, name, False) and not exports.is_installed("bitsandbytes"):
+            yield KeyFact(path=f"model.quantization.{name}", nearest="bitsandbytes", detail=f"{name}: true")
     for name, value in _list_given(config):
         for one in value if isinstance(value, list) else [value]:
             packages = tables.find_packages(name, one)

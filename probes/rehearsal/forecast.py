@@ -26,6 +26,13 @@ from preflight_ocr.harness.memory.optimizers import is_known
 from preflight_ocr.harness.training.adapter import attach
 from preflight_ocr.harness.training.checkpointing import NOT_REENTRANT
 from preflight_ocr.harness.training.model import find_dtype
+from preflight_ocr.harness.training.quantising import (
+    asks_for_quantisation,
+    list_quantised,
+    measure_packed,
+    pack,
+    prepare,
+)
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.learning import supervise
 from preflight_ocr.probes.reading.repository import find_model_directory
@@ -82,8 +89,11 @@ def build_whole(config: Config) -> Built:
         for name, parameter in module._parameters.items():
             if parameter is not None and parameter.is_floating_point() and parameter.dtype != dtype:
                 module._parameters[name] = nn.Parameter(parameter.to(dtype), requires_grad=parameter.requires_grad)
+    pack(model, config)
     if hasattr(model, "tie_weights"):
         model.tie_weights()
+    if asks_for_quantisation(config.model.quantization):
+        prepare(model)
     return Built(model=model.eval(), weights="none")
 
 
@@ -180,7 +190,7 @@ def _without(answer: MemoryForecast, reason: str) -> MemoryForecast:
 
 def _tell_method(parts: Whole) -> str:
     built = "loaded as it is" if parts.built.weights == "real" else "built from its configuration without weights"
-    count = sum(p.numel() for p in parts.bare.parameters())
+    count = sum(share.parameters for share in weigh_parts(parts))
     return f"the whole model ({count:,} parameters), {built}; one step followed operation by operation on shapes alone"
 
 
@@ -191,16 +201,26 @@ def _list_liberties(parts: Whole) -> Iterator[str]:
         yield "your own loader was not run: what it changes in the model is not in these figures"
     if parts.config.training.optim and not is_known(parts.config.training.optim):
         yield f"nothing is known of the optimizer {parts.config.training.optim}; it is counted as AdamW"
+    if (parts.config.training.optim or "").startswith("paged_"):
+        yield "a paged optimizer moves its states to the host where the card is full; they are counted as on the card"
+    if list_quantised(parts.bare):
+        yield "a packed weight is counted as unpacked for the length of each product with it"
     yield "what cuDNN and other kernels take inside one operation is not counted"
 
 
 def weigh_parts(parts: Assembly) -> Iterator[Share]:
     """The weights of the bare model by part and dtype, the largest first. A tied weight counts once."""
     found: dict[tuple[str, str], list[int]] = {}
+    packed = {f"{name}.weight": module for name, module in list_quantised(parts.bare).items()}
     for name, parameter in parts.bare.named_parameters():
-        row = found.setdefault((parts.anatomy.part_of(name), str(parameter.dtype).removeprefix("torch.")), [0, 0])
-        row[0] += parameter.numel()
-        row[1] += parameter.numel() * parameter.element_size()
+        part, dtype = parts.anatomy.part_of(name), str(parameter.dtype).removeprefix("torch.")
+        numbers, size = parameter.numel(), parameter.numel() * parameter.element_size()
+        if name in packed:
+            dtype = str(getattr(parameter, "quant_type", "int8"))
+            numbers, size = measure_packed(packed[name])
+        row = found.setdefault((part, dtype), [0, 0])
+        row[0] += numbers
+        row[1] += size
     for (part, dtype), (count, size) in sorted(found.items(), key=lambda item: -item[1][1]):
         yield Share(part=part, dtype=dtype, parameters=count, bytes=size)
 

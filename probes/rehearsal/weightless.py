@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+
+from preflight_ocr.harness.training.quantising import list_quantised, measure_packed
 
 REAL_ELEMENTS = 1 << 24
 """Whole numbers and masks of more elements than this are weightless too: a mask of every pair of patches has billions."""
@@ -63,9 +66,18 @@ class Weightless(torch.Tensor):
 
 @contextmanager
 def without_weights(model: nn.Module) -> Iterator[nn.Module]:
-    """The model with weightless parameters inside the block, its own again after it. A tied weight stays one weight."""
+    """The model with weightless parameters inside the block, its own again after it. A tied weight stays one weight.
+
+    Layers with packed weights hold as many bytes as on a card, and unpack them for the length of each product.
+    """
     made: dict[int, nn.Parameter] = {}
     before: list[tuple[nn.Module, str, nn.Parameter]] = []
+    packed = list(list_quantised(model).values())
+    for module in packed:
+        size = measure_packed(module).bytes
+        made[id(module.weight)] = nn.Parameter(
+            Weightless(torch.empty(size, dtype=torch.uint8, device="meta")), requires_grad=False
+        )
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is None:
@@ -77,10 +89,39 @@ def without_weights(model: nn.Module) -> Iterator[nn.Module]:
     try:
         for module, name, parameter in before:
             module._parameters[name] = made[id(parameter)]
+        for module in packed:
+            module.forward = partial(_multiply_packed, module)
         yield model
     finally:
+        for module in packed:
+            vars(module).pop("forward", None)
         for module, name, parameter in before:
             module._parameters[name] = parameter
+
+
+def _multiply_packed(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    """What a layer with a packed weight does, on shapes alone."""
+    shape = (int(layer.out_features), int(layer.in_features))
+    asked = getattr(layer, "compute_dtype", None)
+    given = x if asked is None else x.to(asked)
+    product: torch.Tensor = _PackedProduct.apply(given, shape)  # type: ignore[no-untyped-call]
+    if layer.bias is not None:
+        product = product + layer.bias.to(product.dtype)
+    return product.to(x.dtype)
+
+
+class _PackedProduct(torch.autograd.Function):
+    """A product with a weight that is unpacked for it, and again in backward; between the two nothing of it is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        ctx.shape = shape
+        return x @ x.new_empty(shape).t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = gradients
+        return gradient @ gradient.new_empty(ctx.shape), None
 
 
 def find_storage(tensor: torch.Tensor) -> torch.UntypedStorage:

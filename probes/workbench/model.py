@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.training.model import find_dtype, load_model
+from preflight_ocr.harness.training.quantising import asks_for_quantisation, fill, is_packed, pack, prepare
 from preflight_ocr.probes.reading.repository import find_model_directory
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -63,9 +64,12 @@ def build_small(config: Config, *, whole: bool = False) -> Built:
     for known in (model_config, model.config):  # releases differ in whether a model keeps a copy
         _count_layers_again(known, model)
     asked = find_dtype(config.model.torch_dtype)
+    pack(model, config)
     _materialise(model, asked if isinstance(asked, torch.dtype) else torch.float32)
     if hasattr(model, "tie_weights"):
         model.tie_weights()
+    if asks_for_quantisation(config.model.quantization):
+        prepare(model)
     _read_generation_settings(model, config)
     return Built(model=model.eval(), weights="random", cut=cut, bytes_before_cut=weights)
 
@@ -242,6 +246,9 @@ def _materialise(model: nn.Module, dtype: torch.dtype) -> None:
             else:
                 scale = max(parameter[0].numel() if parameter.dim() > 1 else parameter.numel(), 1) ** -0.5
                 values = _draw(pool * scale, parameter.shape).to(kind)
+            if is_packed(parameter):
+                module._parameters[name] = fill(parameter, values)
+                continue
             module._parameters[name] = nn.Parameter(values, requires_grad=parameter.requires_grad)
         for name, buffer in list(module._buffers.items()):
             if buffer is not None and buffer.is_floating_point() and dtype != torch.float32 and buffer.dim() > 1:

@@ -14,6 +14,7 @@ from torch import nn
 
 from preflight_ocr.harness.facts import Raised, Repair
 from preflight_ocr.harness.families.anatomy import find_embeddings
+from preflight_ocr.harness.training.quantising import is_packed, is_packing
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import compare
 from preflight_ocr.probes.workbench.calls import Batch, Seen, read_signature, watch
@@ -80,7 +81,8 @@ def substitute(parts: Assembly, argument: str, batch: Batch, reference: Batch) -
 
 
 def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
-    """After forward raised on a good batch: ids brought below the embeddings' rows, else the weights into one dtype.
+    """After forward raised on a good batch: ids brought below the embeddings' rows, else packing layers whose weight is
+    not packed made plain ones, else the weights brought into one dtype.
 
     One cure a call, so that each has its own exception. True where anything was changed and another try makes sense;
     what was raised before is reported all the same.
@@ -90,14 +92,28 @@ def make_runnable(parts: Assembly, batch: Mapping[str, Any]) -> bool:
     if parts.ids_below is None and any(isinstance(i, torch.Tensor) and bool((i >= rows).any()) for i in ids):
         parts.ids_below = rows
         return True
-    return _unify_dtypes(parts.bare, parts.image_dtype)
+    return _make_plain(parts.bare) or _unify_dtypes(parts.bare, parts.image_dtype)
+
+
+def _make_plain(model: nn.Module) -> bool:
+    """Linear layers in the place of 4-bit ones that hold an ordinary weight, a tied one. Whether there was any."""
+    changed = False
+    for parent in list(model.modules()):
+        for name, module in list(parent.named_children()):
+            if is_packing(module) and not is_packed(module.weight):
+                plain = nn.Linear(1, 1, bias=False, device="meta")
+                plain.in_features, plain.out_features = int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
+                plain.weight, plain.bias = module.weight, module.bias  # type: ignore[assignment]
+                setattr(parent, name, plain)
+                changed = True
+    return changed
 
 
 def _unify_dtypes(model: nn.Module, dtype: torch.dtype) -> bool:
-    """Cast every weight of the model itself to `dtype`; adapters keep theirs. Whether there was anything to cast."""
+    """Cast every weight of the model itself to `dtype`; adapters keep theirs. Whether anything was cast."""
     others = [
         p for name, p in model.named_parameters() if p.is_floating_point() and p.dtype != dtype and "lora_" not in name
     ]
     for parameter in others:
         parameter.data = parameter.data.to(dtype)
-    return bool(others)
+    return any(parameter.dtype == dtype for parameter in others)

@@ -19,6 +19,7 @@ from torch import nn
 
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Import, Raised, Unknown
+from preflight_ocr.harness.training.quantising import asks_for_quantisation
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.repository import look_at_repository
 from preflight_ocr.probes.workbench.model import Built, build
@@ -31,7 +32,7 @@ def load(config: Config, directory: Path, make: Callable[[Config], Built] = buil
         return make(config), None
     except Exception as error:  # noqa: BLE001 (foreign code; kept and reported, or raised again)
         first = error
-    for rescue in (_stand_in_for_missing, _choose_eager, _choose_our_loader):
+    for rescue in (_stand_in_for_missing, _leave_unpacked, _choose_eager, _choose_our_loader):
         changed = rescue(config, directory)
         if changed is None:
             continue
@@ -48,6 +49,13 @@ def _choose_eager(config: Config, directory: Path) -> Config | None:
     if config.model.attn_implementation in (None, "eager"):
         return None
     return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, attn_implementation="eager"))
+
+
+def _leave_unpacked(config: Config, directory: Path) -> Config | None:
+    """The weights as they are, where `model.quantization` cannot be had."""
+    if not asks_for_quantisation(config.model.quantization):
+        return None
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, quantization=None))
 
 
 def _choose_our_loader(config: Config, directory: Path) -> Config | None:

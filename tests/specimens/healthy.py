@@ -23,6 +23,7 @@ from preflight_ocr.harness.facts import (
     Environment,
     Facts,
     Forward,
+    Growth,
     Import,
     KeptOutputs,
     Landing,
@@ -33,6 +34,7 @@ from preflight_ocr.harness.facts import (
     Parameter,
     PixelView,
     Placement,
+    Positions,
     Precision,
     Processor,
     ProcessorFiles,
@@ -42,6 +44,7 @@ from preflight_ocr.harness.facts import (
     Repository,
     RoundTrip,
     Row,
+    RowLength,
     Signature,
     Site,
     Spellings,
@@ -331,6 +334,7 @@ HEALTHY = Facts(
         mixed_rows="ok",
         mixed_swaps=(),
         swallowed_rows=0,
+        boxes=(),
         unwritable=None,
     ),
     forward=Forward(
@@ -345,6 +349,8 @@ HEALTHY = Facts(
             text_reaches=(True, True), image_reaches=(True, True), image_leaks=(), padding_changes=False
         ),
         loss=6.25,
+        returned=("loss", "logits", "past_key_values"),
+        positions=Positions(limit=4096, rows=(RowLength(row=3, name="page.png", tokens=120, highest=119),)),
         uniform_loss=6.24,
         loss_reads="next",
         dtypes={
@@ -427,6 +433,8 @@ HEALTHY = Facts(
         on_tied_weights=(),
         loss_keyword=None,
         wrapper=None,
+        quantised=None,
+        merges=(),
     ),
     learning=Learning(
         census=tuple(
@@ -449,6 +457,8 @@ HEALTHY = Facts(
             missing_keys=(),
             unexpected_keys=(),
             lost_keys=(),
+            difference=0.0,
+            control=Unknown(reason="no weight is packed, so that there is one kernel"),
             reread=(101, 330, 1),
         ),
         recipe=Recipe(steps=20, peak=3e-3, reach=0.0315, change=0.9, share=0.02),
@@ -466,6 +476,10 @@ HEALTHY = Facts(
         unsaved=(),
         alike_rows=AlikeRows(ids=(), tokens=(), used=40, trained=False),
         merged_equals_unmerged=True,
+        merge_loss=3e-6,
+        growth=Growth(
+            tensors=(310,) * 6, bytes=(900_000,) * 6, entries=(2,) * 6, files=(14,) * 6, threads=(3,) * 6, holders=()
+        ),
         accumulation_ratio=1.0,
     ),
     memory=NO_BUDGET,

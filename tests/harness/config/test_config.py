@@ -66,9 +66,25 @@ def test_the_word_none_means_nothing_except_where_it_is_a_choice(read):
     assert config.data.val_path is None
 
 
-@pytest.mark.parametrize("key", ["quantization", "load_in_4bit", "model.load_in_4bit", "bnb_config", "lora.rank"])
+@pytest.mark.parametrize("key", ["quantisation_config", "bits", "bnb_config", "lora.rank"])
 def test_a_key_of_another_trainers_file_gets_no_suggestion_that_only_sounds_alike(key):
     assert find_nearest(key) is None
+
+
+@pytest.mark.parametrize("key", ["quantization", "model.quantisation", "load_in_4bit", "model.load_in_4bit"])
+def test_a_key_of_another_trainers_file_is_led_to_the_section_for_it(key):
+    assert find_nearest(key).startswith("model.quantization")
+
+
+def test_the_section_is_read_and_null_leaves_what_the_library_takes(read):
+    text = "quantization: {load_in_4bit: true, bnb_4bit_quant_type: nf4, bnb_4bit_compute_dtype: null}"
+    section = read(f"model: {{base_model: m, {text}}}").model.quantization
+    assert (section.load_in_4bit, section.bnb_4bit_quant_type, section.bnb_4bit_compute_dtype) == (True, "nf4", None)
+
+
+def test_a_section_that_switches_nothing_on_is_inert(read):
+    config = read("model: {base_model: m, quantization: {bnb_4bit_quant_type: nf4}}")
+    assert [key.path for key in inert_keys(config)] == ["model.quantization.bnb_4bit_quant_type"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from preflight_ocr.harness.training.quantising import measure_packed
 from preflight_ocr.probes.rehearsal.lifetimes import Lifetimes
 from preflight_ocr.probes.rehearsal.weightless import NoNumbers, Weightless, execute, without_weights
 
@@ -96,3 +97,17 @@ def test_experts_in_one_product_may_be_float32_as_on_a_cpu():
         pytest.skip("this torch has no _grouped_mm")
     out = torch._grouped_mm(weightless(8, 16), weightless(2, 16, 24), offs=torch.tensor([4, 8], dtype=torch.int32))
     assert (out.shape, out.dtype) == ((8, 24), torch.float32)
+
+
+def test_a_packed_layer_holds_its_packed_bytes_and_hands_gradients_on():
+    bnb = pytest.importorskip("bitsandbytes")
+    layer = bnb.nn.Linear4bit(64, 32, compute_dtype=torch.bfloat16)
+    before, size = layer.weight, measure_packed(layer).bytes
+    x = torch.randn(3, 64, requires_grad=True)
+    with without_weights(layer):
+        result = layer(x)
+        assert (layer.weight.shape, layer.weight.dtype) == ((size,), torch.uint8)
+        assert (result.shape, result.dtype) == ((3, 32), torch.float32)
+        result.sum().backward()
+    assert x.grad.shape == x.shape
+    assert layer.weight is before and "forward" not in vars(layer)
