@@ -53,7 +53,7 @@ def measure(healthy, tmp_path, monkeypatch):
         subject = msgspec.structs.replace(healthy.config.subject, trainer=f"users_trainer:{name}")
         config = msgspec.structs.replace(healthy.config, subject=subject)
         parts = types.SimpleNamespace(
-            config=config, sample=healthy.sample, reference=healthy.reference, no_trainer=healthy.no_trainer
+            config=config, sample=healthy.sample, reference=healthy.reference, no_trainer=healthy.no_trainer, brings=()
         )
         return measure_accumulation(parts, healthy.bare)
 
