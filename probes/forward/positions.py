@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def look_at_positions(parts: Assembly, batch: Batch, recorded: list[torch.Tensor
         rows=tuple(
             RowLength(
                 row=_find_number(parts, number),
-                name=parts.name_page(row),
+                name=Path(parts.name_page(row)).name,
                 tokens=int(real[number].sum()),
                 highest=_read(axes, real, number),
             )

@@ -219,8 +219,6 @@ TABLE = (
                 why="A 4-bit layer holds an ordinary weight: the output head was quantised and then tied to the embeddings, "
                 "or its weight was replaced after loading.",
                 check="Name the output head (lm_head) in llm_int8_skip_modules of the BitsAndBytesConfig.",
-                prove="print(type(model.get_output_embeddings())): it must be torch.nn.Linear",
-                outside=True,
             ),
         ),
     ),
