@@ -47,7 +47,9 @@ FLOAT32 = 1e-3
 
 def excuse(facts: Facts) -> str:
     agreement = known(known(facts.forward).agreement)
-    return "in half precision, rounding hides the answer" if agreement.tolerance > FLOAT32 else ""
+    return (
+        "in half precision, and with packed weights, rounding hides the answer" if agreement.tolerance > FLOAT32 else ""
+    )
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
