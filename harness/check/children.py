@@ -216,7 +216,10 @@ def gather(facts: Facts, values: Mapping[str, Any], known: Known | None = None) 
         reading: Any = value if isinstance(value, Unknown) else read_answer(value, READING, "reading")
         filled["rehearsal"] = msgspec.structs.replace(rehearsal, reading=reading)
     brought = read_answer(values["collator"], Brought, "brought") if isinstance(values.get("collator"), dict) else None
-    if isinstance(brought, Brought) and brought.parts:
+    if isinstance(brought, Brought) and brought.unbuilt:
+        reason = f"subject.trainer could not be built, so that nobody knows what it collates with: {brought.unbuilt}"
+        filled["collator"] = Unknown(reason=reason)
+    elif isinstance(brought, Brought) and brought.parts:
         filled |= _bring(facts, brought)
     return msgspec.structs.replace(facts, **filled)
 

@@ -1,7 +1,8 @@
 """The loaded class has no language-model head.
 
 ## What it does
-Calls forward and looks at what it returns; a model that is trained on text returns a loss or logits.
+Calls forward and looks at what it returns; a model that is trained on text returns a loss or logits. A run whose own
+trainer makes a loss of something else is left alone.
 
 ## Why it matters
 `AutoModel` gives the architecture without its head. It takes `labels`, where its forward takes any keyword, and has no
@@ -46,7 +47,7 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     forward = known(facts.forward)
     returned = known(forward.returned)
-    if {"loss", "logits"} & set(returned):
+    if {"loss", "logits"} & set(returned) or _makes_a_loss(facts):
         return
     named = () if isinstance(facts.repository, Unknown) else facts.repository.architectures
     wanted = next((name for name in named if name != forward.model_class), "")
@@ -55,5 +56,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"{forward.model_class} has no language-model head: its forward returns {', '.join(returned)}, and neither a loss "
         f"nor logits. Expected the class with a head{expected}.",
         fix="Load the class with the head; AutoModel gives the one without.",
-        snippet="model = AutoModelForImageTextToText.from_pretrained(base_model)",
+        snippet=f"from transformers import {wanted}\n\nmodel = {wanted}.from_pretrained(base_model)"
+        if wanted
+        else "model = AutoModelForImageTextToText.from_pretrained(base_model)",
     )
+
+
+def _makes_a_loss(facts: Facts) -> bool:
+    """Whether the run's own step went through: a trainer may compute its loss from whatever forward returns."""
+    return not isinstance(facts.rehearsal, Unknown) and facts.rehearsal.step == "done"

@@ -58,5 +58,4 @@ def examine(facts: Facts) -> Iterator[Finding]:
         ),
         fix="Make pages smaller, split them, or leave the longest rows out. Scaling positions (rope_scaling) changes the "
         "model for every row.",
-        snippet="data: {preprocessing: {max_pixels: 1003520}}",
     )

@@ -58,5 +58,5 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"{packed} of the {count(packed + kept, 'linear layer')} in the vision tower {'are' if packed > 1 else 'is'} "
         f"packed as {', '.join(found.formats)}; expected none.",
         fix="Name the vision tower in the skip list, from the beginning of its modules' names, and the output head with it.",
-        snippet="llm_int8_skip_modules: [model.visual, lm_head]  # as `model.named_modules()` calls them",
+        snippet=f"llm_int8_skip_modules: [{', '.join(filter(None, (found.tower, found.output)))}]",
     )

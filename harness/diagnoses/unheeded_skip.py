@@ -59,5 +59,5 @@ def examine(facts: Facts) -> Iterator[Finding]:
         "beginning of a module's name.",
         evidence=(f"packed layers: {', '.join(f'{n} in {part}' for part, n in found.parts.items())}",),
         fix="Write the entry as `model.named_modules()` calls the module, from the beginning.",
-        snippet=f"llm_int8_skip_modules: [model.{found.unheeded[0]}, lm_head]",
+        snippet=f"llm_int8_skip_modules: [{', '.join(filter(None, (*found.unheeded.values(), found.output)))}]",
     )

@@ -33,7 +33,9 @@ class Quantised(Fact, kw_only=True):
 
     `formats` are nf4, fp4 or int8; `compute_dtypes` what 4-bit layers compute in. `head` is the output head where it is such
     a layer, "" else; `unpacked` are such layers whose weight is an ordinary one, which they cannot compute with.
-    `unheeded` are entries of the model's own skip list under whose name there are such layers all the same.
+    `unheeded` is entry of the model's own skip list -> the whole name of the module that it means, where such layers are
+    under it all the same. `tower` is the innermost module that holds all such layers of the vision tower, "" without any;
+    `output` the output head, "" where the model has none.
     `other_dtypes` counts the numbers of the weights that are not packed by dtype; `norm_dtypes` those of the norms alone.
     """
 
@@ -43,7 +45,9 @@ class Quantised(Fact, kw_only=True):
     compute_dtypes: tuple[str, ...]
     head: str
     unpacked: tuple[str, ...]
-    unheeded: tuple[str, ...]
+    unheeded: dict[str, str]
+    tower: str
+    output: str
     other_dtypes: dict[str, int]
     norm_dtypes: dict[str, int]
 

@@ -151,6 +151,7 @@ class Brought(Fact, kw_only=True):
 
     parts: tuple[str, ...]  # of "collator" and "rows"
     dataset: Dataset | Unknown | None  # its rows; None where it takes those of the YAML
+    unbuilt: str  # what building the trainer raised, so that nobody knows what it brings; else ""
 
 
 class Collator(Fact, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from preflight_ocr.harness.facts import BoxedRow, Raised, Unknown
@@ -33,10 +34,12 @@ def look_at_boxes(
     parts: Assembly, given: Mapping[str, Any], roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[BoxedRow, ...] | Unknown:
     """The rows with boxes. The size of the page as it is shown is read from the grid of its patches."""
+    if parts.reference is None:
+        return Unknown(reason=f"{parts.no_reference}, and none of its pages")
     boxed = [(number, boxes) for number, row in enumerate(rows) if (boxes := find_boxes(str(row.get("text", ""))))]
     if not boxed:
         return ()
-    packing = parts.reference.intake.packing if parts.reference is not None else None
+    packing = parts.reference.intake.packing
     name = next((name for name, role in roles.items() if role == "grid"), None)
     grid: Any = given.get(name) if name is not None else None
     if packing is None or not hasattr(grid, "tolist"):
@@ -54,7 +57,7 @@ def look_at_boxes(
         found.append(
             BoxedRow(
                 row=number,
-                name=parts.name_page(rows[number]),
+                name=Path(parts.name_page(rows[number])).name,
                 original=original,
                 shown=(width * packing.patch, height * packing.patch),
                 boxes=boxes,

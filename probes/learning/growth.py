@@ -41,6 +41,7 @@ def look_at_growth(parts: Assembly, adapted: Any, step: Callable[[], torch.Tenso
 
 def _repeat(parts: Assembly, adapted: Any, step: Callable[[], torch.Tensor]) -> Growth:
     process, collate = psutil.Process(), parts.collate
+    count_files: Callable[[], int] = process.num_fds if hasattr(process, "num_fds") else process.num_handles  # Windows
     tensors: list[int] = []
     sizes: list[int] = []
     entries: list[int] = []
@@ -59,7 +60,7 @@ def _repeat(parts: Assembly, adapted: Any, step: Callable[[], torch.Tensor]) -> 
         tensors.append(len(live))
         sizes.append(_weigh(live))
         entries.append(_count_entries(collate))
-        files.append(process.num_fds() if hasattr(process, "num_fds") else 0)
+        files.append(count_files())
         threads.append(process.num_threads())
         if number == SETTLING:
             first = {id(tensor) for tensor in live}
@@ -93,9 +94,11 @@ def _weigh(tensors: list[torch.Tensor]) -> int:
 
 
 def _count_entries(collate: Any) -> int:
-    """The entries of the containers that the collator holds itself."""
-    attributes = getattr(collate, "__dict__", {})
-    return sum(len(value) for value in attributes.values() if isinstance(value, list | dict | set | deque))
+    """The entries of the containers that the collator holds itself, and of those in what it only passes rows on to."""
+    attributes = list((_list_names(collate) or {}).values())
+    inner = [value for value in attributes if callable(value) and not isinstance(value, type | torch.nn.Module)]
+    attributes += [value for one in inner for value in (_list_names(one) or {}).values()]
+    return sum(len(value) for value in attributes if isinstance(value, list | dict | set | deque))
 
 
 def _name_holders(new: list[torch.Tensor], own: list[torch.Tensor]) -> Iterator[str]:

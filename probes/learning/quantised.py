@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -43,20 +44,33 @@ def look_at_quantised(parts: Assembly) -> Quantised | None:
         compute_dtypes=tuple(sorted({_find_compute_dtype(module) for module in layers.values()} - {""})),
         head=next((name for name, module in layers.items() if module is head), ""),
         unpacked=tuple(name for name, module in layers.items() if not is_packed(module.weight)),
-        unheeded=tuple(_list_unheeded(parts.bare, layers)),
+        unheeded=dict(_list_unheeded(parts.bare, layers)),
+        tower=_find_common([name for name in layers if parts.anatomy.part_of(name) == "vision"]),
+        output=next((name for name, module in parts.bare.named_modules() if head is not None and module is head), ""),
         other_dtypes=dict(others),
         norm_dtypes=dict(norms),
     )
 
 
-def _list_unheeded(model: Any, layers: Iterable[str]) -> Iterator[str]:
-    """The entries of `llm_int8_skip_modules` that are a step in a packed layer's name: releases match them differently."""
+def _find_common(names: Sequence[str]) -> str:
+    """The innermost module that holds all of these."""
+    steps = [name.split(".")[:-1] for name in names]
+    same = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*steps, strict=False))
+    return ".".join(level[0] for level in same)
+
+
+def _list_unheeded(model: Any, layers: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The entries of `llm_int8_skip_modules` that are a step in a packed layer's name, and that name up to there: releases
+    match them differently."""
     settings: Any = getattr(getattr(model, "config", None), "quantization_config", None)
     described = settings.to_dict() if hasattr(settings, "to_dict") else settings
     skipped = described.get("llm_int8_skip_modules") if isinstance(described, Mapping) else None
     for entry in skipped or ():
-        if any(f".{entry}." in f".{name}." for name in layers):
-            yield str(entry)
+        for name in layers:
+            before, found, _ = f".{name}.".partition(f".{entry}.")
+            if found:
+                yield str(entry), f"{before}.{entry}".lstrip(".")
+                break
 
 
 def _name_dtype(dtype: Any) -> str:

@@ -14,7 +14,8 @@ MOST = 3  # statements for one entry
 def find_entries(sources: Iterable[Source]) -> dict[str, tuple[Site, ...]]:
     """Key of a batch -> the statements that give it its value, the last of them first; MOST of them.
 
-    A key is one of a dict that is written out, or that is assigned to: `batch["labels"] = ...`. Where its value is a
+    A key is one of a dict that is written out, one that is assigned to (`batch["labels"] = ...`), or a keyword of `dict` and
+    of `update`. Where its value is a
     variable, the statements are those of the same function that assign that variable, or a part of it.
     """
     found: dict[str, list[Site]] = {}
@@ -38,12 +39,20 @@ def _find_keyed(function: ast.AST) -> Iterator[tuple[str, ast.expr, ast.AST]]:
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value.isidentifier():
                     found.append((key.value, value, value))
+        elif isinstance(node, ast.Call) and _makes_entries(node.func):
+            found += [(keyword.arg, keyword.value, keyword.value) for keyword in node.keywords if keyword.arg]
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 key = target.slice if isinstance(target, ast.Subscript) else None
                 if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value.isidentifier():
                     found.append((key.value, node.value, node))
     yield from sorted(found, key=lambda entry: -getattr(entry[2], "lineno", 0))
+
+
+def _makes_entries(called: ast.expr) -> bool:
+    return (isinstance(called, ast.Name) and called.id == "dict") or (
+        isinstance(called, ast.Attribute) and called.attr == "update"
+    )
 
 
 def _find_assigned(function: ast.AST) -> Iterator[tuple[str, ast.AST]]:

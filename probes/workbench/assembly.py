@@ -77,6 +77,7 @@ class Assembly:
     no_pickling = ""  # why nobody would ever pickle the collator
     brings: tuple[str, ...] = ()  # "collator" and "rows", where the user's trainer comes with its own
     brought_by: Held | None = None  # that trainer, as it was built
+    unbuilt: str = ""  # what building it raised
     _collate: Collate | None = None
     _rows: Any = None
     _collator_name: str | None = None

@@ -42,7 +42,10 @@ def open_parts(config_path: str | Path, *, trust: bool, folder: Path, adapted: b
     if (trainer := parts.config.subject.trainer) is None:
         return parts
     made = attempt(lambda: _build(parts, folder))
-    if isinstance(made, Raised) or made is None:  # that it raises is found where the run's start is rehearsed
+    if isinstance(made, Raised):  # a finding where the run's start is rehearsed
+        parts.unbuilt = f"{made.type}: {made.message}"
+        return parts
+    if made is None:
         return parts
     held, handed = made
     brings: list[str] = []
@@ -63,7 +66,7 @@ def open_parts(config_path: str | Path, *, trust: bool, folder: Path, adapted: b
 
 
 def tell_brought(parts: Assembly) -> dict[str, object]:
-    """Which parts the trainer brings, and what its rows are: a Brought as builtins."""
+    """Which parts the trainer brings, and what its rows are, or why that is not known: a Brought as builtins."""
     dataset: Any = None
     if "rows" in parts.brings:
         by = parts.brought_by
@@ -71,7 +74,7 @@ def tell_brought(parts: Assembly) -> dict[str, object]:
         dataset = attempt(lambda: describe_rows(held))  # type: ignore[arg-type]  # without `by` the parts are held ones
         if isinstance(dataset, Raised):
             dataset = Unknown(reason=f"the rows of subject.trainer cannot be read: {dataset.type}: {dataset.message}")
-    told: dict[str, object] = msgspec.to_builtins(Brought(parts=parts.brings, dataset=dataset))
+    told: dict[str, object] = msgspec.to_builtins(Brought(parts=parts.brings, dataset=dataset, unbuilt=parts.unbuilt))
     return told
 
 
@@ -135,7 +138,9 @@ def _build(parts: Assembly, folder: Path) -> tuple[Held, _Handed] | None:
     assert factory is not None
     handed = _Handed(parts, folder)
     config, built = handed.config, parts.built
-    adapted = attach(copy_structure(parts.model), config)
+    attached = attempt(lambda: attach(copy_structure(parts.model), config))
+    # That no adapter could be put on is told elsewhere; what the trainer brings is asked all the same.
+    adapted = copy_structure(parts.model) if isinstance(attached, Raised) else attached
     trainer = factory(config, parts.open_processor(), adapted, handed.collate, *handed.both)
     if not hasattr(trainer, "train_dataset") or not hasattr(trainer, "get_train_dataloader"):
         return None  # not one of Hugging Face's: where it keeps its rows and its collator is not known

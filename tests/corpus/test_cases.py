@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from preflight_ocr.fixtures.corpus import ANY, find_faults
+from preflight_ocr.fixtures.corpus import ANY, faults, find_faults, find_patterns, foreign
 from preflight_ocr.fixtures.corpus.cases import FIRST, find_cases, find_unsuited
 from preflight_ocr.fixtures.corpus.faults import mixed_model_dtypes as web_30
 from preflight_ocr.fixtures.corpus.models import casts_pixels, find_miniatures, find_model_obstacle
@@ -81,3 +82,9 @@ def runs(model: torch.nn.Module, batch: Mapping[str, Any]) -> bool:
         assert "type" in str(error)
         return False
     return True
+
+
+def test_no_two_files_have_one_id():
+    """The later one would take the earlier one's place, and that would never be planted again."""
+    files = [path for room in (faults, foreign) for path in Path(room.__path__[0]).glob("[!_]*.py")]
+    assert len(files) == len(find_faults()) + len(find_patterns())

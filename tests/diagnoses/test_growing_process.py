@@ -20,3 +20,9 @@ def test_what_is_let_go_once_in_a_while_is_silent(findings_of):
 
 def test_a_process_that_stays_as_it_is_is_silent(findings_of):
     assert findings_of("growing_process", HEALTHY) == ()
+
+
+def test_a_list_of_numbers_alone_is_minor(findings_of):
+    counts = {"learning.growth.entries": (1, 4, 7, 10, 13)}
+    [finding] = findings_of("growing_process", altered(HEALTHY, counts))
+    assert finding.severity.value == "MINOR"

@@ -13,5 +13,10 @@ def test_logits_without_a_loss_are_a_head(findings_of):
     assert findings_of("headless_model", altered(SICK, {"forward.returned": ("logits",)})) == ()
 
 
+def test_a_run_whose_own_step_makes_a_loss_of_what_is_returned_is_silent(findings_of):
+    assert SICK.rehearsal.step != "done"
+    assert findings_of("headless_model", altered(SICK, {"rehearsal.step": "done"})) == ()
+
+
 def test_a_model_with_a_head_is_silent(findings_of):
     assert findings_of("headless_model", HEALTHY) == ()

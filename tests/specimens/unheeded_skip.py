@@ -8,7 +8,8 @@ __all__ = ["HEALTHY", "SICK"]
 SICK = altered(
     HEALTHY,
     {
-        "adapter.quantised.unheeded": ("visual",),
+        "adapter.quantised.unheeded": {"visual": "model.visual"},
+        "adapter.quantised.tower": "model.visual",
         "adapter.quantised.parts": {"vision": 8, "attention": 8},
         "adapter.quantised.kept": {"head": 1},
     },

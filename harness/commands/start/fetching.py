@@ -1,4 +1,4 @@
-"""From the hub, everything of a model but its weights: what a check reads, at a hundredth of the size."""
+"""From the hub, everything of a model but its weights: a check reads no more."""
 
 from __future__ import annotations
 

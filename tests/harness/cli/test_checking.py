@@ -11,86 +11,16 @@ import types
 from pathlib import Path
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
-from click.testing import CliRunner
 
 from preflight_ocr.harness import cli
-from preflight_ocr.harness.check.seen import Seen
 from preflight_ocr.harness.cli import watching
-from preflight_ocr.harness.facts import KeyFact, Site, Unknown, history
+from preflight_ocr.harness.facts import Unknown, history
 from preflight_ocr.harness.families import FAMILIES
 from preflight_ocr.harness.judging.findings import EXIT_CODES
-from preflight_ocr.harness.verdict.binding import Binding
-from preflight_ocr.harness.verdict.contracts import derive, judge_all
-from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY, altered
+from tests.support.engine import MISALIGNED, UNKNOWN_KEY
 from tests.support.places import ROOT
-
-UNKNOWN_KEY = {"configuration.unknown_keys": (KeyFact(path="lora.rank", nearest="lora.r", detail=""),)}
-MISALIGNED = {
-    "configuration.load_best_model_at_end": True,
-    "configuration.eval_strategy": "steps",
-    "configuration.save_steps": 500,
-    "configuration.eval_steps": 300,
-}
-
-
-class Engine(types.ModuleType):
-    """Stands in for `harness/check/check`: returns the facts it was given, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__("preflight_ocr.harness.check.check")
-        self.facts = HEALTHY
-        self.asked: list[dict] = []
-
-    def check(
-        self,
-        config,
-        *,
-        level,
-        trust,
-        progress,
-        only=(),
-        waivers=(),
-        seconds=None,
-        illustrated=False,
-        network=False,
-        keeps=False,
-        reuses=False,
-        writes=(),
-    ):
-        self.asked.append(
-            {
-                "config": config,
-                "level": level,
-                "trust": trust,
-                "only": only,
-                "seconds": seconds,
-                "illustrated": illustrated,
-                "reuses": reuses,
-                "writes": writes,
-            }
-        )
-        progress("looking")
-        judgements = judge_all(derive(self.facts, only=only), self.facts)
-        report = Report.build(
-            self.facts, judgements, config=config.source, level=level, timings={"read": 0.1}, waivers=waivers
-        )
-        return msgspec.structs.replace(report, bound=Binding(config, waivers).settle(()))
-
-    def look(self, config, asked, *, progress):
-        self.asked.append({"config": config, "level": asked.level, "trust": asked.trust})
-        return Seen(facts=self.facts, timings={"read": 0.1})
-
-
-@pytest.fixture
-def engine(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    engine = Engine()
-    monkeypatch.setitem(sys.modules, "preflight_ocr.harness.check.check", engine)
-    monkeypatch.setattr("sys.excepthook", sys.excepthook)
-    return engine
 
 
 @pytest.fixture
@@ -120,26 +50,6 @@ def log_losses(output_dir):
     history.start(output_dir)
     for step, loss in ((1, 4.0), (2, 1.0)):
         history.note(output_dir, step, {"loss": loss}, memory=1 << 20, measured="resident")
-
-
-@pytest.fixture
-def config(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
-    path = tmp_path / "preflight.yaml"
-    text = "model: {base_model: model, trust_remote_code: true}\ntraining: {output_dir: out}\n"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def run(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*words, command=cli.preflight):
-        return CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
-
-    return invoke
 
 
 def test_a_healthy_setup_is_clear(run, engine, config):
@@ -327,53 +237,6 @@ def test_several_files_are_read_and_the_worst_decides(run, engine, config):
     assert result.exit_code == 12
     assert result.stdout.count("BLOCKER CFG004") == 2
     assert {asked["level"] for asked in engine.asked} == {"read"}
-
-
-def test_fix_changes_what_is_safe_and_shows_the_diff(run, engine, config):
-    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}  # mine\n", encoding="utf-8")
-    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
-    result = run("check", config, "--fix")
-    assert result.exit_code == 12
-    assert "+lora: {r: 4}  # mine" in result.stdout and "Fixed: CFG004, CFG001" in result.stdout
-    text = config.read_text(encoding="utf-8")
-    assert "lora: {r: 4}  # mine" in text and "eval_steps: 300" in text and "save_steps: 300" in text
-
-
-def test_fix_leaves_a_file_alone_in_which_nothing_is_safe_to_change(run, engine, config):
-    before = config.read_bytes()
-    assert "Nothing here can be fixed" in run("check", config, "--fix").stdout
-    assert config.read_bytes() == before
-
-
-def test_after_fix_the_next_step_is_what_is_left(run, engine, config):
-    engine.facts = altered(HEALTHY, UNKNOWN_KEY | MISALIGNED)
-    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4}\n", encoding="utf-8")
-    said = run("check", config, "--fix").stdout.splitlines()[-1]
-    assert said == "Next: give the same command again, without --fix: what was mended is checked then"
-
-
-def test_what_a_finding_proposes_is_written_only_with_unsafe_fixes(run, engine, config):
-    engine.facts = altered(HEALTHY, {"configuration.warmup_steps": 10_000})
-    before = config.read_bytes()
-    assert "Left as it is: CFG003; --unsafe-fixes writes" in run("check", config, "--fix").stdout
-    assert config.read_bytes() == before
-    assert "Fixed: CFG003" in run("check", config, "--unsafe-fixes").stdout
-    assert "warmup_steps:" in config.read_text(encoding="utf-8")
-
-
-def test_what_is_in_python_is_printed_as_a_patch_that_git_applies(run, engine, config, tmp_path):
-    source = tmp_path / "mine.py"
-    source.write_text('def save(path):\n    return open(path, "w")\n', encoding="utf-8")
-    site = Site(file="mine.py", line=2, code='return open(path, "w")', kind="legacy", runs=None)
-    engine.facts = altered(HEALTHY, {"subject.files_without_utf8": (site,)})
-    config.write_text(config.read_text(encoding="utf-8") + f"subject: {{path: '{tmp_path}'}}\n", encoding="utf-8")
-    before = source.read_bytes()
-    assert '+    return open(path, "w", encoding="utf-8")' in run("check", config, "--fix").stdout
-    run("check", config, "--patch", tmp_path / "it.patch")
-    assert source.read_bytes() == before
-    subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
-    subprocess.run(["git", "apply", "it.patch"], cwd=tmp_path, check=True)
-    assert source.read_text(encoding="utf-8").endswith('    return open(path, "w", encoding="utf-8")\n')
 
 
 def test_a_check_takes_over_what_it_can_and_fresh_does_not(run, engine, config, tmp_path):

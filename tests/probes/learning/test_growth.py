@@ -56,3 +56,15 @@ def test_a_cache_with_an_end_does_not_grow(look):
 def test_a_step_that_raises_or_is_dear_is_unknown(look):
     assert isinstance(look(Collating(keeps=False), step=lambda: 1 / 0), Unknown)
     assert isinstance(look(Collating(keeps=False), cut=("layers: 12 -> 2",)), Unknown)
+
+
+def test_what_a_collator_passes_rows_on_to_is_counted_with_it(look):
+    class Passing:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __call__(self, rows):
+            return self.inner(rows)
+
+    found = look(Passing(Collating(keeps=True)))
+    assert found.entries[-1] > found.entries[0]

@@ -26,7 +26,7 @@ def test_layers_are_counted_by_part_and_what_was_left_alone_beside_them(look):
     found = look("rep-19")
     assert set(found.parts) == {"attention", "mlp"} and found.kept["vision"] and found.kept["head"] == 1
     assert (found.formats, found.compute_dtypes) == (("nf4",), ("bfloat16",))
-    assert (found.head, found.unpacked, found.unheeded) == ("", (), ())
+    assert (found.head, found.unpacked, found.unheeded) == ("", (), {})
     assert set(found.norm_dtypes) == {"float32"}
 
 

@@ -44,3 +44,8 @@ def test_a_variable_of_another_function_does_not_count(entries):
 def test_only_some_statements_are_told(entries):
     lines = "".join(f"    labels[{n}] = 0\n" for n in range(9))
     assert entries(f"def collate(rows):\n{lines}    return {{'labels': labels}}\n") == {"labels": [10, 9, 8]}
+
+
+def test_a_keyword_of_dict_and_of_update_is_an_entry(entries):
+    text = "def collate(rows):\n    batch = dict(mask=ones(1))\n    batch.update(labels=ids)\n    return batch\n"
+    assert entries(text) == {"labels": [3], "mask": [2]}
