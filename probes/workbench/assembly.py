@@ -390,12 +390,16 @@ def keep_modules_in(directory: Path) -> None:
 
     The copies in the user's cache are shared: two children that start together would read each other's half-written files.
     The directory comes first on the path: where the process that started us has loaded remote code itself, its cache is
-    there already, and the package of the copies would be found in it.
+    there already, and the package of the copies would be found in it. Where that package is imported already, the import
+    system asks it alone where its parts lie.
     """
     from transformers import dynamic_module_utils
 
     dynamic_module_utils.HF_MODULES_CACHE = str(directory)
     sys.path.insert(0, str(directory))
+    package = sys.modules.get(dynamic_module_utils.TRANSFORMERS_DYNAMIC_MODULE_NAME)
+    if package is not None:
+        package.__path__ = [str(directory / package.__name__), *package.__path__]
 
 
 def read_rows(directory: Path | None, pages: Path | None = None) -> tuple[dict[str, Any], ...]:

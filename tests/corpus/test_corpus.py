@@ -1,8 +1,9 @@
 """Every fault of the corpus, planted in a project and found: by its root cause, by nothing else, alone and with others.
 
-Where time matters each fault is planted in one model: the first of three (two with code of their own, one of transformers')
-that can have it, else the first of the others, in bundles as `preflight corpus` makes them. The other models, and each fault
-alone, are slow.
+Each fault is planted in one model: the first of three (two with code of their own, one of transformers') that can have it,
+else the first of the others, in bundles as `preflight corpus` makes them. A bundle of each of the three is quick enough for
+every run; the others have a command of their own, `pytest -m each_fault tests/corpus`. The other models, and each fault alone,
+are slow.
 """
 
 from __future__ import annotations
@@ -52,11 +53,19 @@ for each in sorted(PLANTABLE, key=rank):
     FIRST_CASES.setdefault(each.fault, each)
 SAMPLE = bundle_by_model(FIRST_CASES.values())
 """Each fault once."""
+QUICK = ("chain-08", "chain-13", "own-34", "dots-04")
+"""Their bundles are planted in every run of the tests."""
+
+
+def choose_marks(model: str, faults: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    if (model, faults) not in SAMPLE:
+        return [pytest.mark.slow]
+    return [] if set(faults) & set(QUICK) else [pytest.mark.slow, pytest.mark.each_fault]
+
+
 PARAMETERS = [
-    pytest.param(model, faults, id=f"{model}-{'+'.join(faults)}", marks=marks)
-    for bundles, marks in ((SAMPLE, ()), (bundle_by_model(PLANTABLE), pytest.mark.slow))
-    for model, faults in bundles
-    if not marks or (model, faults) not in SAMPLE
+    pytest.param(model, faults, id=f"{model}-{'+'.join(faults)}", marks=choose_marks(model, faults))
+    for model, faults in dict.fromkeys((*SAMPLE, *bundle_by_model(PLANTABLE)))
 ]
 
 
@@ -99,8 +108,9 @@ def test_planted_faults_are_found_as_exactly_their_root_causes(model, faults, pl
     hold(plant(model, *((fault,) for fault in faults)))
 
 
-def test_every_fault_that_can_be_planted_here_is_planted_by_a_test_that_is_not_slow():
-    planted = {fault for parameter in PARAMETERS if not parameter.marks for fault in parameter.values[1]}
+def test_every_fault_that_can_be_planted_here_is_planted_by_a_test_that_each_change_runs():
+    daily = [p for p in PARAMETERS if not p.marks or pytest.mark.each_fault in p.marks]
+    planted = {fault for parameter in daily for fault in parameter.values[1]}
     assert planted == {case.fault for case in PLANTABLE}
     left_out = set(FAULTS) - planted
     assert left_out == {case.fault for case in find_cases() if case.obstacle} - planted, "a fault without any case"

@@ -27,13 +27,18 @@ def is_slow(fault: str, model: str) -> bool:
     return fault in DEAR or model != (FAST if FAST in models else models[0])
 
 
+QUICK = ("for-02", "for-06-json", "for-16", "for-21-end", "for-26")
+"""They are planted in every run of the tests; the other patterns have a command of their own, `pytest -m each_fault`."""
+
+
+def choose_marks(fault: str, model: str) -> list[pytest.MarkDecorator]:
+    if is_slow(fault, model):
+        return [pytest.mark.slow]
+    return [] if fault in QUICK else [pytest.mark.slow, pytest.mark.each_fault]
+
+
 PARAMETERS = [
-    pytest.param(
-        case,
-        id=f"{case.model}-{case.fault}",
-        marks=[pytest.mark.slow] if is_slow(case.fault, case.model) else [],
-    )
-    for case in CASES
+    pytest.param(case, id=f"{case.model}-{case.fault}", marks=choose_marks(case.fault, case.model)) for case in CASES
 ]
 
 

@@ -148,6 +148,13 @@ def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(run, data, tmp_
     assert not (tmp_path / "preflight.yaml").exists()
 
 
+SMALL = {
+    "model_type": "qwen2_vl", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 64,
+    "vision_config": {"depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 1},
+}  # fmt: skip
+"""A model that is built in no time: what stands nowhere is that of the real one, gigabytes large."""
+
+
 class Hub:
     """Stands in for the client of the hub, as none can be reached here: a model's files with their sizes."""
 
@@ -167,7 +174,7 @@ class Hub:
         (place / "refs" / "main").write_text("a" * 40, encoding="utf-8")
         path = place / "snapshots" / ("a" * 40) / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"model_type": "qwen2_vl"}' if file == "config.json" else "", encoding="utf-8")
+        path.write_text(json.dumps(SMALL) if file == "config.json" else "", encoding="utf-8")
 
 
 @pytest.fixture
