@@ -2,8 +2,8 @@
 
 Each fault is planted in one model: the first of three (two with code of their own, one of transformers') that can have it,
 else the first of the others, in bundles as `preflight corpus` makes them. A bundle of each of the three is quick enough for
-every run; the others have a command of their own, `pytest -m each_fault tests/corpus`. The other models, and each fault alone,
-are slow.
+every run; the others have a command of their own, `pytest -m each_fault tests/corpus`. The other models, and each fault
+alone, are slow.
 """
 
 from __future__ import annotations
