@@ -79,7 +79,7 @@ def check_command(
         if not taken.at:
             return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
         try:
-            config = msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
+            config = read_held_config(taken)
         except WRONG_FORM as error:
             taken = Taken(ended=_distrust(error), own_seconds=taken.own_seconds)
             return Watched(report=_report_unheld(words, taken, timings, waivers), taken=taken)
@@ -89,6 +89,36 @@ def check_command(
         if config.source.is_relative_to(folder):  # the text of a notebook: its lines are in no file of the user's
             report = msgspec.structs.replace(report, config=shlex.join(words), lines={})
     return Watched(report=report.time(time.monotonic() - begun), taken=taken)
+
+
+def read_held_config(taken: Taken) -> Config:
+    """The run as the command set it up, in our form. Raises one of WRONG_FORM for what no run can be."""
+    return msgspec.convert(taken.config, Config, strict=False, dec_hook=lambda kind, value: kind(value))
+
+
+def visit_command(
+    words: Sequence[str],
+    target: str,
+    arguments: Mapping[str, Any],
+    *,
+    progress: Progress = lambda message: None,
+    seconds: float | None = None,
+) -> Any:
+    """What the function `target` ("module:function") finds in the parts of a held command, in a child of its own.
+
+    It is called with the parts, a folder that is gone afterwards and `arguments`, and returns builtins. Returns Unknown
+    with the reason where the command was not held, or the function raised.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="preflight-") as folder,
+        Sandbox(preload=(), start_method="spawn", environment=QUIET, named=TOKENS, closed=False) as sandbox,
+    ):
+        asked = {"target": target, "arguments": dict(arguments)}
+        forks = sys.platform == "linux"
+        taken = _watch_once(sandbox, words, Path(folder), [], forks, progress, seconds or SECONDS, None, asked)
+    if not taken.at:
+        return Unknown(reason=f"the command was not held: {taken.ended}")
+    return taken.answers["visit"] if "visit" in taken.answers else _say_why(taken, "visit")
 
 
 def judge(
@@ -161,8 +191,9 @@ def _watch_once(
     progress: Progress,
     seconds: float,
     rows: int | None,
+    visit: dict[str, Any] | None = None,
 ) -> Taken:
-    bounds = limit(seconds * (1 + len(only)))
+    bounds = limit(seconds * (1 + len(only) + (visit is not None)))
     limits = msgspec.structs.replace(bounds, memory_bytes=bounds.memory_bytes * count_together())
     arguments = {
         "words": list(words),
@@ -171,6 +202,7 @@ def _watch_once(
         "rows": rows,
         "only": only,
         "forks": forks,
+        "visit": visit,
     }
     job = sandbox.submit("preflight_ocr.harness.check.taking_over:serve", arguments, limits=limits)
     begun = time.monotonic()

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.holding.command import Command
 from preflight_ocr.harness.holding.held import Held, Interruption
 from preflight_ocr.harness.holding.hooks import Holder, calm_trackers
 from preflight_ocr.harness.holding.run import run_command
@@ -36,6 +37,7 @@ Failure = tuple[str, str]
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a command. `at` is empty where it was not held; `ended` then says how it ended.
 
+    `program` is the one that trains, with the launchers in front of it taken off, and `batch_size` that of its loader.
     `config` is the document of the run as the command set it up. `answers` are the probes' values, `failures` why a probe
     has none, `seconds` how long each took; `own_seconds` is the command's own time before it was held.
     """
@@ -44,6 +46,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     ended: str = ""
     frames: tuple[tuple[str, int, str], ...] = ()
     launchers: tuple[str, ...] = ()
+    program: Command | None = None
+    batch_size: int = 1
     own_seconds: float = 0.0
     undone: tuple[str, ...] = ()
     config: dict[str, Any] = {}
@@ -52,8 +56,20 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     seconds: dict[str, float] = {}
 
 
-def serve(words: list[str], folder: str, seconds: float, rows: int | None, only: list[str], forks: bool) -> Any:
-    """Run in a child: a Taken as builtins. `only` are the probes to run; `seconds` bounds each."""
+def serve(
+    words: list[str],
+    folder: str,
+    seconds: float,
+    rows: int | None,
+    only: list[str],
+    forks: bool,
+    visit: dict[str, Any] | None = None,
+) -> Any:
+    """Run in a child: a Taken as builtins. `only` are the probes to run; `seconds` bounds each.
+
+    `visit` says what else is asked of the parts: `target` ("module:function", which is called with the parts and a folder)
+    and its `arguments`.
+    """
     from preflight_ocr.probes.workbench.model import build_like
 
     place = Path(folder)
@@ -67,7 +83,7 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
     def take_over(held: Held) -> None:
         nonlocal answer
         own = round(time.monotonic() - started, 2)
-        answer = look(held, place, seconds=seconds, only=only, forks=forks, tell=tell)
+        answer = look(held, place, seconds=seconds, only=only, forks=forks, tell=tell, visit=visit)
         answer = msgspec.structs.replace(answer, own_seconds=own)
 
     calm_trackers()
@@ -77,8 +93,9 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
     ended = ""
     frames: tuple[tuple[str, int, str], ...] = ()
     launchers: list[str] = []
+    programs: list[Command] = []
     try:
-        run_command(words, place, launchers.append)
+        run_command(words, place, launchers.append, programs.append)
         ended = "it ended by itself"
     except Interruption:
         ended = "held"
@@ -88,7 +105,7 @@ def serve(words: list[str], folder: str, seconds: float, rows: int | None, only:
         ended = f"it raised {type(error).__name__}: {str(error)[:600]}"
         frames = read_frames(error)
     if answer.at:
-        return msgspec.to_builtins(msgspec.structs.replace(answer, launchers=tuple(launchers)))
+        return msgspec.to_builtins(msgspec.structs.replace(answer, launchers=tuple(launchers), program=programs[-1]))
     return msgspec.to_builtins(
         Taken(
             ended=ended,
@@ -110,7 +127,14 @@ def read_frames(error: BaseException) -> tuple[tuple[str, int, str], ...]:
 
 
 def look(
-    held: Held, folder: Path, *, seconds: float, only: list[str], forks: bool, tell: Callable[[str], None]
+    held: Held,
+    folder: Path,
+    *,
+    seconds: float,
+    only: list[str],
+    forks: bool,
+    tell: Callable[[str], None],
+    visit: dict[str, Any] | None = None,
 ) -> Taken:
     """Describe the run and let the probes look at the parts."""
     from preflight_ocr.probes.workbench.description import describe_run
@@ -122,6 +146,8 @@ def look(
     probes = {
         name: partial(run_probe, name, held, config, directory, folder, not forks and len(only) > 1) for name in only
     }
+    if visit is not None:
+        probes["visit"] = partial(run_visit, held, config, directory, folder, visit)
     if forks:
         answers, failures, spent = _fork_all(probes, folder, seconds, tell)
     else:
@@ -132,6 +158,7 @@ def look(
         answers["learning"] = _without_adapter(answers["learning"])
     return Taken(
         at=held.at,
+        batch_size=held.batch_size,
         undone=held.undone,
         config=msgspec.to_builtins(config, enc_hook=str),
         answers=answers,
@@ -179,6 +206,20 @@ def run_probe(name: str, held: Held, config: Any, directory: Path, folder: Path,
     from preflight_ocr.probes.rehearsal import life
 
     return life.reload_parts(parts, place) if name == "reload" else life.observe_parts(parts, place)
+
+
+def run_visit(held: Held, config: Any, directory: Path, folder: Path, visit: Mapping[str, Any]) -> Any:
+    """What a function of another command finds in the parts, the adapter taken off."""
+    import importlib
+
+    from preflight_ocr.probes.workbench.held import HeldAssembly
+
+    module, _, name = str(visit["target"]).partition(":")
+    place = folder / "visit"
+    place.mkdir(exist_ok=True)
+    parts = HeldAssembly(held, config, directory=directory, adapted=False)
+    parts.require_batch()
+    return getattr(importlib.import_module(module), name)(parts, place, **visit["arguments"])
 
 
 # ---- in forks

@@ -39,6 +39,17 @@ def require_command(words: Sequence[str], *, trust: bool, level: str = "ran") ->
         )
 
 
+def choose_subject(config_path: Path | None, words: Sequence[str], *, trust: bool) -> Path | None:
+    """The YAML file, or None where a command was given that may run. Refuses both and neither."""
+    if words and config_path is not None:
+        raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+    if words:
+        require_command(words, trust=trust)
+    elif config_path is None:
+        raise Refusal("give a YAML file, or your training command behind `--`: --trust -- python train.py")
+    return config_path
+
+
 def watch_command(
     words: Sequence[str],
     *,

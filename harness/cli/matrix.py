@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import FILE, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.commanding import require_command
+from preflight_ocr.harness.cli.options import FILE, TRUST, CommandTail, Refusal, get_tail, preflight
 from preflight_ocr.harness.cli.steps import require, save
 
 
-@preflight.command(short_help="Check CONFIG with several releases side by side.")
+@preflight.command(cls=CommandTail, short_help="Check CONFIG with several releases side by side.")
 @click.argument("configs", metavar="[CONFIG]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--cells",
@@ -51,7 +52,9 @@ def matrix(
     only_list: bool,
     trust: bool,
 ) -> None:
-    """Check CONFIG with several releases of transformers and PEFT; without one, the miniatures.
+    """Check CONFIG, or your training command behind `--`, with several releases of transformers and PEFT.
+
+    Without either, the miniatures that come with Preflight are checked.
 
     Each cell is an environment of its own, laid over this one: only what differs is downloaded and installed. Beside
     what was found stands what reading had predicted. Stop it when you like; the same command goes on.
@@ -63,17 +66,24 @@ def matrix(
     from preflight_ocr.harness.config.errors import UserError
     from preflight_ocr.reports.matrix import describe, write
 
+    words = get_tail(context)
+    if words and configs:
+        raise Refusal(f"both {configs[0]} and a command behind `--` were given; give one of them")
+    if words and not (only_list or only_merge):
+        require_command(words, trust=trust)
     try:
         cells = choose_cells([word.strip() for word in wanted.split(",") if word.strip()])
         if only_list:
             click.echo("\n".join(f"{cell.name}  {' '.join(cell.requirements)}" for cell in cells))
             return
         if only_merge:
-            found = merge_folder(folder, configs)
+            found = merge_folder(folder, configs, words)
         else:
             require("a cell of the matrix", ("torch", "safetensors", "PIL", "numpy"))  # the rest is the cell's own
             progress = functools.partial(click.echo, err=True)
-            found = run_matrix(cells, configs, folder, trust=trust, again=again, keep=keep, progress=progress)
+            found = run_matrix(
+                cells, configs, folder, words=words, trust=trust, again=again, keep=keep, progress=progress
+            )
     except UserError as error:
         raise Refusal(str(error)) from None
     except OSError as error:

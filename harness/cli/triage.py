@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from preflight_ocr.harness.cli.options import EPILOG, FILE, LEVEL, SECONDS, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.commanding import require_command, say_remarks, watch_command
+from preflight_ocr.harness.cli.options import (
+    EPILOG,
+    FILE,
+    LEVEL,
+    SECONDS,
+    TRUST,
+    CommandTail,
+    Refusal,
+    get_tail,
+    preflight,
+)
 from preflight_ocr.harness.cli.steps import load, run_check, save
 from preflight_ocr.harness.judging.findings import Level
 
+if TYPE_CHECKING:
+    from preflight_ocr.harness.verdict.contracts import Judgement
 
-@preflight.command(epilog=EPILOG, short_help="Name the diagnosis behind a traceback or a log.")
+
+@preflight.command(cls=CommandTail, epilog=EPILOG, short_help="Name the diagnosis behind a traceback or a log.")
 @click.argument(
     "text_path",
     metavar="[FILE]",
@@ -41,8 +57,10 @@ def diagnose(
     """Name the diagnosis behind a pasted traceback or a training log.
 
     Reads FILE, or standard input without one or for `-`. With a CONFIG beside it, the contracts that the text points at
-    are run to confirm it, as `preflight check` runs them.
+    are run to confirm it, as `preflight check` runs them; so they are with your training command behind `--`, as in
+    `preflight diagnose train.log --trust -- python train.py`.
     """
+    import shlex
     import shutil
 
     import msgspec
@@ -55,16 +73,23 @@ def diagnose(
         raise Refusal(
             f"{text_path}: seen a CONFIG, expected a log in front of it; type `preflight diagnose - {text_path}`"
         )
+    if words := get_tail(context):
+        if config_path is not None:
+            raise Refusal(f"both {config_path} and a command behind `--` were given; give one of them")
+        require_command(words, trust=trust, level=level)
     config = load(config_path, trust=trust) if config_path else None
     if str(text_path) == "-" and sys.stdin.isatty():
         click.echo("Paste the traceback or the log, then Ctrl-D (on Windows Ctrl-Z and Enter).", err=True)
     with click.open_file(str(text_path), "rb") as stream:
         size = vocabulary or (read_vocabulary(config) if config else None)
-        answer = diagnose(stream, source=str(text_path), vocabulary=size, config=str(config_path or "CONFIG"))
+        shown = f"--trust -- {shlex.join(words)}" if words else str(config_path or "CONFIG")
+        answer = diagnose(stream, source=str(text_path), vocabulary=size, config=shown)
     if answer.is_empty:
         raise Refusal(f"{text_path}: nothing to read; paste a traceback or give a log")
     if config is not None:
         answer = confirm(answer, lambda codes: run_check(config, level=level, only=codes, seconds=seconds).judgements)
+    elif words:
+        answer = confirm(answer, lambda codes: _judge_command(words, codes, seconds))
     if str(json_path) != "-":
         click.echo(render(answer, width=min(shutil.get_terminal_size((100, 40)).columns, 110)))
     if json_path is not None:
@@ -72,3 +97,10 @@ def diagnose(
         save(lambda: atomic.write_bytes(json_path, text), json_path)
         click.echo(f"JSON: {json_path}")
     context.exit(answer.exit_code)
+
+
+def _judge_command(words: Sequence[str], codes: tuple[str, ...], seconds: float | None) -> Iterable[Judgement]:
+    """Hold the command and judge these contracts on what it would train."""
+    watched = watch_command(words, only=codes, seconds=seconds)
+    say_remarks(watched)
+    return watched.report.judgements

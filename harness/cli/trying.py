@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from preflight_ocr.harness.cli.options import CONFIG, FILE, SECONDS, TRUST, Refusal, preflight
+from preflight_ocr.harness.cli.commanding import choose_subject, say_remarks, watch_command
+from preflight_ocr.harness.cli.options import FILE, SECONDS, TRUST, CommandTail, Refusal, get_tail, preflight
 from preflight_ocr.harness.cli.steps import load, require, run_look
 
 
-@preflight.command(short_help="Try generated rows on the collator.")
-@CONFIG
+@preflight.command(cls=CommandTail, short_help="Try generated rows on the collator.")
+@click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 @TRUST
 @click.option(
     "--examples", type=click.IntRange(min=1), default=100, show_default=True, help="How many samples to draw."
@@ -37,7 +40,7 @@ from preflight_ocr.harness.cli.steps import load, require, run_look
 @click.pass_context
 def fuzz(
     context: click.Context,
-    config_path: Path,
+    config_path: Path | None,
     trust: bool,
     examples: int,
     seconds: float | None,
@@ -46,25 +49,34 @@ def fuzz(
 ) -> None:
     """Try generated rows on the collator of CONFIG and keep the smallest that break a promise.
 
-    Pages of every size and mode, texts of every script with control tokens typed inside them. Needs Hypothesis.
+    Pages of every size and mode, texts of every script with control tokens typed inside them. Needs Hypothesis. With your
+    training command behind `--`, its own rows get these pictures and texts.
     Exits with 11 where a promise was broken.
     """
     from preflight_ocr.harness.commands.fuzz.command import fuzz as try_rows
+    from preflight_ocr.harness.commands.fuzz.command import fuzz_command
     from preflight_ocr.harness.config.errors import UserError
     from preflight_ocr.harness.isolation import SandboxUnavailable
     from preflight_ocr.reports.terminal import Progress
 
-    config, progress = load(config_path, trust=trust), Progress()
+    words, progress = get_tail(context), Progress()
+    path = choose_subject(config_path, words, trust=trust)
+    config = load(path, trust=trust) if path else None
     try:
-        found = try_rows(
-            config,
-            folder=directory,
-            examples=examples,
-            seconds=seconds,
-            trust=config.model.trust_remote_code,
-            replayed=replayed,
-            progress=progress,
-        )
+        if config is None:
+            found = fuzz_command(
+                words, folder=directory, examples=examples, seconds=seconds, replayed=replayed, progress=progress
+            )
+        else:
+            found = try_rows(
+                config,
+                folder=directory,
+                examples=examples,
+                seconds=seconds,
+                trust=config.model.trust_remote_code,
+                replayed=replayed,
+                progress=progress,
+            )
     except (UserError, SandboxUnavailable) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
@@ -75,7 +87,10 @@ def fuzz(
         click.echo(f"{broken.promise}: {broken.seen}")
         click.echo(f"  smallest sample: {broken.sample}")
         click.echo(f"  kept in {broken.folder}")
-        click.echo(f"  again: preflight fuzz {config_path} --replay {broken.folder}")
+        again = (
+            f"{path} --replay {broken.folder}" if path else f"--replay {broken.folder} --trust -- {shlex.join(words)}"
+        )
+        click.echo(f"  again: preflight fuzz {again}")
     ending = ", stopped when the time was over" if found.out_of_time else ""
     count = len(found.broken)
     said = f"{count} promise{'s' * (count > 1)} broken" if count else "every promise held"
@@ -142,8 +157,8 @@ def corpus(
     context.exit(0 if all(trial.is_exact for trial in run.trials) else 1)
 
 
-@preflight.command("write-tests", short_help="Write the contract as tests that need no Preflight.")
-@CONFIG
+@preflight.command("write-tests", cls=CommandTail, short_help="Write the contract as tests that need no Preflight.")
+@click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -154,20 +169,54 @@ def corpus(
     help="Where the tests go.",
 )
 @TRUST
-def write_tests(config_path: Path, directory: Path, trust: bool) -> None:
-    """Write the contract of this model as pytest tests that run without Preflight."""
+@click.pass_context
+def write_tests(context: click.Context, config_path: Path | None, directory: Path, trust: bool) -> None:
+    """Write the contract of this model as pytest tests that run without Preflight.
+
+    With your training command behind `--`, the tests run that program themselves, up to where its training would begin, and
+    look at its own model, collator and rows.
+    """
     from preflight_ocr.harness.commands import contract_tests as ghostwriter
     from preflight_ocr.harness.config.packages import RUNNING
 
-    config = load(config_path, trust=trust)
+    words = get_tail(context)
+    path = choose_subject(config_path, words, trust=trust)
     require("writing the tests", RUNNING)  # they are written from a batch that was seen
-    facts = run_look(config)
     try:
-        written = ghostwriter.write_tests(facts, config, directory)
+        if path is None:
+            written = _write_tests_of_command(words, directory)
+        else:
+            config = load(path, trust=trust)
+            written = ghostwriter.write_tests(run_look(config), config, directory)
     except ghostwriter.NotEnoughFacts as error:
         raise Refusal(str(error)) from None
     except OSError as error:
         raise Refusal(f"{directory}: cannot be written: {error.strerror or error}") from None
-    for path in written:
-        click.echo(f"Written: {path}")
+    for file in written:
+        click.echo(f"Written: {file}")
     click.echo(f"Run them: pytest {directory}")
+
+
+def _write_tests_of_command(words: Sequence[str], directory: Path) -> tuple[Path, ...]:
+    """The tests that hold a command. Raises as the ghostwriter does."""
+    from preflight_ocr.harness.check.command import read_held_config
+    from preflight_ocr.harness.commands import contract_tests as ghostwriter
+
+    watched = watch_command(words)
+    say_remarks(watched)
+    taken = watched.taken
+    if not taken.at or taken.program is None:
+        raise Refusal("the tests are written from what the command would train with; correct it, then try again")
+    if not taken.at.endswith(ghostwriter.HOLDING):
+        raise Refusal(
+            f"the program was held at {taken.at}; the tests can hold one by themselves at Trainer.train and at "
+            "Accelerator.prepare. Name its collator in a YAML file, and write the tests of that"
+        )
+    if found := [finding.code for finding in watched.report.findings]:
+        click.echo(
+            f"The tests are written from a batch with findings ({', '.join(dict.fromkeys(found))}): mend them first, and "
+            "write the tests again.",
+            err=True,
+        )
+    program = ghostwriter.Program(command=taken.program, folder=Path.cwd(), rows=min(taken.batch_size, 2))
+    return ghostwriter.write_tests(watched.report.facts, read_held_config(taken), directory, program)

@@ -101,6 +101,11 @@ def find_foreign_interpreter(words: Sequence[str]) -> str | None:
     return None if program.parent == Path(sys.executable).parent or _is_installed_here(program.name) else found
 
 
+def is_interpreter(word: str) -> bool:
+    """Whether a word of a command names a Python interpreter, with or without its folder."""
+    return _PYTHON.fullmatch(Path(word).name) is not None
+
+
 def _shares_packages(program: Path) -> bool:
     """Two environments can link to one interpreter; the folder of the link says whose packages it sees."""
     return program.parent.resolve() == Path(sys.executable).parent.resolve()

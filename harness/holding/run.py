@@ -28,10 +28,16 @@ class Relaunch(BaseException):
         self.words, self.environment = tuple(words), environment
 
 
-def run_command(words: Sequence[str], scratch: Path, note: Callable[[str], None]) -> None:
+def run_command(
+    words: Sequence[str],
+    scratch: Path,
+    note: Callable[[str], None],
+    started: Callable[[Command], None] = lambda command: None,
+) -> None:
     """Run it to its end in this process; `note` is told each launcher that was taken off. Raises what it raises.
 
-    `scratch` is a folder for the text of a notebook. A SystemExit of the command goes through.
+    `started` is told each program that is run, the last of which is the one that trains. `scratch` is a folder for the text
+    of a notebook. A SystemExit of the command goes through.
     """
     _intercept_launches()
     for _ in range(MOST_RELAUNCHES):
@@ -39,6 +45,7 @@ def run_command(words: Sequence[str], scratch: Path, note: Callable[[str], None]
         for launcher in command.launchers:
             note(launcher)
         os.environ.update(command.environment)
+        started(command)
         try:
             _run(command, scratch)
         except Relaunch as next_program:

@@ -23,6 +23,7 @@ from preflight_ocr.probes.workbench.tracing import attempt
 
 Row = Mapping[str, Any]
 Batch = Mapping[str, Any]
+MOST_ROWS = 3  # in a sample
 PLAIN_TEXT = "a"  # a text that cannot be mistaken for anything
 
 
@@ -37,6 +38,7 @@ class Bench:
 
     def __init__(self, parts: Assembly, folder: Path) -> None:
         self.parts, self.folder = parts, folder
+        self.most_rows = MOST_ROWS
         self.is_own = isinstance(parts.collate, Collator)
         self.is_apart = parts.is_encoder_decoder
         self.sequence = "labels" if self.is_apart else "input_ids"

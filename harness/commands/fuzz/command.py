@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from preflight_ocr.harness.check.trust import find_refusal
+from preflight_ocr.harness.commands.fuzz.found import (
+    BrokenPromise,
+    Fuzzed,
+    FuzzError,
+    replay_as_found,
+    search_as_found,
+)
 from preflight_ocr.harness.commands.fuzz.samples import RUNNING, Expectation, Sample, SampleError, keep, read_kept
-from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 
 if TYPE_CHECKING:
@@ -22,34 +27,6 @@ if TYPE_CHECKING:
 SECONDS = 600.0  # for the child, loading included
 SEARCHING = 0.7  # of these seconds the search may use; loading the model and the last sample need some too
 ENDED = "ends-the-process"
-
-
-class FuzzError(UserError):
-    """Generated rows cannot be tried on this project."""
-
-
-class BrokenPromise(msgspec.Struct, frozen=True, kw_only=True):
-    """A promise that was broken: what was seen, the sample in words, and the folder that holds it."""
-
-    promise: str
-    seen: str
-    sample: str
-    folder: str
-
-
-class Fuzzed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child found. `tried` counts samples, those tried while shrinking included; `taken` those made a batch."""
-
-    tried: int
-    taken: int
-    broken: tuple[BrokenPromise, ...]
-    seconds: float
-    out_of_time: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """11 as for a MAJOR finding: some rows spoil a run, the usual ones need not."""
-        return 11 if self.broken else 0
 
 
 def fuzz(
@@ -71,15 +48,9 @@ def fuzz(
     from preflight_ocr.harness.check.sandboxes import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died
 
-    if importlib.util.find_spec("hypothesis") is None:
-        raise FuzzError("rows are drawn with Hypothesis, which is not installed; type `pip install hypothesis`")
     if reason := find_refusal(config, trust=trust, parts=("model", "collator")):
         raise FuzzError(reason)
-    if replayed is not None:
-        read_kept(replayed)
-    allowed, place = SECONDS if seconds is None else seconds, folder.absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    (place / RUNNING).unlink(missing_ok=True)
+    allowed, place = SECONDS if seconds is None else seconds, _prepare(folder, replayed)
     arguments = {
         "config_path": str(config.source), "trust": trust, "folder": str(place), "examples": examples,
         "seconds": allowed * SEARCHING, "replayed": None if replayed is None else str(replayed.absolute()),
@@ -94,6 +65,55 @@ def fuzz(
     return msgspec.convert(ended.value, Fuzzed)
 
 
+def fuzz_command(
+    words: Sequence[str],
+    *,
+    folder: Path,
+    examples: int = 100,
+    seconds: float | None = None,
+    replayed: Path | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Fuzzed:
+    """The same on what a training command would train, whose rows are of a form of its own. Raises as `fuzz` does.
+
+    The caller has said that the command may run.
+    """
+    from preflight_ocr.harness.check.answers import WRONG_FORM
+    from preflight_ocr.harness.check.command import visit_command
+    from preflight_ocr.harness.facts import Unknown
+
+    place = _prepare(folder, replayed)
+    allowed = SECONDS if seconds is None else seconds
+    arguments = {
+        "folder": str(place), "examples": examples, "seconds": allowed * SEARCHING,
+        "replayed": None if replayed is None else str(replayed.absolute()),
+    }  # fmt: skip
+    target = "preflight_ocr.harness.commands.fuzz.held:observe"
+    answer = visit_command(words, target, arguments, progress=progress, seconds=allowed)
+    if isinstance(answer, Unknown):
+        if answer.cause == "foreign code died":
+            return _report_death(answer.reason, 0.0, place)
+        raise FuzzError(f"nothing could be tried: {answer.reason}")
+    if isinstance(answer, dict) and "refused" in answer:
+        raise FuzzError(str(answer["refused"]))
+    try:
+        return msgspec.convert(answer, Fuzzed)
+    except WRONG_FORM as error:
+        raise FuzzError(f"your code changed what its process answers: a wrong form ({error})") from None
+
+
+def _prepare(folder: Path, replayed: Path | None) -> Path:
+    """The folder for what is found, without the sample of an earlier run that died. Raises FuzzError, SampleError."""
+    if importlib.util.find_spec("hypothesis") is None:
+        raise FuzzError("rows are drawn with Hypothesis, which is not installed; type `pip install hypothesis`")
+    if replayed is not None:
+        read_kept(replayed)
+    place = folder.absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    (place / RUNNING).unlink(missing_ok=True)
+    return place
+
+
 def observe(
     *, config_path: str, trust: bool, folder: str, examples: int, seconds: float, replayed: str | None
 ) -> dict[str, Any]:
@@ -101,27 +121,14 @@ def observe(
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from preflight_ocr.harness.commands.fuzz.bench import Bench
-    from preflight_ocr.harness.commands.fuzz.search import replay, search
     from preflight_ocr.probes.workbench.assembly import Assembly
 
     place = Path(folder)
     set_hypothesis_home_dir(place / ".cache")
     bench = Bench(Assembly(config_path, trust=trust, folder=place / ".cache"), place / "pages")
     if replayed is not None:
-        started = time.monotonic()
-        rows, breaches = read_kept(Path(replayed))[1], replay(bench, Path(replayed))
-        words = f"{len(rows)} rows"
-        lasted = round(time.monotonic() - started, 1)
-        broken = tuple(BrokenPromise(promise=b.promise, seen=b.seen, sample=words, folder=replayed) for b in breaches)
-        return dict(msgspec.to_builtins(Fuzzed(tried=1, taken=int(bench.taken > 0), broken=broken, seconds=lasted)))
-    found = search(bench, place, examples=examples, seconds=seconds)
-    broken = tuple(
-        BrokenPromise(promise=b.promise, seen=b.seen, sample=b.sample.describe(), folder=b.folder) for b in found.broken
-    )
-    summary = Fuzzed(
-        tried=found.tried, taken=found.taken, broken=broken, seconds=found.seconds, out_of_time=found.out_of_time
-    )
-    return dict(msgspec.to_builtins(summary))
+        return dict(msgspec.to_builtins(replay_as_found(bench, Path(replayed))))
+    return dict(msgspec.to_builtins(search_as_found(bench, place, examples=examples, seconds=seconds)))
 
 
 def _report_death(reason: str, seconds: float, folder: Path) -> Fuzzed:

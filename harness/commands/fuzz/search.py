@@ -92,7 +92,7 @@ def search(
             if breach.promise == smallest[1].promise:
                 raise _Failed(breach.seen)
 
-    drawn = draw_samples(typed=bench.typed, bare=bench.takes_bare_rows, several=bench.is_own)
+    drawn = draw_samples(typed=bench.typed, most_rows=bench.most_rows, bare=bench.takes_bare_rows, several=bench.is_own)
     run: Any = hypothesis.seed(seed)(
         settings(
             max_examples=examples,

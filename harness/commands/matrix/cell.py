@@ -1,8 +1,8 @@
 """What happens inside a cell's environment: each model is checked with the releases that are installed there.
 
-`python -m preflight_ocr.harness.commands.matrix.cell --cell tf5.23.0-peft0.21.2 --json F [CONFIG ...]`
+`python -m preflight_ocr.harness.commands.matrix.cell --cell tf5.23.0-peft0.21.2 --json F [CONFIG ...] [-- COMMAND...]`
 
-Without a CONFIG, the miniatures are checked.
+Without a CONFIG and a COMMAND, the miniatures are checked.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Site
+from preflight_ocr.harness.holding.command import is_interpreter
 from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     expected: tuple[str, ...] = ()
 
 
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """A training command to hold and check."""
+
+    shown: str
+    words: tuple[str, ...]
+
+
 class Absence(msgspec.Struct, frozen=True, kw_only=True):
     """A model that cannot be had here. `names` are the classes it needs of transformers, which `site` lists."""
 
@@ -60,11 +68,19 @@ class Absence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_cell(
-    cell: Cell, configs: Sequence[Path] = (), *, trust: bool = False, progress: Progress = lambda record: None
+    cell: Cell,
+    configs: Sequence[Path] = (),
+    words: Sequence[str] = (),
+    *,
+    trust: bool = False,
+    progress: Progress = lambda record: None,
 ) -> CellRecord:
-    """Check every model here and now; `progress` is told of each. Raises UserError where a configuration is wrong."""
+    """Check every model here and now, or the command; `progress` is told of each.
+
+    Raises UserError where a configuration is wrong.
+    """
     started = time.perf_counter()
-    subject = digest_subject(configs)
+    subject = digest_subject(configs, words)
     environment = {package: version for package in PACKAGES if (version := _find_version(package))}
     if reason := _find_mismatch(cell, environment) or _try_imports():
         return _stop(cell, reason, environment, subject)
@@ -74,9 +90,12 @@ def run_cell(
 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="preflight-cell-")))
         sandbox = stack.enter_context(open_sandbox())
-        for project in _list_projects(configs, folder):
+        projects = [_name_program(words)] if words else _list_projects(configs, folder)
+        for project in projects:
             if isinstance(project, Absence):
                 record = _note_absence(project, cell)
+            elif isinstance(project, Program):
+                record = _hold(project)
             else:
                 record = _hide(_look(project, cell, sandbox, trust=trust or not configs), folder)
             models.append(record)
@@ -93,9 +112,11 @@ def run_cell(
     )
 
 
-def fail_cell(cell: Cell, reason: str, *, configs: Sequence[Path] = (), seconds: float = 0.0) -> CellRecord:
+def fail_cell(
+    cell: Cell, reason: str, *, configs: Sequence[Path] = (), words: Sequence[str] = (), seconds: float = 0.0
+) -> CellRecord:
     """A cell whose environment could not be made."""
-    return _stop(cell, reason, {}, digest_subject(configs), seconds={"install": round(seconds, 1)})
+    return _stop(cell, reason, {}, digest_subject(configs, words), seconds={"install": round(seconds, 1)})
 
 
 def _stop(
@@ -177,6 +198,31 @@ def _note_absence(absence: Absence, cell: Cell) -> ModelRecord:
     return compare(record)
 
 
+def _name_program(words: Sequence[str]) -> Program:
+    """The command in this environment: where it names an interpreter, it is the cell's."""
+    named = list(words)
+    at = next((i for i, word in enumerate(named) if is_interpreter(word)), None)
+    if at is not None:
+        named[at] = sys.executable
+    programs = (Path(word).name for word in words if word.endswith((".py", ".ipynb")))
+    return Program(shown=next(programs, " ".join(words[:2])), words=tuple(named))
+
+
+def _hold(program: Program) -> ModelRecord:
+    """The verdict on what the command would train. Reading predicts nothing of it: it has no file of ours to be read."""
+    from preflight_ocr.harness.check.command import check_command
+
+    started = time.perf_counter()
+    try:
+        watched = check_command(program.words)
+    except UserError as error:
+        return ModelRecord(model=program.shown, shown=program.shown, ending="unjudged", reason=str(error))
+    record = _summarise(program.shown, program.shown, watched.report, seconds=round(time.perf_counter() - started, 1))
+    if watched.taken.at:
+        return record
+    return msgspec.structs.replace(record, ending="unjudged", reason=watched.remarks[0])
+
+
 def _look(project: Project, cell: Cell, sandbox: Sandbox, *, trust: bool) -> ModelRecord:
     from preflight_ocr.harness.check.check import check
     from preflight_ocr.harness.isolation import SandboxUnavailable
@@ -187,7 +233,7 @@ def _look(project: Project, cell: Cell, sandbox: Sandbox, *, trust: bool) -> Mod
         report = check(config, trust=trust or config.model.trust_remote_code, sandbox=sandbox)
     except SandboxUnavailable as error:
         return ModelRecord(model=project.model, shown=project.shown, ending="failed", reason=str(error))
-    record = _summarise(project, report, seconds=round(time.perf_counter() - started, 1))
+    record = _summarise(project.model, project.shown, report, seconds=round(time.perf_counter() - started, 1))
     return compare(msgspec.structs.replace(record, prediction=predict(config, cell)), expected=project.expected)
 
 
@@ -202,10 +248,10 @@ def _hide(record: ModelRecord, folder: Path) -> ModelRecord:
     )
 
 
-def _summarise(project: Project, report: Report, *, seconds: float) -> ModelRecord:
+def _summarise(model: str, shown: str, report: Report, *, seconds: float) -> ModelRecord:
     return ModelRecord(
-        model=project.model,
-        shown=project.shown,
+        model=model,
+        shown=shown,
         ending=report.verdict if report.verdict in ("clear", "refused") else "unjudged",
         reason=report.blind,
         breaches=tuple(
@@ -225,6 +271,13 @@ def describe(record: ModelRecord) -> str:
     return f"{record.shown}: {record.ending}{f', {said}' if said else ''} ({record.seconds:.1f} s)"
 
 
+def split_tail(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own arguments, and the user's command behind the first `--`."""
+    given = list(arguments)
+    at = given.index("--") if "--" in given else len(given)
+    return given[:at], given[at + 1 :]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the cell's record. Ends with 0 where there is one, whatever it says, and with 2 for a wrong configuration."""
     parser = argparse.ArgumentParser(prog="python -m preflight_ocr.harness.commands.matrix.cell", description=__doc__)
@@ -233,15 +286,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", required=True, type=Path)
     parser.add_argument("--installed", type=Path, help="what the installation noted")
     parser.add_argument("--trust", action="store_true")
-    options = parser.parse_args(arguments)
+    ours, words = split_tail(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(ours)
     noted = json.loads(options.installed.read_text(encoding="utf-8")) if options.installed else {}
     try:
         cell = make_cell(options.cell)
         if reason := noted.get("reason"):
-            record = fail_cell(cell, reason, configs=options.configs, seconds=noted["seconds"])
+            record = fail_cell(cell, reason, configs=options.configs, words=words, seconds=noted["seconds"])
         else:
             record = run_cell(
-                cell, options.configs, trust=options.trust, progress=lambda found: print(describe(found), flush=True)
+                cell,
+                options.configs,
+                words,
+                trust=options.trust,
+                progress=lambda found: print(describe(found), flush=True),
             )
             if noted:
                 record = msgspec.structs.replace(

@@ -6,6 +6,7 @@ What a cell found is on disk before the next one starts, so a run that was stopp
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -32,6 +33,7 @@ def run_matrix(
     configs: Sequence[Path],
     folder: Path,
     *,
+    words: Sequence[str] = (),
     trust: bool = False,
     again: bool = False,
     keep: bool = False,
@@ -39,10 +41,11 @@ def run_matrix(
 ) -> Matrix:
     """Every cell's record, read from `folder` where it is there already and nothing that it is of has changed.
 
-    `again` runs those as well; `keep` leaves the environments in `folder`. `progress` gets a line for each thing done.
+    With `words` the cells are of that command, and not of files. `again` runs those as well; `keep` leaves the
+    environments in `folder`. `progress` gets a line for each thing done.
     Raises UserError where a configuration is wrong, OSError where `folder` cannot be written.
     """
-    subject = digest_subject(configs)
+    subject = digest_subject(configs, words)
     folder.mkdir(parents=True, exist_ok=True)
     records = []
     for number, cell in enumerate(cells, 1):
@@ -53,24 +56,26 @@ def run_matrix(
             records.append(known)
             continue
         progress(f"{head}: installing {', '.join(cell.requirements)}")
-        record = _run_one(cell, configs, path, trust=trust, keep=keep, progress=progress)
+        record = _run_one(cell, configs, words, path, trust=trust, keep=keep, progress=progress)
         record.write(path)
         records.append(record)
         took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in record.seconds.items())
         progress(f"{head}: {'done' if record.built else f'red: {record.reason}'} ({took})")
-    return merge(records, config=describe_subject(configs))
+    return merge(records, config=describe_subject(configs, words))
 
 
-def merge_folder(folder: Path, configs: Sequence[Path] = ()) -> Matrix:
+def merge_folder(folder: Path, configs: Sequence[Path] = (), words: Sequence[str] = ()) -> Matrix:
     """The records that lie in `folder`, whoever ran them. Raises UserError where there is none, or one is broken."""
     paths = sorted(folder.glob("tf*-peft*.json"))
     if not paths:
         raise UserError(f"{folder}: seen no record of a cell, expected tf*-peft*.json; run some cells first")
-    return merge([read_cell(path) for path in paths], config=describe_subject(configs))
+    return merge([read_cell(path) for path in paths], config=describe_subject(configs, words))
 
 
-def describe_subject(configs: Sequence[Path]) -> str:
+def describe_subject(configs: Sequence[Path], words: Sequence[str] = ()) -> str:
     """What the matrix is of, for its title."""
+    if words:
+        return shlex.join(words)
     return ", ".join(str(path) for path in configs) or MINIATURES
 
 
@@ -86,7 +91,14 @@ def _read_known(path: Path, subject: str) -> CellRecord | None:
 
 
 def _run_one(
-    cell: Cell, configs: Sequence[Path], path: Path, *, trust: bool, keep: bool, progress: Progress
+    cell: Cell,
+    configs: Sequence[Path],
+    words: Sequence[str],
+    path: Path,
+    *,
+    trust: bool,
+    keep: bool,
+    progress: Progress,
 ) -> CellRecord:
     place = path.parent / "environments" / cell.name
     started = time.perf_counter()
@@ -95,14 +107,14 @@ def _run_one(
         reason = install(cell.requirements, python=python)
         seconds = time.perf_counter() - started
         if reason:
-            return fail_cell(cell, reason, configs=configs, seconds=seconds)
+            return fail_cell(cell, reason, configs=configs, words=words, seconds=seconds)
         path.unlink(missing_ok=True)
         log = path.with_suffix(".log")
-        code = _look_inside(cell, configs, python, path, log, trust=trust, progress=progress)
+        code = _look_inside(cell, configs, words, python, path, log, trust=trust, progress=progress)
         if not path.is_file():
             last = next((line for line in reversed(log.read_text("utf-8", "replace").splitlines()) if line), "")
             reason = f"Preflight did not come back from this cell, it ended with {code}: {last} (log: {log})"
-            return fail_cell(cell, reason, configs=configs, seconds=seconds)
+            return fail_cell(cell, reason, configs=configs, words=words, seconds=seconds)
         record = read_cell(path)
         return msgspec.structs.replace(record, seconds={"install": round(seconds, 1), **record.seconds})
     finally:
@@ -111,14 +123,23 @@ def _run_one(
 
 
 def _look_inside(
-    cell: Cell, configs: Sequence[Path], python: Path, path: Path, log: Path, *, trust: bool, progress: Progress
+    cell: Cell,
+    configs: Sequence[Path],
+    words: Sequence[str],
+    python: Path,
+    path: Path,
+    log: Path,
+    *,
+    trust: bool,
+    progress: Progress,
 ) -> int:
     """Run PROGRAM there: its lines go to `progress`, the libraries' to `log`. Returns its exit code."""
-    words = [*PROGRAM, "--cell", cell.name, "--json", str(path), *(["--trust"] if trust else [])]
-    words += [str(config.resolve()) for config in configs]
+    started = [*PROGRAM, "--cell", cell.name, "--json", str(path), *(["--trust"] if trust else [])]
+    started += [str(config.resolve()) for config in configs]
+    started += ["--", *words] if words else []
     with log.open("w", encoding="utf-8") as errors:
         child = subprocess.Popen(
-            [str(python), *words],
+            [str(python), *started],
             stdout=subprocess.PIPE,
             stderr=errors,
             encoding="utf-8",

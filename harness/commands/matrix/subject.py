@@ -11,15 +11,21 @@ from preflight_ocr.harness.home import HOME
 from preflight_ocr.harness.verdict.binding import bind
 
 MINIATURES = "miniatures"
+READ_WITH_A_COMMAND = (".py", ".ipynb", ".yaml", ".yml", ".json", ".toml")
 _PACKAGES = ("harness", "probes", "fixtures")
 
 
-def digest_subject(configs: Sequence[Path]) -> str:
+def digest_subject(configs: Sequence[Path], words: Sequence[str] = ()) -> str:
     """sha256 of all that decides the outcome but for the installed releases: what is checked, and what checks it.
 
-    Raises UserError where a configuration is wrong.
+    Of a command `words`, that is what it says and the files that it names, with the Python files beside them. Raises
+    UserError where a configuration is wrong.
     """
     whole = hashlib.sha256()
+    for word in words:
+        whole.update(f"word {word}\n".encode())
+    for path in _list_named_files(words):
+        whole.update(path.read_bytes())
     for path in configs:
         for part, digest in bind(load_config(path)).items():
             if part != "versions":
@@ -27,6 +33,13 @@ def digest_subject(configs: Sequence[Path]) -> str:
     for path in _list_own_files():
         whole.update(path.read_bytes())
     return whole.hexdigest()
+
+
+def _list_named_files(words: Sequence[str]) -> list[Path]:
+    """Programs and settings that a command names, and the Python files of the folders that they lie in."""
+    named = [path for word in words if (path := Path(word)).suffix in READ_WITH_A_COMMAND and path.is_file()]
+    beside = {other for path in named if path.suffix == ".py" for other in path.parent.glob("*.py")}
+    return sorted({*named, *beside})
 
 
 def _list_own_files() -> Iterator[Path]:

@@ -101,21 +101,25 @@ class TriageAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def point(weighed: Iterable[Weighed], *, config: str = "CONFIG") -> tuple[Pointer, ...]:
-    """The pointers for what is left of a message's causes; `config` stands in the commands to type."""
+    """The pointers for what is left of a message's causes; `config` stands in the commands to type.
+
+    That is a YAML file, or `-- COMMAND` with the options in front of it.
+    """
     return tuple(_point(one, config) for one in weighed)
 
 
 def _point(weighed: Weighed, config: str) -> Pointer:
     cause, module = weighed.cause, find(weighed.cause.diagnosis)
     diagnosis = module.DIAGNOSIS if module else None
+    is_command = config.startswith("-")
+    file = "CONFIG" if is_command else config  # what else is asked for is asked of a YAML file
     if cause.prove:
-        prove = cause.prove.replace("CONFIG", config)
-    elif diagnosis is None:
-        prove = f"preflight check {config}"
-    elif diagnosis.basis is Basis.GPU:
-        prove = f"pytest -m gpu --preflight-config {config}"
+        prove = cause.prove.replace("CONFIG", file)
+    elif diagnosis is not None and diagnosis.basis is Basis.GPU:
+        prove = f"pytest -m gpu --preflight-config {file}"
     else:
-        prove = f"preflight check {config} --only {diagnosis.code}"
+        only = [f"--only {diagnosis.code}"] if diagnosis else []
+        prove = " ".join(["preflight check", *([*only, config] if is_command else [config, *only])])
     return Pointer(
         name=cause.diagnosis,
         code=diagnosis.code if diagnosis else None,

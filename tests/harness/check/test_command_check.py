@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
 
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.fixtures.native import find_obstacle, load_recipe, write_model
@@ -17,37 +15,17 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Kept, Severity
 from preflight_ocr.harness.verdict.decision import find_dead
-from tests.support.places import ROOT
-
-PROGRAMS = ROOT / "tests" / "support" / "programs"
-TEXTS = ("the first line of the page", "a second page with more text", "third", "the fourth row")
+from tests.support.held import list_words, write_held_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A miniature whose processor needs no torchvision, and rows in a form of somebody's own."""
-    if obstacle := find_obstacle(load_recipe("gemma3")):
-        pytest.skip(obstacle)
-    folder = tmp_path_factory.mktemp("project")
-    write_model("gemma3", folder / "model")
-    _write_rows(folder / "data")
-    return folder
-
-
-def _write_rows(folder: Path) -> None:
-    folder.mkdir()
-    lines = []
-    for number, text in enumerate(TEXTS):
-        page = Image.new("RGB", (120 - 10 * number, 80 + 20 * number), "white")
-        ImageDraw.Draw(page).text((5, 5), text[:10], fill="black")
-        page.save(folder / f"{number}.png")
-        lines.append(json.dumps({"page": f"{number}.png", "question": f"What is on page {number}?", "answer": text}))
-    (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return write_held_project(tmp_path_factory.mktemp("project"))
 
 
 def _check(project: Path, program: str, *fault: str, **options: bool) -> Watched:
-    words = [sys.executable, str(PROGRAMS / program), str(project / "model"), str(project / "data"), *fault]
-    return check_command(words, **options)
+    return check_command(list_words(project, program, *fault), **options)
 
 
 def _codes(watched: Watched) -> list[str]:
@@ -97,7 +75,7 @@ def test_a_program_that_trains_all_of_a_model_on_prepared_rows_is_judged_on_what
     if obstacle := find_obstacle(load_recipe("trocr")):
         pytest.skip(obstacle)
     write_model("trocr", tmp_path / "model")
-    _write_rows(tmp_path / "data")
+    write_rows(tmp_path / "data")
     watched = _check(tmp_path, "train_trocr.py")
     assert watched.taken.at == "transformers.trainer_seq2seq.Seq2SeqTrainer.train", watched.taken.ended
     assert _codes(watched) == []

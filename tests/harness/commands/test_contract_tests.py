@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import sys
 
 class Barrier:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("harness", "probes", "reports", "fixtures"):
+        if name.partition(".")[0] == "preflight_ocr":
             raise ImportError(f"{name}: Preflight is not installed here")
 
 sys.meta_path.insert(0, Barrier())
@@ -51,7 +52,7 @@ def test_the_source_names_nothing_of_ours():
             else [getattr(node, "module", None) or ""]
         )
     }
-    assert not imported & {"harness", "probes", "reports", "fixtures"}
+    assert "preflight_ocr" not in imported and "pytest" in imported
 
 
 def test_own_parts_are_asked_for_model_batch_and_adapter():
@@ -60,7 +61,7 @@ def test_own_parts_are_asked_for_model_batch_and_adapter():
         data={"train_path": "/project/rows"},
     )
     assert 'import_part("mine.load:model")(read_config())' in source
-    assert 'import_part("mine.data:collate")(read_config(), tokenizer, model)' in source
+    assert 'import_part("mine.data:collate")(read_config(), make_processor(), model)' in source
     assert 'import_part("mine.load:adapt")(read_config(), copy.deepcopy(model))' in source
     assert "batch.safetensors" not in source
     assert "import peft" not in source
@@ -146,15 +147,23 @@ def test_the_tests_pass_on_the_miniature_without_preflight(written):
     assert " passed" in ran.stdout
 
 
+HEALTHY_CHANGES = (
+    'batch["images_spatial_crop"] = [tuple(pair) for pair in batch["images_spatial_crop"].tolist()]',
+    'batch["attention_mask"] = batch["attention_mask"].bool().long()',
+    'batch["labels"] = batch["labels"].int().long()',
+)
+"""What forward takes as well."""
+
 FAULTS = {
     'batch["pixel_values"] = batch.pop("images")': "test_forward_takes_every_key_of_the_batch",
     'batch["images_seq_mask"] = batch["images_seq_mask"].float()': "test_the_mask_is_on_at_the_image_tokens",
-    'batch["images_seq_mask"] = torch.ones(2, 1, dtype=torch.bool)': "test_every_tensor_has_the_dtype_and_shape",
+    'batch["images_seq_mask"] = torch.ones(2, 1, dtype=torch.bool)': "test_every_tensor_has_the_kind_and_shape",
     'batch["labels"] = batch["input_ids"].clone()': "test_padding_is_not_trained",
     'batch["labels"][:] = IGNORED': "test_every_row_trains_something",
-    'batch["images"] = [pair[1][0] for pair in batch["images"]]': "test_every_tensor_has_the_dtype_and_shape",
+    'batch["images"] = [pair[1][0] for pair in batch["images"]]': "test_every_tensor_has_the_kind_and_shape",
     'batch["images"] = [[t.half() for t in pair] for pair in batch["images"]]': "test_images_have_the_dtype",
     'batch["images_spatial_crop"] = None': "test_the_batch_brings_what_forward_needs",
+    'batch["images_spatial_crop"] = batch["images_spatial_crop"][:1]': "test_every_tensor_has_the_kind_and_shape",
 }
 
 
@@ -163,11 +172,17 @@ def test_the_tests_find_planted_faults(written, tmp_path):
     """One copy of the tests per fault, all in one session."""
     source = (written / ghostwriter.TEST_FILE).read_text(encoding="utf-8")
     source = source.replace("HERE = Path(__file__).parent", f"HERE = Path({str(written)!r})")
+    shutil.copy(written / "small_model.py", tmp_path)
     for number, fault in enumerate(FAULTS):
         planted = f"    batch = dict(make_batch(model))\n    {fault}\n    return batch"
         sick = source.replace("    return dict(make_batch(model))", planted)
         (tmp_path / f"test_{number}.py").write_text(sick, encoding="utf-8")
+    for number, change in enumerate(HEALTHY_CHANGES):
+        planted = f"    batch = dict(make_batch(model))\n    {change}\n    return batch"
+        healthy = source.replace("    return dict(make_batch(model))", planted)
+        (tmp_path / f"test_healthy_{number}.py").write_text(healthy, encoding="utf-8")
     ran = _run(tmp_path, "-k", " or ".join(set(FAULTS.values())))
+    assert "FAILED test_healthy" not in ran.stdout and "ERROR" not in ran.stdout, ran.stdout
     unseen = [f for n, (f, test) in enumerate(FAULTS.items()) if f"FAILED test_{n}.py::{test}" not in ran.stdout]
     assert not unseen, ran.stdout
 
