@@ -67,6 +67,10 @@ def write_tests(facts: Facts, config: Config, directory: Path, program: Program 
     directory.mkdir(parents=True, exist_ok=True)
     if program is not None:
         atomic.write_text(directory / "held_program.py", write_program(program))
+    elif _has_parts(config) and not _uses_ours(config):
+        written.append(directory / "config.json")
+        whole = msgspec.to_builtins(config, enc_hook=str)
+        atomic.write_bytes(written[-1], msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n")
     atomic.write_text(directory / "small_model.py", _render("small_model.py"))
     atomic.write_text(written[0], source)
     return tuple(written)
@@ -119,13 +123,14 @@ def write_source(facts: Facts, config: Config, program: Program | None = None) -
         subject_model=config.subject.model,
         subject_collator=config.subject.collator,
         subject_peft=config.subject.peft,
-        any_part=program is None and bool(config.subject.model or config.subject.collator or config.subject.peft),
+        any_part=program is None and _has_parts(config),
+        parts_use_ours=_uses_ours(config),
         subject_path=str(config.subject.path),
         config=str(config.source),
         image_token=_find_image_token(facts, batch),
         ends=set() if is_apart else _find_ends(facts, config, batch),
         is_apart=is_apart,
-        sequence="input_ids" if "input_ids" in batch.keys else "labels",
+        has_ids="input_ids" in batch.keys,
         has_adapter=not (isinstance(facts.adapter, Unknown) and facts.adapter.reason == NO_ADAPTER),
         formats=_describe(batch),
         needed=[key for key in batch.keys if signature.accepts(key)],
@@ -283,6 +288,19 @@ def _choose_auto_class(facts: Facts) -> str:
     return next((name for name in AUTO_CLASSES if name in registered), AUTO_CLASSES[0])
 
 
+def _has_parts(config: Config) -> bool:
+    return bool(config.subject.model or config.subject.collator or config.subject.peft)
+
+
+def _uses_ours(config: Config) -> bool:
+    """Whether a part of the user's imports Preflight: it then gets the configuration that Preflight makes."""
+    parts = (config.subject.model, config.subject.collator, config.subject.peft)
+    files = {config.subject.path / f"{part.partition(':')[0].replace('.', '/')}.py" for part in parts if part}
+    return any(
+        "preflight_ocr" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()
+    )
+
+
 def _has_own_code(facts: Facts) -> bool:
     return isinstance(facts.repository, Repository) and bool(facts.repository.auto_map)
 
@@ -332,7 +350,12 @@ def _has_hard_coded_device(facts: Facts) -> bool:
 
 def _describe(batch: Batch) -> list[Format]:
     """One line per tensor path. What lies inside a row's own list may vary in size, but not in rank or channels."""
-    length = next((leaf.shape[1] for leaf in batch.leaves if leaf.path == "input_ids" and len(leaf.shape) == 2), None)
+    lengths = {
+        letter: leaf.shape[1]
+        for path, letter in (("input_ids", "S"), ("labels", "T"))
+        for leaf in batch.leaves
+        if leaf.path == path and len(leaf.shape) == 2
+    }
     groups: dict[str, list[Leaf]] = {}
     for leaf in batch.leaves:
         if leaf.kind == "tensor":
@@ -348,7 +371,7 @@ def _describe(batch: Batch) -> list[Format]:
         if "[*]" in path:
             shape = [size if axis == 1 else None for axis, size in enumerate(first.shape)]
         else:
-            shape = [_name_size(axis, size, batch.rows_out, length) for axis, size in enumerate(first.shape)]
+            shape = [_name_size(axis, size, batch.rows_out, lengths) for axis, size in enumerate(first.shape)]
         formats.append((path, _name_kind(first.dtype), tuple(shape)))
     return formats
 
@@ -359,10 +382,10 @@ def _name_kind(dtype: str | None) -> str:
     return "float" if "float" in name else "bool" if name == "bool" else "int"
 
 
-def _name_size(axis: int, size: int, rows: int, length: int | None) -> int | str | None:
+def _name_size(axis: int, size: int, rows: int, lengths: Mapping[str, int]) -> int | str | None:
     if axis == 0:
         return "B" if size == rows else None
-    return "S" if size == length else size
+    return next((letter for letter, length in lengths.items() if length == size), size)
 
 
 def _quote(value: object) -> str:
