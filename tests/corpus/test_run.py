@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from preflight_ocr.harness.commands.corpus.run import DryRun, Named, Run, Trial, draw_groups, list_trials, run_corpus
+from preflight_ocr.harness.commands.corpus.run import draw_groups, list_trials, run_corpus
 from preflight_ocr.harness.commands.corpus.table import describe, main, read_results, summarise, write_results
+from preflight_ocr.harness.commands.corpus.trials import DryRun, Named, Run, Trial
 
 FOUND = Named(code="LBL001", name="copied_labels", basis="ran")
 
