@@ -45,6 +45,11 @@ def test_a_healthy_model_is_tried_where_no_fault_is_named():
     assert {trial.model for trial in trials} == {"llava"}
 
 
+def test_where_faults_are_named_healthy_models_are_tried_only_if_asked_for():
+    assert [t.faults for t in list_trials(models=("llava",), faults=("rep-13",))] == [("rep-13",)]
+    assert [t.faults for t in list_trials(("llava",), ("rep-13",), healthy=True)] == [(), ("rep-13",)]
+
+
 def test_the_same_seed_draws_the_same_groups_and_another_seed_others():
     groups = [trial.faults for trial in draw_groups(6, seed=3)]
     assert groups == [trial.faults for trial in draw_groups(6, seed=3)]

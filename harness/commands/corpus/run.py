@@ -67,6 +67,7 @@ def run_corpus(
     *,
     models: Sequence[str] = (),
     faults: Sequence[str] = (),
+    healthy: bool = False,
     groups: int = 0,
     seed: int = 20,
     alone: bool = False,
@@ -74,7 +75,8 @@ def run_corpus(
     jobs: int | None = None,
     progress: Callable[[Trial], object] = lambda trial: None,
 ) -> Run:
-    """Try everything, or what is named. `groups` pairs and triples are drawn with `seed` beside it.
+    """Try everything, or what is named (with `healthy` the healthy models as well). `groups` pairs and triples are drawn
+    with `seed` beside it.
 
     With `alone` each fault has a project of its own, and each is given to Trainer; without it only those are that
     `choose_dry_runs` chooses. `jobs` is the number of worker processes, one a core where it is None. `progress` is told
@@ -83,7 +85,7 @@ def run_corpus(
     started = time.perf_counter()
     jobs = max(1, os.cpu_count() or 1) if jobs is None else jobs
     with calm_libraries():
-        wanted = list(list_trials(models, faults))
+        wanted = list(list_trials(models, faults, healthy=healthy))
         if groups:
             wanted += draw_groups(groups, seed, models)
         stepped = {_key(t) for t in (wanted if alone or models else choose_dry_runs(wanted))} if dry_run else set()
@@ -201,12 +203,15 @@ def calm_libraries() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def list_trials(models: Sequence[str] = (), faults: Sequence[str] = ()) -> Iterator[Trial]:
-    """Every healthy model, then every fault in every model it applies to, not yet tried; one model after the other."""
+def list_trials(models: Sequence[str] = (), faults: Sequence[str] = (), *, healthy: bool = False) -> Iterator[Trial]:
+    """Every healthy model, then every fault in every model it applies to, not yet tried; one model after the other.
+
+    Where faults are named the healthy models are left out, unless `healthy` asks for them.
+    """
     for model in find_miniatures():
         if models and model.name not in models:
             continue
-        if not faults:
+        if healthy or not faults:
             yield Trial(faults=(), model=model.name, obstacle=find_model_obstacle(model.name))
         for case in (*find_cases(), *find_pattern_cases()):
             if case.model == model.name and (not faults or case.fault in faults):

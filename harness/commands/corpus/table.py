@@ -164,6 +164,7 @@ def main(words: Sequence[str], *, write: Callable[[str], object] = sys.stdout.wr
     run = run_corpus(
         models=asked.models,
         faults=asked.fault,
+        healthy=asked.healthy,
         groups=0 if named else 16,
         jobs=asked.jobs,
         progress=lambda trial: write(describe(trial) + "\n"),
@@ -181,6 +182,7 @@ def _read(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("models", nargs="*", help="only these models")
     parser.add_argument("--fault", action="append", default=[], metavar="ID", help="only this fault; may be repeated")
+    parser.add_argument("--healthy", action="store_true", help="the healthy models too, where faults are named")
     parser.add_argument("--write", type=Path, metavar="FILE", help="where to write; needed for a part of the corpus")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; one for each core by default")
     return parser.parse_args(words)
