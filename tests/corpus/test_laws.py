@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import get_args
 
+import msgspec
 import pytest
 
 from docs.render.measurements import render_laws
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.models import find_miniature
 from preflight_ocr.harness.commands.corpus.laws import (
+    add_consequences,
     choose_lone,
     judge_laws,
     keep_expected,
@@ -29,6 +31,7 @@ from preflight_ocr.harness.diagnoses import catalogue
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Crashed
 from preflight_ocr.harness.judging.laws import LAWS, LawName
+from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from tests.specimens import HEALTHY, altered
 from tests.specimens.copied_labels import SICK as COPIED
 from tests.specimens.unfit_learning_rate import SICK as UNFIT
@@ -69,6 +72,16 @@ def test_a_diagnosis_of_a_single_defect_is_switched_off():
 def test_what_the_installed_releases_deserve_does_not_count():
     assert judge_laws(UNFIT).broken == RATE
     assert judge_laws(UNFIT, upstream=("unfit_learning_rate",)).broken == {}
+
+
+def test_neither_does_what_the_whole_catalogue_explains_by_that_alone():
+    (judgement,) = [j for j in judge_all(derive(UNFIT), UNFIT) if j.contract.diagnosis.name == "unfit_learning_rate"]
+    explained = [
+        msgspec.structs.replace(judgement, outcome=msgspec.structs.replace(judgement.outcome, explained_by=codes))
+        for codes in ((), ("FWD014",), ("FWD014", "COL016"))
+    ]
+    found = [add_consequences(("padding_changes_row",), [one]) - {"padding_changes_row"} for one in explained]
+    assert found == [frozenset(), {"unfit_learning_rate"}, frozenset()]
 
 
 def test_a_law_of_which_nothing_could_be_judged_is_said_to_be_unseen():

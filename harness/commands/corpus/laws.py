@@ -6,7 +6,7 @@ that fault has to be named by it; all that a fault breaks is seen in one model, 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from preflight_ocr.harness.diagnoses import catalogue, find
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.judging.findings import Broken, Crashed, Kept
 from preflight_ocr.harness.judging.laws import LAWS
-from preflight_ocr.harness.verdict.contracts import derive, judge_all
+from preflight_ocr.harness.verdict.contracts import Judgement, derive, judge_all
 
 
 def list_law_codes() -> tuple[str, ...]:
@@ -46,6 +46,21 @@ def judge_laws(facts: Facts, *, upstream: Container[str] = ()) -> Laws:
         broken={law: tuple(broken[law]) for law in LAWS if law in broken},
         unseen=tuple(law for law in LAWS if law not in judged),
     )
+
+
+def add_consequences(upstream: Iterable[str], judgements: Iterable[Judgement]) -> frozenset[str]:
+    """These diagnoses, and those that the whole catalogue found to be consequences of them and of nothing else.
+
+    With the others switched off nobody would say so: an old release that pads wrongly departs from its own generation.
+    """
+    names = frozenset(upstream)
+    codes = {module.DIAGNOSIS.code for module in map(find, names) if module is not None}
+    return names | {
+        judgement.contract.diagnosis.name
+        for judgement in judgements
+        if isinstance(judgement.outcome, Broken) and judgement.outcome.explained_by
+        if codes.issuperset(judgement.outcome.explained_by)
+    }
 
 
 def keep_expected(laws: Laws, names: Container[str]) -> Laws:

@@ -45,7 +45,7 @@ from preflight_ocr.harness.check.asked import Asked
 from preflight_ocr.harness.check.check import judge, look
 from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.commands.corpus.bundles import bundle
-from preflight_ocr.harness.commands.corpus.laws import choose_lone, judge_laws, keep_expected
+from preflight_ocr.harness.commands.corpus.laws import add_consequences, choose_lone, judge_laws, keep_expected
 from preflight_ocr.harness.commands.corpus.reuse import Inputs, choose_known, read_inputs
 from preflight_ocr.harness.commands.corpus.trials import DryRun, Laws, Named, Run, Trial, is_pattern
 from preflight_ocr.harness.config.config import load_config
@@ -277,7 +277,8 @@ def attempt(
         if len(trials) > 1 and not all(trial.is_exact for trial in tried):
             return Attempted(trials=trials, is_mixed_up=True)
         if level == "ran":
-            tried = share_laws(tried, judge_laws(report.facts, upstream=upstream))
+            deserved = add_consequences(upstream, report.judgements)
+            tried = share_laws(tried, judge_laws(report.facts, upstream=deserved))
         apart = lone or (False,) * len(tried)
         tried = tuple(
             _ask_laws(t, Path(folder), baseline, sandbox) if a else t for t, a in zip(tried, apart, strict=True)
@@ -323,8 +324,9 @@ def _ask_laws(trial: Trial, folder: Path, baseline: Baseline | None, sandbox: Sa
     if trial.laws is not None and trial.laws.alone:
         return trial
     project = write_project(folder / "-".join((*trial.faults, "alone")), trial.faults, model=trial.model)
-    facts = _check(project, trial.faults, trial.model, "ran", baseline, sandbox).report.facts
-    return msgspec.structs.replace(trial, laws=judge_laws(facts, upstream=find_upstream_faults(trial.model)))
+    report = _check(project, trial.faults, trial.model, "ran", baseline, sandbox).report
+    deserved = add_consequences(find_upstream_faults(trial.model), report.judgements)
+    return msgspec.structs.replace(trial, laws=judge_laws(report.facts, upstream=deserved))
 
 
 @contextmanager
