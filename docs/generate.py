@@ -25,6 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/facts.md": reference.render_facts,
     "docs/reference/python.md": reference.render_functions,
     "docs/measured/pairs.md": measurements.render_pairs,
+    "docs/measured/laws.md": measurements.render_laws,
 }
 """Path -> what it should hold. `docs/diagnoses.md` stays where it is: every report that was ever written names it."""
 

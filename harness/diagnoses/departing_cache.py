@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.NOTE,
     basis=Basis.RAN,
     contract="generation computes the same logits with a cache as without one",
+    law="training equals generation",
     needs=("forward.agreement.cached",),
     keys=("subject.model",),
 )

@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the merged model answers like the model with its adapter",
+    law="saved equals trained",
     needs=("learning.merged_equals_unmerged",),
     keys=("subject.peft",),
 )

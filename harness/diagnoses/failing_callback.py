@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="no callback of the run raises",
+    law="rehearsal",
     needs=("rehearsal.callbacks",),
     keys=("subject.trainer", "early_stopping"),
 )

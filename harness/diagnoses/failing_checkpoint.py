@@ -33,6 +33,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="a checkpoint is written",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("subject.trainer", "training.save_strategy"),
 )

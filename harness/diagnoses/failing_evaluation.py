@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="an evaluation with the run's own metrics ends",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("subject.trainer", "data.val_path"),
 )

@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="what the run leaves at its end can be saved",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("model.base_model", "subject.trainer"),
 )

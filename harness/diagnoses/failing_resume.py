@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="training goes on from its own checkpoint, and the best one can be loaded",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("subject.trainer", "training.load_best_model_at_end"),
 )

@@ -42,6 +42,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the run's own arguments, trainer, optimizer and schedule are built and make a step",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("training.optim", "training.lr_scheduler_type", "training.report_to", "subject.trainer"),
 )

@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the tokens of the targets have output rows that can be told apart, or that are trained",
+    law="saved equals trained",
     needs=("learning.alike_rows",),
     keys=("lora.modules_to_save", "subject.model", "subject.peft"),
 )

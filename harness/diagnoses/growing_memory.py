@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.GPU,
     contract="memory does not grow from step to step",
+    law="nothing grows",
     needs=("accelerator.held",),
     keys=("subject.model", "subject.collator", "subject.trainer", "model.base_model"),
 )

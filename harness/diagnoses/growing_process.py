@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="nothing in the process grows with every step",
+    law="nothing grows",
     needs=("learning.growth",),
     keys=("subject.collator", "subject.model"),
 )

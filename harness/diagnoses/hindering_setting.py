@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the generation settings let the model write what it knows",
+    law="memorise and read",
     needs=("learning.recital",),
     keys=("subject.model",),
 )

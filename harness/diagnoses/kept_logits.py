@@ -41,6 +41,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MINOR,
     basis=Basis.RAN,
     contract="what an evaluation keeps for its metrics fits into host memory",
+    law="rehearsal",
     needs=("rehearsal.kept.all_rows",),
     keys=("subject.trainer", "data.val_path"),
 )

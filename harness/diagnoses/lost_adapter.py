@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="the saved adapter comes back when it is loaded",
+    law="saved equals trained",
     needs=("learning.round_trip",),
     keys=("subject.peft",),
 )

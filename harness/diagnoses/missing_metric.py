@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="evaluation gives the metric that checkpoints are judged by",
+    law="rehearsal",
     needs=("rehearsal.metrics",),
     keys=("training.metric_for_best_model", "training.label_names", "training.load_best_model_at_end"),
 )

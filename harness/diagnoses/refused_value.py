@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.READ,
     contract="the installed transformers knows every value of the training section",
+    law="rehearsal",
     needs=("configuration.refused_values",),
     explains=("failing_start", "mixed_model_dtypes", "failing_dtype"),
     keys=("training.lr_scheduler_type", "training.optim", "training.eval_strategy", "training.fp16"),

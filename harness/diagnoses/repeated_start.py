@@ -38,6 +38,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="labels do not begin with the token that the decoder starts with",
+    law="ids agree",
     needs=("forward.agreement",),
     where="the model has an encoder and a decoder",
     explains=("wrong_target", "training_differs_from_generation"),

@@ -45,6 +45,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="training computes the logits that generation computes for the same row",
+    law="training equals generation",
     needs=("forward.agreement",),
     keys=("subject.collator", "subject.model"),
 )

@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MINOR,
     basis=Basis.RAN,
     contract="the run's learning rate and schedule move the adapter, and do not tear it away",
+    law="the recipe moves the model",
     needs=("learning.recipe",),
     keys=("training.learning_rate", "training.max_steps", "training.lr_scheduler_type"),
 )

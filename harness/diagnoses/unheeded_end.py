@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the labels hold a token that generation stops at",
+    law="ids agree",
     needs=("forward.ends",),
     keys=("subject.collator", "subject.model"),
     entries=("labels",),

@@ -36,6 +36,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.READ,
     contract="every package that a value of the run needs is installed",
+    law="rehearsal",
     needs=("configuration.lacking_packages",),
     explains=("failing_start", "unloadable_model"),
     keys=("training.report_to", "training.optim", "training.deepspeed", "model.quantization.load_in_4bit"),

@@ -43,6 +43,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the tokenizer can write every character of the training texts",
+    law="labels are writable",
     needs=("collator",),
     explains=("wrong_target",),
     keys=("data.train_path",),

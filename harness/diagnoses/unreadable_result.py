@@ -33,6 +33,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="a fresh process reads what the run left",
+    law="rehearsal",
     needs=("rehearsal",),
     keys=("subject.peft", "subject.trainer"),
 )

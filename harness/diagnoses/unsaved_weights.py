@@ -40,6 +40,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="what is trained is saved",
+    law="saved equals trained",
     needs=("learning.unsaved",),
     explains=("lost_adapter",),
     keys=("lora.modules_to_save", "subject.peft"),

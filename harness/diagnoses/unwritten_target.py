@@ -39,6 +39,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.MAJOR,
     basis=Basis.RAN,
     contract="the model writes the row that it knows by heart",
+    law="memorise and read",
     needs=("learning.recital",),
     keys=("subject.model", "subject.collator"),
 )

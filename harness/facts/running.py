@@ -249,6 +249,7 @@ class Forward(Fact, kw_only=True):
     positions: Positions | Unknown = NOT_LOOKED_AT
     loss: float | Unknown = NOT_LOOKED_AT
     uniform_loss: float | Unknown = NOT_LOOKED_AT  # ln(vocabulary)
+    loss_by_token: float | Unknown = NOT_LOOKED_AT  # the same loss, each kind of target token counted once
     loss_reads: Literal["next", "same", "neither"] | Unknown = Unknown(
         reason="not run"
     )  # which label a position is held to

@@ -11,6 +11,7 @@ import msgspec
 
 from preflight_ocr.harness.facts import Facts, Site
 from preflight_ocr.harness.judging.findings import Basis, Finding, Fix, Severity
+from preflight_ocr.harness.judging.laws import LawName
 
 FAMILIES = {
     "ENV": "environment",
@@ -42,6 +43,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     `keys` are dotted keys of the YAML file where the defect can be mended or shown, the likeliest first.
     `entries` are the entries of the batch it is about, by name or by role: a finding without a place of its own is shown at
     the statements of the user's collator that make them.
+    `law` is the law of every healthy run that it states (harness/judging/laws.py); None where it names one defect.
     """
 
     module: str
@@ -54,6 +56,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     keys: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
+    law: LawName | None = None
 
     @property
     def name(self) -> str:

@@ -151,6 +151,7 @@ def look_at_forward(parts: Assembly) -> Forward:
         positions=look_at_positions(parts, batch, recorded),
         loss=_describe_loss(read_loss(seen.output)),
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
+        loss_by_token=average_by_token(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
         generation=look_at_generation(parts),
         agreement=_look_at_agreement(parts, batch, seen.logits, is_taken=untouched),
@@ -228,7 +229,7 @@ def find_reading(loss: Any, logits: Any, labels: Any) -> Any:
     tensors = [value for value in (loss, logits, labels) if isinstance(value, torch.Tensor)]
     if len(tensors) < 3 or logits.shape[:2] != labels.shape:
         return Unknown(reason="forward returned no loss, or logits of another length than the labels")
-    pairs = {"same": (logits, labels), "next": (logits[:, :-1], labels[:, 1:])}
+    pairs = _pair(logits, labels)
     computed = {
         name: float(cross_entropy(given.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED))
         for name, (given, wanted) in pairs.items()
@@ -238,6 +239,27 @@ def find_reading(loss: Any, logits: Any, labels: Any) -> Any:
         return Unknown(reason="both readings of the labels give this loss")
     near = (name for name, value in computed.items() if abs(value - float(loss)) <= exact * abs(value))
     return next(near, "neither")
+
+
+def _pair(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Each reading of the labels -> logits [B, S', V] and the labels [B, S'] that they are held to."""
+    return {"same": (logits, labels), "next": (logits[:, :-1], labels[:, 1:])}
+
+
+def average_by_token(loss: Any, logits: Any, labels: Any) -> float | Unknown:
+    """The loss in nats where each kind of target token counts once, however often the targets repeat it.
+
+    The arguments are those of `find_reading`. A token that stands in every row is one observation of the model and no more.
+    """
+    tensors = [value for value in (loss, logits, labels) if isinstance(value, torch.Tensor)]
+    if len(tensors) < 3 or logits.shape[:2] != labels.shape:
+        return Unknown(reason="forward returned no loss, or logits of another length than the labels")
+    for given, wanted in _pair(logits, labels).values():
+        each = cross_entropy(given.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
+        kept, ids = each[wanted.flatten() != IGNORED], wanted.flatten()[wanted.flatten() != IGNORED]
+        if kept.numel() and abs(float(kept.mean()) - float(loss)) <= 1e-3 * abs(float(loss)):
+            return float(torch.stack([kept[ids == kind].mean() for kind in torch.unique(ids)]).mean())
+    return Unknown(reason="the loss is not the mean over the labels, so that it cannot be told by token")
 
 
 def _describe_loss(loss: Any) -> float | Unknown:

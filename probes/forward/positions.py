@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ def record_positions(parts: Assembly) -> Iterator[list[torch.Tensor]]:
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # A block is given masks of whole numbers as well, so that there the name has to say it.
-        values = (*args, *kwargs.values()) if is_rotary(module) else (kwargs.get(POSITIONS),)
+        values = (*args, *kwargs.values()) if is_rotary(module) else (find_named(module, args, kwargs),)
         for value in values:
             if isinstance(value, torch.Tensor) and value.dim() >= 2 and value.dtype in (torch.int64, torch.int32):
                 found[:] = [value.detach()]
@@ -44,6 +45,16 @@ def record_positions(parts: Assembly) -> Iterator[list[torch.Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def find_named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a block was given as its `position_ids`, by name or in their place; None where it has no such parameter."""
+    if POSITIONS in kwargs:
+        return kwargs[POSITIONS]
+    try:
+        return inspect.signature(module.forward).bind_partial(*args).arguments.get(POSITIONS)
+    except (TypeError, ValueError):  # forward has no signature, or takes fewer arguments than it was given
+        return None
 
 
 def look_at_positions(parts: Assembly, batch: Batch, recorded: list[torch.Tensor]) -> Positions | Unknown:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from preflight_ocr.harness.commands.corpus.run import Attempted, Baseline, Trial, attempt
+from preflight_ocr.harness.commands.corpus.run import Attempted, Baseline, attempt
+from preflight_ocr.harness.commands.corpus.trials import Trial
 from preflight_ocr.harness.isolation import Sandbox
 
 

@@ -10,13 +10,12 @@ from preflight_ocr.fixtures.corpus.cases import find_cases
 from preflight_ocr.fixtures.corpus.models import find_miniatures
 from preflight_ocr.harness.commands.corpus.bundles import LARGEST, bundle, get_along
 from preflight_ocr.harness.commands.corpus.run import (
-    Trial,
     choose_dry_runs,
-    is_pattern,
     list_trials,
     run_corpus,
     share_out,
 )
+from preflight_ocr.harness.commands.corpus.trials import Trial, is_pattern
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY

@@ -21,7 +21,7 @@ from preflight_ocr.fixtures.corpus.plant import clash, write_project
 from preflight_ocr.fixtures.corpus.upstream import find_upstream_faults
 from preflight_ocr.harness.check.check import check
 from preflight_ocr.harness.commands.corpus.bundles import bundle, needs_the_whole_run
-from preflight_ocr.harness.commands.corpus.run import Trial
+from preflight_ocr.harness.commands.corpus.trials import Trial
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.judging.findings import Crashed
 

@@ -8,7 +8,7 @@ import transformers
 from preflight_ocr.fixtures.corpus import find_patterns
 from preflight_ocr.fixtures.corpus.cases import find_pattern_cases
 from preflight_ocr.fixtures.corpus.plant import find_obstacle
-from preflight_ocr.harness.commands.corpus.run import is_pattern
+from preflight_ocr.harness.commands.corpus.trials import is_pattern
 
 FAST = "qwen2_vl"
 CASES = [case for case in find_pattern_cases() if case.obstacle is None]

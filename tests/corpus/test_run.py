@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from preflight_ocr.harness.commands.corpus.run import DryRun, Named, Run, Trial, draw_groups, list_trials, run_corpus
+from preflight_ocr.harness.commands.corpus.run import draw_groups, list_trials, run_corpus
 from preflight_ocr.harness.commands.corpus.table import describe, main, read_results, summarise, write_results
+from preflight_ocr.harness.commands.corpus.trials import DryRun, Named, Run, Trial
 
 FOUND = Named(code="LBL001", name="copied_labels", basis="ran")
 
@@ -42,6 +43,11 @@ def test_a_healthy_model_is_tried_where_no_fault_is_named():
     trials = list(list_trials(models=("llava",)))
     assert trials[0].faults == () and len(trials) > 10
     assert {trial.model for trial in trials} == {"llava"}
+
+
+def test_where_faults_are_named_healthy_models_are_tried_only_if_asked_for():
+    assert [t.faults for t in list_trials(models=("llava",), faults=("rep-13",))] == [("rep-13",)]
+    assert [t.faults for t in list_trials(("llava",), ("rep-13",), healthy=True)] == [(), ("rep-13",)]
 
 
 def test_the_same_seed_draws_the_same_groups_and_another_seed_others():

@@ -8,8 +8,10 @@ from docs.generate import fill_blocks
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.cases import find_cases
 from preflight_ocr.fixtures.corpus.models import find_miniatures
+from preflight_ocr.harness.commands.corpus import table
 from preflight_ocr.harness.commands.corpus.run import read_versions
 from preflight_ocr.harness.commands.corpus.table import read_results, tabulate_models
+from preflight_ocr.harness.commands.corpus.trials import Run
 
 
 def fill_corpus() -> str:
@@ -45,3 +47,17 @@ def test_every_model_has_a_row_with_what_it_found_or_why_it_was_not_run():
 def test_the_block_has_a_row_for_each_fault():
     ids = re.findall(r"^\| ([a-z]+-\d+(?:-\w+)*) \|", fill_corpus(), re.MULTILINE)
     assert ids == [fault.id for fault in find_faults()]
+
+
+def test_what_is_named_is_a_trial_and_leaves_the_committed_results_alone(tmp_path, monkeypatch):
+    run, asked = Run(versions={}, jobs=1, seconds=1.0, trials=()), []
+    monkeypatch.setattr(table, "run_corpus", lambda **given: asked.append(given) or run)
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results.json")
+    words = ["llava", "--fault", "rep-13", "--fault", "rep-14", "--jobs", "1"]
+    assert table.main(words, write=lambda line: None) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert (asked[0]["models"], asked[0]["faults"], asked[0]["jobs"]) == (["llava"], ["rep-13", "rep-14"], 1)
+    table.main([*words, "--write", str(tmp_path / "part.json")], write=lambda line: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["part.json"]
+    table.main([], write=lambda line: None)
+    assert (tmp_path / "results.json").exists() and asked[-1]["groups"] > 0

@@ -15,5 +15,6 @@ SICK = altered(
         "forward.behaviour.text_reaches": (False, False),
         "forward.weights": "real",
         "forward.loss": 9.1,
+        "forward.loss_by_token": 9.1,
     },
 )

@@ -352,6 +352,7 @@ HEALTHY = Facts(
         returned=("loss", "logits", "past_key_values"),
         positions=Positions(limit=4096, rows=(RowLength(row=3, name="page.png", tokens=120, highest=119),)),
         uniform_loss=6.24,
+        loss_by_token=6.26,
         loss_reads="next",
         dtypes={
             "vision": {"float32": 200_000},

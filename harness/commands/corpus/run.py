@@ -26,11 +26,11 @@ from functools import cache
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import msgspec
 
-from preflight_ocr.fixtures.corpus import find_faults, find_patterns, load
+from preflight_ocr.fixtures.corpus import find_faults, load
 from preflight_ocr.fixtures.corpus.cases import Case, find_cases, find_pattern_cases, find_unsuited
 from preflight_ocr.fixtures.corpus.models import (
     find_miniature,
@@ -45,7 +45,9 @@ from preflight_ocr.harness.check.asked import Asked
 from preflight_ocr.harness.check.check import judge, look
 from preflight_ocr.harness.check.sandboxes import open_sandbox
 from preflight_ocr.harness.commands.corpus.bundles import bundle
+from preflight_ocr.harness.commands.corpus.laws import add_consequences, choose_lone, judge_laws, keep_expected
 from preflight_ocr.harness.commands.corpus.reuse import Inputs, choose_known, read_inputs
+from preflight_ocr.harness.commands.corpus.trials import DryRun, Laws, Named, Run, Trial, is_pattern
 from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.isolation import ChildRaised, Returned, Sandbox
@@ -61,93 +63,11 @@ def read_versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """A root cause that was found."""
-
-    code: str
-    name: str
-    basis: str
-
-
-class DryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """How one step of Trainer ended. `message` is the exception, "" where nothing was raised."""
-
-    outcome: Literal["raised", "silent", "died"]
-    message: str = ""
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """Faults planted in one model: no fault for a healthy project, several for a group.
-
-    `found` are the root causes that had to be named and were, `missed` those that were not; `extra` are any others, each a
-    false alarm. `upstream` are findings that the installed releases deserve by themselves. `beside` are the faults of other
-    trials that were planted in the same project. `seconds` is the check alone, its share where there were others beside.
-    `reused` are the children of the check that were not run, since the healthy project's had seen the same. `dry_run` is of
-    these faults alone. With an `obstacle` nothing was run.
-    """
-
-    faults: tuple[str, ...]
-    model: str
-    found: tuple[Named, ...] = ()
-    missed: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-    upstream: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
-    seconds: float = 0.0
-    reused: tuple[str, ...] = ()
-    dry_run: DryRun | None = None
-    obstacle: str | None = None
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether what was planted was named and nothing else."""
-        return not self.missed and not self.extra
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was tried, and with what. `seconds` is the wall clock, `jobs` the worker processes.
-
-    `left_out` are (fault, model, reason) of the pairs that cannot exist, which depends on the installed releases too.
-    """
-
-    versions: dict[str, str]
-    jobs: int
-    seconds: float
-    trials: tuple[Trial, ...]
-    left_out: tuple[tuple[str, str, str], ...] = ()
-
-    @property
-    def planted(self) -> tuple[Trial, ...]:
-        """Those of one fault, whatever was planted beside it, that were not prevented."""
-        return tuple(
-            t for t in self.trials if len(t.faults) == 1 and t.obstacle is None and not is_pattern(t.faults[0])
-        )
-
-    @property
-    def patterns(self) -> tuple[Trial, ...]:
-        """What other people's code does, by itself in a project, that was not prevented."""
-        return tuple(t for t in self.trials if len(t.faults) == 1 and t.obstacle is None and is_pattern(t.faults[0]))
-
-    @property
-    def healthy(self) -> tuple[Trial, ...]:
-        """Nothing planted, and not prevented."""
-        return tuple(t for t in self.trials if not t.faults and t.obstacle is None)
-
-    @property
-    def groups(self) -> tuple[Trial, ...]:
-        """Several faults at once."""
-        return tuple(t for t in self.trials if len(t.faults) > 1)
-
-
-def is_pattern(fault: str) -> bool:
-    """Whether this id is a pattern of other people's code, and not a planted fault."""
-    return any(pattern.id == fault for pattern in find_patterns())
-
-
 def run_corpus(
     *,
     models: Sequence[str] = (),
     faults: Sequence[str] = (),
+    healthy: bool = False,
     groups: int = 0,
     seed: int = 20,
     alone: bool = False,
@@ -155,7 +75,8 @@ def run_corpus(
     jobs: int | None = None,
     progress: Callable[[Trial], object] = lambda trial: None,
 ) -> Run:
-    """Try everything, or what is named. `groups` pairs and triples are drawn with `seed` beside it.
+    """Try everything, or what is named (with `healthy` the healthy models as well). `groups` pairs and triples are drawn
+    with `seed` beside it.
 
     With `alone` each fault has a project of its own, and each is given to Trainer; without it only those are that
     `choose_dry_runs` chooses. `jobs` is the number of worker processes, one a core where it is None. `progress` is told
@@ -164,11 +85,12 @@ def run_corpus(
     started = time.perf_counter()
     jobs = max(1, os.cpu_count() or 1) if jobs is None else jobs
     with calm_libraries():
-        wanted = list(list_trials(models, faults))
+        wanted = list(list_trials(models, faults, healthy=healthy))
         if groups:
             wanted += draw_groups(groups, seed, models)
         stepped = {_key(t) for t in (wanted if alone or models else choose_dry_runs(wanted))} if dry_run else set()
-        done = _try_all(wanted, stepped, alone=alone, jobs=jobs, progress=progress)
+        lone = {_key(t) for t in choose_lone(wanted)}
+        done = _try_all(wanted, stepped, lone, alone=alone, jobs=jobs, progress=progress)
     return Run(
         versions=read_versions(),
         jobs=jobs,
@@ -202,12 +124,14 @@ def _key(trial: Trial) -> Key:
 def _try_all(
     wanted: Sequence[Trial],
     stepped: set[Key],
+    lone: set[Key],
     *,
     alone: bool,
     jobs: int,
     progress: Callable[[Trial], object],
 ) -> dict[Key, Trial]:
-    """Each trial by its model and faults; `stepped` are those that Trainer tries too.
+    """Each trial by its model and faults; `stepped` are those that Trainer tries too, `lone` those that the laws judge
+    with nothing else in the project.
 
     The faults of a model wait for its healthy project where that is tried.
     """
@@ -224,7 +148,8 @@ def _try_all(
 
         def submit(trials: Sequence[Trial]) -> Future[Attempted]:
             chosen = tuple(_key(trial) in stepped for trial in trials)
-            return pool.submit(attempt, tuple(trials), chosen, baselines.get(trials[0].model))
+            apart = tuple(_key(trial) in lone for trial in trials)
+            return pool.submit(attempt, tuple(trials), chosen, baselines.get(trials[0].model), lone=apart)
 
         def submit_faults(model: str) -> set[Future[Attempted]]:
             return {submit(one) for one in _put_together([t for t in waiting if t.faults and t.model == model], alone)}
@@ -278,12 +203,15 @@ def calm_libraries() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def list_trials(models: Sequence[str] = (), faults: Sequence[str] = ()) -> Iterator[Trial]:
-    """Every healthy model, then every fault in every model it applies to, not yet tried; one model after the other."""
+def list_trials(models: Sequence[str] = (), faults: Sequence[str] = (), *, healthy: bool = False) -> Iterator[Trial]:
+    """Every healthy model, then every fault in every model it applies to, not yet tried; one model after the other.
+
+    Where faults are named the healthy models are left out, unless `healthy` asks for them.
+    """
     for model in find_miniatures():
         if models and model.name not in models:
             continue
-        if not faults:
+        if healthy or not faults:
             yield Trial(faults=(), model=model.name, obstacle=find_model_obstacle(model.name))
         for case in (*find_cases(), *find_pattern_cases()):
             if case.model == model.name and (not faults or case.fault in faults):
@@ -327,32 +255,78 @@ def attempt(
     stepped: tuple[bool, ...],
     baseline: Baseline | None = None,
     *,
+    lone: tuple[bool, ...] = (),
     sandbox: Sandbox | None = None,
 ) -> Attempted:
     """Plant what these trials of one model hold, check, and let Trainer try those that are `stepped`.
 
-    A healthy project is a baseline for the others of its model. `sandbox` is the worker's where it is None.
+    Beside the check the laws judge the same facts by themselves; those that are `lone` (none where it is empty) get a
+    project of their own for that where they had company, or where the check only read. A healthy project is a baseline for
+    the others of its model. `sandbox` is the worker's where it is None.
     """
     sandbox = sandbox or _sandbox()
     model, faults = trials[0].model, tuple(fault for trial in trials for fault in trial.faults)
+    level: Level = choose_level([load(fault).FAULT for fault in faults]) if faults else "ran"
+    upstream = find_upstream_faults(model) if level == "ran" else ()
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         project = write_project(Path(folder) / "project", faults, model=model)
-        level: Level = choose_level([load(fault).FAULT for fault in faults]) if faults else "ran"
-        inputs = read_inputs(project, faults, place_model(model))
-        installs = [install for fault in faults if (install := getattr(load(fault), "install", None)) is not None]
-        reusable = baseline is not None and level == "ran" and not installs
-        known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and reusable else None
         started = time.perf_counter()
-        config, asked = load_config(project), Asked(level=level, trust=True)
-        with _install(installs, Path(folder) / "site", sandbox) as used:
-            report = judge(config, asked, look(config, asked, sandbox=used, together=1, known=known))
-        seconds = time.perf_counter() - started
-        upstream = find_upstream_faults(model) if level == "ran" else ()
-        tried = share_out(trials, report, upstream, seconds=seconds, reused=known.children if known else ())
+        checked = _check(project, faults, model, level, baseline, sandbox)
+        seconds, report = time.perf_counter() - started, checked.report
+        tried = share_out(trials, report, upstream, seconds=seconds, reused=checked.reused)
         if len(trials) > 1 and not all(trial.is_exact for trial in tried):
             return Attempted(trials=trials, is_mixed_up=True)
+        if level == "ran":
+            deserved = add_consequences(upstream, report.judgements)
+            tried = share_laws(tried, judge_laws(report.facts, upstream=deserved))
+        apart = lone or (False,) * len(tried)
+        tried = tuple(
+            _ask_laws(t, Path(folder), baseline, sandbox) if a else t for t, a in zip(tried, apart, strict=True)
+        )
         tried = tuple(_step(t, project, Path(folder), sandbox) if s else t for t, s in zip(tried, stepped, strict=True))
-    return Attempted(trials=tried, baseline=None if faults else Baseline(inputs=inputs, facts=report.facts))
+    return Attempted(trials=tried, baseline=None if faults else Baseline(inputs=checked.inputs, facts=report.facts))
+
+
+class Checked(NamedTuple):
+    """One project's report, what its children read, and those of them that were not run."""
+
+    report: Report
+    inputs: Inputs
+    reused: tuple[str, ...]
+
+
+def _check(
+    project: Path, faults: tuple[str, ...], model: str, level: Level, baseline: Baseline | None, sandbox: Sandbox
+) -> Checked:
+    """The check of a project with these faults, which takes over what the healthy one has computed already."""
+    inputs = read_inputs(project, faults, place_model(model))
+    installs = [install for fault in faults if (install := getattr(load(fault), "install", None)) is not None]
+    reusable = baseline is not None and level == "ran" and not installs
+    known = choose_known(inputs, baseline.inputs, baseline.facts) if baseline and reusable else None
+    config, asked = load_config(project), Asked(level=level, trust=True)
+    with _install(installs, project.parent.with_name(f"{project.parent.name}-site"), sandbox) as used:
+        report = judge(config, asked, look(config, asked, sandbox=used, together=1, known=known))
+    return Checked(report=report, inputs=inputs, reused=known.children if known else ())
+
+
+def share_laws(trials: tuple[Trial, ...], laws: Laws) -> tuple[Trial, ...]:
+    """The trials of one project with what the laws say of each; a group is left as it is."""
+    return tuple(
+        msgspec.structs.replace(trial, laws=keep_expected(laws, _expect(trial)) if trial.beside else laws)
+        if len(trial.faults) <= 1
+        else trial
+        for trial in trials
+    )
+
+
+def _ask_laws(trial: Trial, folder: Path, baseline: Baseline | None, sandbox: Sandbox) -> Trial:
+    """The trial with what the laws say where nothing else is planted and everything is run."""
+    if trial.laws is not None and trial.laws.alone:
+        return trial
+    project = write_project(folder / "-".join((*trial.faults, "alone")), trial.faults, model=trial.model)
+    report = _check(project, trial.faults, trial.model, "ran", baseline, sandbox).report
+    deserved = add_consequences(find_upstream_faults(trial.model), report.judgements)
+    return msgspec.structs.replace(trial, laws=judge_laws(report.facts, upstream=deserved))
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """The corpus as tables: what `preflight corpus` prints, and what `docs/measured/corpus.md` is made of.
 
-`python -m preflight_ocr.harness.commands.corpus.table` runs everything and writes `results.json` beside this file.
+`python -m preflight_ocr.harness.commands.corpus.table` runs everything and writes `results.json` beside this file. With
+models or `--fault ID` it runs only those, and writes nothing unless `--write FILE` says where. What an environment with
+other releases says of the laws is kept beside it, as `results-transformers-RELEASE.json`.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +18,9 @@ import msgspec
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.models import find_miniatures
 from preflight_ocr.harness import atomic
-from preflight_ocr.harness.commands.corpus.run import Run, Trial, run_corpus
+from preflight_ocr.harness.commands.corpus.laws import summarise_laws
+from preflight_ocr.harness.commands.corpus.run import run_corpus
+from preflight_ocr.harness.commands.corpus.trials import Run, Trial
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -23,6 +28,12 @@ RESULTS = Path(__file__).with_name("results.json")
 def read_results(path: Path = RESULTS) -> Run:
     """What the last run wrote. Raises OSError where there was none, msgspec.DecodeError where it is not readable."""
     return msgspec.json.decode(path.read_bytes(), type=Run)
+
+
+def read_all_results(folder: Path = RESULTS.parent) -> tuple[Run, ...]:
+    """The whole run, and then the parts that were run with other releases, by the names of their files."""
+    others = sorted(folder.glob(f"{RESULTS.stem}-*.json"))
+    return tuple(map(read_results, (folder / RESULTS.name, *others)))
 
 
 def write_results(run: Run, path: Path = RESULTS) -> None:
@@ -144,13 +155,37 @@ def _raises(trial: Trial) -> bool:
 
 
 def main(words: Sequence[str], *, write: Callable[[str], object] = sys.stdout.write) -> int:
-    """Run everything, or the models that are named, and write the results. Returns 1 where anything was not exact."""
-    run = run_corpus(models=words, groups=0 if words else 16, progress=lambda trial: write(describe(trial) + "\n"))
-    if not words:
-        write_results(run)
-    for line in summarise(run):
+    """Run everything, or what is named, and write the results. Returns 1 where anything was not exact.
+
+    What is named is a trial, and is written only where `--write` says where: the committed results are of a whole run.
+    """
+    asked = _read(words)
+    named = bool(asked.models or asked.fault)
+    run = run_corpus(
+        models=asked.models,
+        faults=asked.fault,
+        healthy=asked.healthy,
+        groups=0 if named else 16,
+        jobs=asked.jobs,
+        progress=lambda trial: write(describe(trial) + "\n"),
+    )
+    if asked.write is not None or not named:
+        write_results(run, asked.write or RESULTS)
+    for line in (*summarise(run), *summarise_laws([run])):
         write(f"{line}\n")
     return 0 if all(trial.is_exact for trial in run.trials) else 1
+
+
+def _read(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__spec__.name}", description="Run the corpus and write its results beside this module."
+    )
+    parser.add_argument("models", nargs="*", help="only these models")
+    parser.add_argument("--fault", action="append", default=[], metavar="ID", help="only this fault; may be repeated")
+    parser.add_argument("--healthy", action="store_true", help="the healthy models too, where faults are named")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="where to write; needed for a part of the corpus")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; one for each core by default")
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

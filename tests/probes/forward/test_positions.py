@@ -39,6 +39,33 @@ def look(positions, mask):
     return look_at_positions(parts, batch, recorded)
 
 
+class ToyBlock(nn.Module):
+    def forward(self, hidden_states, attention_mask=None, position_ids=None):
+        return hidden_states
+
+
+class ToyStack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(4, 2)
+        self.layers = nn.ModuleList([ToyBlock()])
+
+
+def record_block(*args, **kwargs):
+    model = ToyStack()
+    with record_positions(
+        SimpleNamespace(bare=model, anatomy=SimpleNamespace(embedding="embed", layers="layers"))
+    ) as found:
+        model.layers[0](*args, **kwargs)
+    return [positions.tolist() for positions in found]
+
+
+def test_positions_that_a_block_is_given_in_their_place_are_known_by_its_own_parameter():
+    hidden, mask, positions = torch.zeros(1, 2, 2), torch.ones(1, 2, dtype=torch.int64), torch.tensor([[5, 6]])
+    assert record_block(hidden, mask, positions) == record_block(hidden, position_ids=positions) == [[[5, 6]]]
+    assert record_block(hidden, mask) == []  # a mask of whole numbers is none
+
+
 def test_padding_does_not_count_and_the_row_is_called_by_its_number_in_the_data():
     found = look(torch.arange(4).expand(2, -1), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]))
     assert [(row.row, row.tokens, row.highest) for row in found.rows] == [(1, 2, 1), (1, 4, 3)]
