@@ -40,7 +40,9 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `data` in one step; missing parent folders are made, a link is followed and kept.
 
-    Without `durable` the system writes it when it likes, which is many times faster for many files. Raises OSError when the folder cannot be written; the old file is then untouched and no temporary file is left.
+    Without `durable` the system writes it when it likes, which is many times faster for many files.
+
+    Raises OSError when the folder cannot be written; the old file is then untouched and no temporary file is left.
     """
     if path == STANDARD_OUTPUT:
         _write_out(data)

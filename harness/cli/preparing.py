@@ -39,7 +39,9 @@ _SHOWN = 5  # columns that are named
     type=click.Path(path_type=Path),
     help="Reject texts that this model's tokenizer cannot write.",
 )
-@click.option("--min-side", type=click.IntRange(min=1), default=8, show_default=True, help="Pixels of the shorter side.")
+@click.option(
+    "--min-side", type=click.IntRange(min=1), default=8, show_default=True, help="Pixels of the shorter side."
+)
 @click.option(
     "--max-pixels", type=click.IntRange(1, _MOST_PIXELS), default=50_000_000, show_default=True, help="Of a picture."
 )
@@ -115,9 +117,7 @@ def prepare_data(
             max_pixels=max_pixels,
             dpi=dpi,
         )
-        done = prepare(
-            opened, output, asked, division, jobs=jobs or crew.count_cores(), fresh=fresh, progress=progress
-        )
+        done = prepare(opened, output, asked, division, jobs=jobs or crew.count_cores(), fresh=fresh, progress=progress)
     except UserError as error:
         raise Refusal(str(error)) from None
     except OSError as error:

@@ -44,7 +44,9 @@ def tell_absent(doing: str, modules: Iterable[str]) -> str:
     named = f"{', '.join(absent[:-1])} and {absent[-1]}"
     extras = ["train"] * any(name not in _EXTRA_DATA for name in absent)
     extras += ["data"] * any(name in _EXTRA_DATA for name in absent)
-    return f'{doing} needs {named}, which are not installed here; type `pip install "preflight-ocr[{",".join(extras)}]"`'
+    return (
+        f'{doing} needs {named}, which are not installed here; type `pip install "preflight-ocr[{",".join(extras)}]"`'
+    )
 
 
 def require_for_training(config: Config) -> None:

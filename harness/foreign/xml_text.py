@@ -1,4 +1,4 @@
-"""XML that somebody else wrote: no document type, no entities, bounded depth and size, with the line at fault where it is broken."""
+"""XML that somebody else wrote: no document type, no entities, bounded depth and size, the line of a fault."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def iterate_alike(hashes: Any, shapes: Any, near: int, tell: Callable[[float], N
     yield from _compare(hashes[chosen], shapes[chosen], chosen, near, tell)
 
 
-def _compare(hashes: Any, shapes: Any, numbers: Any, near: int, tell: Callable[[float], None]) -> Iterator[tuple[int, int]]:
+def _compare(
+    hashes: Any, shapes: Any, numbers: Any, near: int, tell: Callable[[float], None]
+) -> Iterator[tuple[int, int]]:
     tolerance = numpy.log1p(SHAPE_TOLERANCE)
     for start in range(0, len(hashes), _BLOCK):
         tell(start / len(hashes))

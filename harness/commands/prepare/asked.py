@@ -68,4 +68,6 @@ def require_columns(group_by: str | None, keep: tuple[str, ...]) -> None:
     """Raise PrepareError for a column that would be read as something else in what is written."""
     for option, name in (("--group-by", group_by), *(("--keep", name) for name in keep)):
         if name in _TAKEN or (name == "source" and option == "--keep"):
-            raise PrepareError(f"{option} {name}: a column of this name is written anyway, or read as picture or question")
+            raise PrepareError(
+                f"{option} {name}: a column of this name is written anyway, or read as picture or question"
+            )

@@ -41,7 +41,7 @@ def divide(
     """
     total = sum(shares)
     sets: dict[int, dict[int, int]] = {}  # kind -> set -> rows
-    for row, one in enumerate(together):
+    for one in together:
         of_kind = sets.setdefault(kinds[one], {})
         of_kind[one] = of_kind.get(one, 0) + 1
     chosen: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""A picture as it will be learned: decoded whole, upright, of a size that a model can read, and with its two fingerprints."""
+"""A picture as it will be learned: decoded whole, upright, of a fit size, and with its two fingerprints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_picture(name: str, content: bytes, asked: Asked) -> Picture:
-    """The picture in these bytes. An upright PNG or JPEG of 8 bits keeps its bytes; all else becomes PNG. Raises Rejection."""
+    """The picture in these bytes. An upright PNG or JPEG of 8 bits keeps its bytes; others become PNG. Raises Rejection."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

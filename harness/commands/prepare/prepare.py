@@ -1,7 +1,7 @@
 """`preflight prepare-data`: every row of SOURCE is looked at, kept or rejected, and the kept ones are divided into splits.
 
-The folder `.prepare` in the output holds what is done so far; it goes when all is done. `summary.json` is written last: where
-it is, the run is finished.
+The folder `.prepare` in the output holds what is done so far; it goes when all is done. `summary.json` is written last: where it
+is, the run is finished.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.check.seen import Beat
 from preflight_ocr.harness.commands.prepare import crew
 from preflight_ocr.harness.commands.prepare.asked import SPLITS, Asked, Division, PrepareError
 from preflight_ocr.harness.commands.prepare.journal import Head, Journal
@@ -110,7 +111,9 @@ def refuse_folder(source: Source, output: Path, *, fresh: bool) -> None:
     if strange := sorted(names - {*SPLITS, REJECTED, SUMMARY, WORK}):
         raise PrepareError(f"{output}: holds {', '.join(strange[:5])}, which no run wrote; move it away")
     if SUMMARY in names and not fresh:
-        raise PrepareError(f"{output}: is finished; give --fresh to throw it away and begin again, or name another folder")
+        raise PrepareError(
+            f"{output}: is finished; give --fresh to throw it away and begin again, or name another folder"
+        )
 
 
 def _clear(output: Path) -> None:
@@ -124,9 +127,8 @@ def _clear(output: Path) -> None:
 def _look_at_all(
     source: Source, asked: Asked, journal: Journal, *, jobs: int, total: int | None, progress: Callable[[str], None]
 ) -> None:
-    seen = journal.done
     rejected = 0
-    progress(_draw("looked at", seen, total))
+    progress(f"looking at {'rows' if total is None else f'{total:,} rows or files'}")
     told = time.monotonic()
     for results in crew.run(_skip(iterate_units(source), journal.done), asked, jobs=jobs):
         journal.add(results)
@@ -142,13 +144,13 @@ def _skip(units: Iterator[Unit], done: int) -> Iterator[tuple[int, Unit]]:
             yield number, unit
 
 
-def _draw(what: str, done: int, total: int | None, more: str = "") -> str:
+def _draw(what: str, done: int, total: int | None, more: str = "") -> Beat:
     """A line of progress, with a bar where it is known how much there is."""
     if not total:
-        return f"{what} {done:,}{more}"
+        return Beat(f"{what} {done:,}{more}")
     share = min(1.0, done / total)
     full = round(20 * share)
-    return f"[{'#' * full}{'.' * (20 - full)}] {share:4.0%}  {what} {done:,} of {total:,}{more}"
+    return Beat(f"[{'#' * full}{'.' * (20 - full)}] {share:4.0%}  {what} {done:,} of {total:,}{more}")
 
 
 def _finish(
@@ -161,7 +163,9 @@ def _finish(
         place = output / REJECTED
         atomic.write_text(place, _list_rejected(journal))
         raise PrepareError(f"no row is left of {journal.done:,}{most}. Each is named in {place}")
-    divided = ledger.divide(division, lambda share: progress(_draw("compared", round(share * ledger.rows), ledger.rows)))
+    divided = ledger.divide(
+        division, lambda share: progress(_draw("compared", round(share * ledger.rows), ledger.rows))
+    )
     ready = output / WORK / "ready"
     counts = write_splits(
         journal.read(), ledger, divided.splits, staging=asked.staging, ready=ready,

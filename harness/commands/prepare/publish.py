@@ -82,7 +82,9 @@ def _link(staged: Path, place: Path, row: Kept) -> None:
         if staged.stat().st_size != row.size:
             raise FileNotFoundError
     except FileNotFoundError:
-        raise PrepareError(f"{staged}: is not the picture that was written there; give --fresh to begin again") from None
+        raise PrepareError(
+            f"{staged}: is not the picture that was written there; give --fresh to begin again"
+        ) from None
     place.parent.mkdir(exist_ok=True)
     try:
         os.link(staged, place)

@@ -1,7 +1,7 @@
 """A folder of scans: which file says what a picture holds.
 
-`page.png` with `page.txt` or `page.gt.txt`; a PAGE or ALTO file, which chooses its picture itself; `book.pdf` with the texts of
-its pages in `book.txt` (a form feed between pages) or `book.json` (a list).
+`page.png` with `page.txt` or `page.gt.txt`; a PAGE or ALTO file, which chooses its picture itself; `book.pdf` with the texts
+of its pages in `book.txt` (form feeds between them) or `book.json` (a list).
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def _pair(root: Path, folder: Path, names: Names, endings: frozenset[str], only:
         elif suffix == ".txt":
             stem = name.removesuffix(".gt.txt") if name.endswith(".gt.txt") else path.stem
             if stem not in stems:
-                yield LostUnit(origin=origin, reason="no_picture", said=f"{origin}: there is no picture or PDF {stem}.*")
+                yield LostUnit(
+                    origin=origin, reason="no_picture", said=f"{origin}: there is no picture or PDF {stem}.*"
+                )
             elif stem in layouts:
                 said = f"{origin}: {stem}.xml describes the same picture, and is what is read"
                 yield LostUnit(origin=origin, reason="two_texts", said=said)

@@ -1,4 +1,4 @@
-"""What SOURCE holds, as units in an order that is the same each time: tables of rows, or scans with their texts beside them."""
+"""What SOURCE holds, as units in an order that stays the same: tables of rows, or scans with their texts beside them."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ _READ = (
 
 
 def work(number: int, unit: Unit, asked: Asked) -> list[Outcome]:
-    """The outcomes of a unit, in their order; pictures are named for `number`. Raises OSError where nothing can be written."""
+    """The outcomes of a unit, in order; pictures are named for `number`. Raises OSError where nothing can be written."""
     name = f"{number // 1000:05d}/{number:08d}"
     try:
         match unit:
@@ -210,9 +210,7 @@ def _keep_pair(unit: PairUnit, name: str, asked: Asked) -> Kept:
     text = read_text_file(unit.text)
     picture = read_picture(unit.origin, read_file(unit.picture, asked, name=unit.origin), asked)
     columns = {"document": unit.origin.rpartition(".")[0]}
-    return _keep(
-        asked, origin=unit.origin, name=name, picture=picture, text=text, source=unit.place, columns=columns
-    )
+    return _keep(asked, origin=unit.origin, name=name, picture=picture, text=text, source=unit.place, columns=columns)
 
 
 # ---- a layout file

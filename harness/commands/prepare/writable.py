@@ -82,7 +82,7 @@ class _Fast:
         content = read_json(path)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the library raises this very class
+        except Exception as error:  # noqa: BLE001 - the library raises this very class
             raise ValueError(str(error)) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
