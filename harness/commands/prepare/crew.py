@@ -25,6 +25,7 @@ Result = list[tuple[int, list[Outcome]]]
 _AT_ONCE = 16  # units that are handed over together
 _HEAVIEST = 8 * 2**20  # bytes of pictures that are handed over together
 _AHEAD = 3  # chunks for each process that wait or are done
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # one a process, which has a core to itself
 _MOST_ENDED = 5  # processes that may end one after the other
 
 
@@ -132,8 +133,10 @@ def _is_done(future: Future[Result]) -> bool:
 
 
 def _settle_in() -> None:
-    """Leave Ctrl-C to the process that began, and end with it however it ends."""
+    """Leave Ctrl-C to the process that began, and end with it however it ends. Nothing heavy is imported before this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

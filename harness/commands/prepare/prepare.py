@@ -1,7 +1,7 @@
 """`preflight prepare-data`: every row of SOURCE is looked at, kept or rejected, and the kept ones are divided into splits.
 
-The folder `.prepare` in the output holds what is done so far; it goes when all is done. `summary.json` is written last: where it
-is, the run is finished.
+The folder `.prepare` in the output holds what is done so far; it goes when all is done. `summary.json` is written last:
+where it is, the run is finished.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from preflight_ocr.harness.commands.prepare.outcomes import Kept, Outcome
 
 REJECTED = "rejected.jsonl"
 _EVERY = 1000  # rows between two times that it is told
+_BLOCK = 2**20  # bytes of metadata that are parsed at once
+_PROVED = 20  # rows of a split that are opened
 
 
 def write_splits(
@@ -86,33 +88,55 @@ def _link(staged: Path, place: Path, row: Kept) -> None:
             f"{staged}: is not the picture that was written there; give --fresh to begin again"
         ) from None
     place.parent.mkdir(exist_ok=True)
+    _copy(staged, place)
+
+
+def _copy(picture: Path, place: Path) -> None:
     try:
-        os.link(staged, place)
+        os.link(picture, place)
     except OSError:  # a file system without links
-        shutil.copyfile(staged, place)
+        shutil.copyfile(picture, place)
 
 
 def prove(ready: Path, counts: tuple[int, int, int]) -> None:
-    """Read the folders as `datasets` reads an imagefolder: every row is there, and the first picture of each split opens.
+    """Read through `datasets`: the number of rows of each split, and its first rows with their pictures, as an imagefolder.
 
-    Raises PrepareError.
+    Of an imagefolder, `datasets` holds all metadata at once; that of a few rows is enough to prove its form. Raises
+    PrepareError.
     """
     import datasets
 
-    shown = [split for split, count in zip(SPLITS, counts, strict=True) if count]
-    data = {split: str(ready / split / "**") for split in shown}
-    with tempfile.TemporaryDirectory(dir=ready.parent) as cache:
-        found = datasets.load_dataset("imagefolder", data_files=data, streaming=True, cache_dir=cache)
-        for split, expected in zip(SPLITS, counts, strict=True):
-            if not expected:
-                continue
-            first = next(iter(found[split]))
-            if not first.get("text") or first["image"].size[0] < 1:
-                raise PrepareError(f"{split}: seen {str(first)[:200]} through datasets, expected a picture and a text")
-            bare = found[split].cast_column("image", datasets.Image(decode=False))
-            seen = sum(1 for _ in bare)
-            if seen != expected:
-                raise PrepareError(f"{split}: {seen} rows through datasets, expected {expected}; this is our fault")
+    shown = [(split, count) for split, count in zip(SPLITS, counts, strict=True) if count]
+    with tempfile.TemporaryDirectory(dir=ready.parent) as folder:
+        cache, sample = Path(folder) / "cache", Path(folder) / "sample"
+        tables = {split: str(ready / split / "metadata.jsonl") for split, _ in shown}
+        written = datasets.load_dataset(
+            "json", data_files=tables, streaming=True, cache_dir=str(cache), chunksize=_BLOCK
+        )
+        pictures = {split: str(sample / split / "**") for split, _ in shown}
+        expected = {split: _sample(ready / split, sample / split) for split, _ in shown}
+        opened = datasets.load_dataset("imagefolder", data_files=pictures, streaming=True, cache_dir=str(cache))
+        for split, count in shown:
+            if (seen := sum(1 for _ in written[split])) != count:
+                raise PrepareError(f"{split}: {seen} rows through datasets, expected {count}; this is our fault")
+            texts = [row["text"] for row in opened[split] if min(row["image"].size) > 0]
+            if texts != expected[split]:
+                said = "its first rows are others through datasets than were written; this is our fault"
+                raise PrepareError(f"{split}: {said}")
+
+
+def _sample(split: Path, place: Path) -> list[str]:
+    """The first rows of a split as a folder of their own; their texts."""
+    texts = []
+    place.mkdir(parents=True)
+    with (split / "metadata.jsonl").open("rb") as file, (place / "metadata.jsonl").open("wb") as copy:
+        for line, _ in zip(file, range(_PROVED), strict=False):
+            row = msgspec.json.decode(line)
+            (place / row["file_name"]).parent.mkdir(exist_ok=True)
+            _copy(split / row["file_name"], place / row["file_name"])
+            copy.write(line)
+            texts.append(row["text"])
+    return texts
 
 
 def put_in_place(ready: Path, output: Path) -> None:

@@ -250,12 +250,14 @@ def test_processes_give_what_one_process_gives(run, tmp_path):
 
 
 PEAK = """
-import sys, resource
+import sys
+from pathlib import Path
 from preflight_ocr.harness.commands.prepare import crew
 crew.count_cores = lambda: 0
 from preflight_ocr.harness.cli import preflight
 preflight(sys.argv[1:], standalone_mode=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+(peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(int(peak) // 1024)
 """
 
 
@@ -271,7 +273,9 @@ def test_four_times_the_rows_need_hardly_more_memory(tmp_path):
         row = {"image_path": "a.png", "text": "word " * 2000}  # 5 MB of texts, 20 MB of them
         (folder / "rows.jsonl").write_text((json.dumps(row) + "\n") * count, encoding="utf-8")
         words = ["prepare-data", folder / "rows.jsonl", "-o", tmp_path / f"out{count}"]
-        done = subprocess.run([sys.executable, "-c", PEAK, *map(str, words)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, *map(str, words)], capture_output=True, text=True, check=True
+        )
         peaks.append(int(done.stdout.split()[-1]))
     assert peaks[1] - peaks[0] < 12, peaks
 
