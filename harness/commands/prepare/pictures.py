@@ -7,7 +7,6 @@ import io
 import warnings
 from pathlib import Path
 
-import imagehash
 import msgspec
 from PIL import Image
 
@@ -106,6 +105,8 @@ def digest_pixels(image: Image.Image) -> str:
 
 def hash_looks(image: Image.Image) -> str:
     """The perceptual hash: 256 bits, of which copies of one picture differ in few."""
+    import imagehash
+
     bits = imagehash.phash(image, hash_size=HASH_SIDE).hash.flatten()
     return f"{int(''.join('1' if bit else '0' for bit in bits), 2):064x}"
 

@@ -12,14 +12,15 @@ from preflight_ocr.harness.cli import preflight
 from preflight_ocr.harness.commands.prepare import crew
 
 
-@pytest.fixture(autouse=True)
-def _packages() -> None:
+@pytest.fixture
+def packages() -> None:
+    """Skip where what the whole command needs is not installed."""
     pytest.importorskip("imagehash")
     pytest.importorskip("datasets")
 
 
 @pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_this_process(packages: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No processes are started: they take seconds, and one test is theirs."""
     monkeypatch.setattr(crew, "count_cores", lambda: 0)
 

@@ -227,7 +227,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_decoder_that_ends_its_process_costs_that_row_alone(tmp_path):
+def test_a_decoder_that_ends_its_process_costs_that_row_alone(packages, tmp_path):
     fill_folder(tmp_path / "in", 8)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
@@ -262,7 +262,7 @@ print(int(peak) // 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux counts it")
-def test_four_times_the_rows_need_hardly_more_memory(tmp_path):
+def test_four_times_the_rows_need_hardly_more_memory(packages, tmp_path):
     peaks = []
     picture = io.BytesIO()
     draw("x").resize((16, 16)).save(picture, "PNG")
