@@ -5,6 +5,7 @@ from preflight_ocr.harness.cli import (
     checking,
     matrix,
     memory,
+    preparing,
     reporting,
     starting,
     trained,
@@ -18,7 +19,7 @@ from preflight_ocr.harness.cli.training import run_training
 
 # Importing a module adds its commands to the group.
 COMMANDS = (
-    bench, checking, matrix, memory, reporting, starting, trained, training, triage, trying, versions,
+    bench, checking, matrix, memory, preparing, reporting, starting, trained, training, triage, trying, versions,
 )  # fmt: skip
 
 __all__ = ["COMMANDS", "EPILOG", "preflight", "run_training"]

@@ -16,7 +16,7 @@ from preflight_ocr.harness.cli.steps import save
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder with metadata.json, or with train/, val/ and test/ that have one.",
+    help="The folder with metadata.json or .jsonl, or with train/, val/ and test/ that have one.",
 )
 @click.option(
     "--from",

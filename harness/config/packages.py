@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 RUNNING = ("torch", "transformers", "peft", "accelerate", "safetensors", "PIL", "numpy")
 """The modules without which no model is built and no row becomes a batch."""
 
-EVERYTHING = 'pip install "preflight-ocr[train]"'
+PREPARING = ("datasets", "imagehash", "PIL", "numpy")
+"""The modules without which no rows are prepared."""
+
+_EXTRA_DATA = ("datasets", "imagehash", "pypdfium2")
 _DISTRIBUTIONS = {"PIL": "pillow"}
 
 
@@ -39,7 +42,11 @@ def tell_absent(doing: str, modules: Iterable[str]) -> str:
     if len(absent) == 1:
         return f"{doing} needs {absent[0]}, which is not installed here; type `pip install {absent[0]}`"
     named = f"{', '.join(absent[:-1])} and {absent[-1]}"
-    return f"{doing} needs {named}, which are not installed here; type `{EVERYTHING}`"
+    extras = ["train"] * any(name not in _EXTRA_DATA for name in absent)
+    extras += ["data"] * any(name in _EXTRA_DATA for name in absent)
+    return (
+        f'{doing} needs {named}, which are not installed here; type `pip install "preflight-ocr[{",".join(extras)}]"`'
+    )
 
 
 def require_for_training(config: Config) -> None:

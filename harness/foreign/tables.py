@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import glob
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 
@@ -54,6 +55,13 @@ class NoRows(ValueError):
 
 class UnknownForm(NoRows):
     """There is something at a path, in no form that is known. The message names the nearest one, and all of them."""
+
+
+class Broken(NamedTuple):
+    """What stands in place of a row that cannot be read; with `ends`, in place of all that follow it in its file."""
+
+    said: str
+    ends: bool
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +121,22 @@ def iterate_rows(table: Table) -> Iterator[Any]:
             raise BrokenRows(str(error)) from None
         except OSError as error:
             raise BrokenRows(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def iterate_patiently(table: Table) -> Iterator[tuple[Path, int, Any]]:
+    """Each row with its file and its number there, from 1. One that cannot be read is a Broken, and the next ones follow.
+
+    Raises NoRows where nothing here reads the form.
+    """
+    for path in table.files:
+        number = 0
+        try:
+            for number, row in enumerate(_PATIENT.get(table.form, _READERS[table.form])(path), 1):
+                yield path, number, row
+        except (BrokenRows, BrokenJson) as error:
+            yield path, number + 1, Broken(str(error), ends=True)
+        except OSError as error:
+            yield path, number + 1, Broken(f"{path}: cannot be read: {error.strerror or error}", ends=True)
 
 
 def count_rows(table: Table) -> int:
@@ -225,19 +249,26 @@ def _read_object(path: Path) -> dict[str, Any]:
 # ---- their rows
 
 
-def _read_json(path: Path) -> Iterator[Any]:
+def _read_json(path: Path, *, patient: bool = False) -> Iterator[Any]:
     """A list; or, whatever the file is called, a row on each line."""
     with open_file(path) as file:
         head = file.read(4096).removeprefix(_BOM).lstrip()
     first = head.partition(b"\n")[0].strip()
     is_lines = head.startswith(b"{") and first.endswith(b"}") and b"\n" in head
-    yield from _read_lines(path) if is_lines else iterate_list(path)
+    yield from _read_lines(path, patient=patient) if is_lines else iterate_list(path)
 
 
-def _read_lines(path: Path) -> Iterator[Any]:
+def _read_lines(path: Path, *, patient: bool = False) -> Iterator[Any]:
+    """`patient`: a line that is no JSON is a Broken."""
     for number, line in _list_lines(path):
         if line.strip():
-            yield parse_json(line, str(path), line=number)
+            try:
+                row = parse_json(line, str(path), line=number)
+            except BrokenJson as error:
+                if not patient:
+                    raise
+                row = Broken(str(error), ends=False)
+            yield row
 
 
 def _list_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -257,7 +288,8 @@ def _cut_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield line
 
 
-def _read_csv(path: Path) -> Iterator[dict[str, str]]:
+def _read_csv(path: Path, *, patient: bool = False) -> Iterator[Any]:
+    """`patient`: a row of more or fewer cells than there are columns is a Broken."""
     lines = _decode_lines(path)
     first = next(lines, "")
     separator = max(",;\t", key=first.count)
@@ -282,9 +314,11 @@ def _read_csv(path: Path) -> Iterator[dict[str, str]]:
             elif cells:
                 if len(cells) != len(header):
                     seen = f"{path}:{at}: {len(cells)} cells, expected {len(header)}"
-                    raise BrokenRows(
-                        f"{seen}, as many as the columns {', '.join(header)}; quote a cell that holds a separator"
-                    )
+                    said = f"{seen}, as many as the columns {', '.join(header)}; quote a cell that holds a separator"
+                    if not patient:
+                        raise BrokenRows(said)
+                    yield Broken(said, ends=False)
+                    continue
                 yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise BrokenRows(f"{path}:{at}: cannot be read as CSV: {error}") from None
@@ -365,4 +399,9 @@ _READERS: dict[Form, Callable[[Path], Iterator[Any]]] = {
     "CSV": _read_csv,
     "parquet": _read_parquet,
     "arrow": _read_arrow,
+}
+_PATIENT: dict[Form, Callable[[Path], Iterator[Any]]] = {
+    "JSON": functools.partial(_read_json, patient=True),
+    "JSON Lines": functools.partial(_read_lines, patient=True),
+    "CSV": functools.partial(_read_csv, patient=True),
 }

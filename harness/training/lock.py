@@ -22,7 +22,9 @@ class FolderInUse(UserError):
 
 
 @contextmanager
-def hold(output_dir: Path) -> Iterator[None]:
+def hold(
+    output_dir: Path, *, place: Path = PLACE, advice: str = "wait for it, or set training.output_dir"
+) -> Iterator[None]:
     """Keep other runs out of a folder. Raises FolderInUse at once where one is in it.
 
     Of the processes that one launcher started together, the first holds it for all. A file system without locks is said,
@@ -31,7 +33,7 @@ def hold(output_dir: Path) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    path = output_dir / PLACE
+    path = output_dir / place
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
@@ -41,7 +43,7 @@ def hold(output_dir: Path) -> Iterator[None]:
                 file.seek(1)
                 owner = file.read(20).decode("ascii", "replace").strip()
                 said = f" (process {owner})" if owner.isdecimal() else ""
-                message = f"{output_dir}: another run{said} writes there now; wait for it, or set training.output_dir"
+                message = f"{output_dir}: another run{said} writes there now; {advice}"
                 raise FolderInUse(message) from None
             LOG.warning("%s cannot be locked (%s): see that no other run uses it", path, error.strerror)
         file.truncate(0)

@@ -117,6 +117,11 @@ def test_fuzzing_and_drawing_name_the_one_package(run) -> None:
     assert run("memory", "project.yaml", "--plot", "m.svg", code=2).endswith("type `pip install matplotlib`")
 
 
+def test_preparing_data_names_both_extras(run) -> None:
+    said = run("prepare-data", "train", "-o", "out", code=2)
+    assert said.endswith('type `pip install "preflight-ocr[train,data]"`') and "datasets, imagehash, pillow" in said
+
+
 def test_what_needs_no_model_works(run, project: Path) -> None:
     for words in (
         ("--help",),

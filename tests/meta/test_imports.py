@@ -42,7 +42,7 @@ FLOORS = (
     ("harness/commands/__init__", "harness/commands/window", "harness/commands/memory", "harness/commands/triage"),
     ("harness/commands/start",),
     ("harness/commands/fuzz", "harness/commands/bench", "harness/commands/contract_tests", "harness/commands/demo"),
-    ("harness/commands/trained",),
+    ("harness/commands/trained", "harness/commands/prepare"),
     ("harness/commands/matrix", "harness/commands/corpus"),
     ("reports",),
     ("harness/cli", "harness/plugin"),

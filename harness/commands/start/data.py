@@ -8,8 +8,8 @@ import msgspec
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.foreign.files import is_file
-from preflight_ocr.harness.foreign.json_text import BrokenJson, iterate_list
 from preflight_ocr.harness.foreign.rows import find_target, list_pages
+from preflight_ocr.harness.foreign.tables import BrokenRows, find_table, iterate_rows
 
 _TRIED = 4  # rows with the longest texts, and as many with the largest pictures
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev", "eval"), "test": ("test",)}
@@ -28,18 +28,17 @@ def look_at_rows(directory: Path) -> Rows:
     """The data in `directory`, or in folders of the usual names in it. Raises UserError where there is none."""
     folders = find_folders(directory)
     sizes: list[tuple[int, int]] = []  # (characters, bytes of the picture)
-    path = folders["train"] / "metadata.json"
+    table = find_table(folders["train"])
+    path = table.path
     try:
-        for row in iterate_list(path):
+        for row in iterate_rows(table):
             text = find_target(row) if isinstance(row, dict) else None
             pages = list_pages(row) if isinstance(row, dict) else ()
             sizes.append((len(text or ""), _measure(folders["train"] / pages[0]) if pages else 0))
-    except BrokenJson as error:
-        raise UserError(f"--data: {error}; expected a list of {{image_path, text}}") from None
-    except OSError as error:
-        raise UserError(f"--data: {path}: cannot be read: {error.strerror}") from None
+    except BrokenRows as error:
+        raise UserError(f"--data: {error}; expected rows of {{image_path, text}}") from None
     if not sizes:
-        raise UserError(f"--data: {path}: seen an empty list, expected rows of {{image_path, text}}")
+        raise UserError(f"--data: {path}: seen no row, expected rows of {{image_path, text}}")
     chosen = {
         index
         for column in (0, 1)
@@ -54,16 +53,16 @@ def look_at_rows(directory: Path) -> Rows:
 
 
 def find_folders(directory: Path) -> dict[str, Path]:
-    """Split -> the folder with its metadata.json; the folder itself is the train split where nothing is below it."""
+    """Split -> the folder with its metadata; the folder itself is the train split where nothing is below it."""
     if is_file(directory):
         raise UserError(f"--data {directory}: seen a file, expected the folder that holds metadata.json")
     found = {
         split: directory / name
         for split, names in _SPLITS.items()
         for name in reversed(names)
-        if is_file(directory / name / "metadata.json")
+        if _holds_rows(directory / name)
     }
-    if "train" not in found and is_file(directory / "metadata.json"):
+    if "train" not in found and _holds_rows(directory):
         found["train"] = directory
     if "train" not in found:
         raise UserError(
@@ -71,6 +70,10 @@ def find_folders(directory: Path) -> dict[str, Path]:
             f"{{image_path, text}} there"
         )
     return found
+
+
+def _holds_rows(folder: Path) -> bool:
+    return is_file(folder / "metadata.json") or is_file(folder / "metadata.jsonl")
 
 
 def _measure(path: Path) -> int:

@@ -50,6 +50,19 @@ def test_what_is_found_is_written_and_loads(run, data, tmp_path):
     assert result.stdout.splitlines()[-1] == "Next: read it, then type `preflight check preflight.yaml`"
 
 
+def test_an_imagefolder_as_prepare_data_writes_it_is_found(run, data, tmp_path):
+    for split in ("train", "val"):
+        path = data / split / "metadata.json"
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        lines = [json.dumps({"file_name": "0/a.png", "text": row["text"]}) for row in rows]
+        (data / split / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        path.unlink()
+    assert run("init", "--model", MODEL, "--data", data).exit_code == 0
+    assert "# 2 rows; the longest text has 13 characters" in (tmp_path / "preflight.yaml").read_text(encoding="utf-8")
+    config = load_config(tmp_path / "preflight.yaml")
+    assert (config.data.train_path, config.data.val_path) == (data / "train", data / "val")
+
+
 def test_a_file_that_is_there_is_left_as_it_is(run, data, tmp_path):
     (tmp_path / "preflight.yaml").write_text("mine", encoding="utf-8")
     assert run("init", "--data", data).exit_code == 2

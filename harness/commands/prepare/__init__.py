@@ -1,0 +1,1 @@
+"""`preflight prepare-data`: scans and texts become rows to train, validate and test on, with each left-out row's reason."""
