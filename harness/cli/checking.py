@@ -73,7 +73,8 @@ if TYPE_CHECKING:
     "--unsafe-fixes",
     "wants_unsafe",
     is_flag=True,
-    help="As --fix, and also set in CONFIG what the other findings propose: it may not be what you want.",
+    help="As --fix, and also set in CONFIG what the other findings propose, and delete keys that change nothing: it may "
+    "not be what you want.",
 )
 @click.option(
     "--patch",

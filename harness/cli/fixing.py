@@ -28,14 +28,15 @@ PLACEHOLDER = "THE_"
 """Begins a word of a snippet that the user has to look up."""
 
 Edit = tuple[str, str, Any]
-"""("rename", key, new key) or ("set", key, value)."""
+"""("rename", key, new key), ("set", key, value) or ("delete", key, None)."""
 
 
 def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | None = None) -> tuple[str, ...]:
     """Change the YAML file, with a diff first, and print or write a patch for what is in Python. Returns the codes that
     were mended in the YAML file.
 
-    `unsafe` also sets what the snippets of other findings say. `patch` is where the patch goes in place of the screen.
+    `unsafe` also sets what the snippets of other findings say, and deletes keys that change nothing. `patch` is where the
+    patch goes in place of the screen.
     """
     before, after, done = _mend(config, report, unsafe=unsafe)
     if before != after:
@@ -61,7 +62,7 @@ def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | N
 
 def _mend(config: Config, report: Report, *, unsafe: bool) -> tuple[str, str, tuple[str, ...]]:
     """The YAML text as it is and as it should be, and the codes whose findings are mended."""
-    from preflight_ocr.harness.config.editing import CannotEdit, rename_key, set_key
+    from preflight_ocr.harness.config.editing import CannotEdit, delete_key, rename_key, set_key
     from preflight_ocr.harness.foreign.files import read_bytes
 
     before = after = read_bytes(config.source).decode("utf-8")
@@ -70,7 +71,10 @@ def _mend(config: Config, report: Report, *, unsafe: bool) -> tuple[str, str, tu
         changed = after
         try:
             for kind, path, value in _list_edits(finding, report.facts, unsafe=unsafe):
-                changed = rename_key(changed, path, str(value)) if kind == "rename" else set_key(changed, path, value)
+                if kind == "delete":
+                    changed = delete_key(changed, path)
+                else:
+                    changed = (rename_key if kind == "rename" else set_key)(changed, path, value)
         except CannotEdit as error:
             click.echo(f"Not fixed: {finding.code}, {error}; change it by hand", err=True)
             continue
@@ -87,6 +91,10 @@ def _list_edits(finding: Finding, facts: Facts, *, unsafe: bool) -> Iterator[Edi
         if not isinstance(facts.configuration, Unknown):
             keys = facts.configuration.unknown_keys
             yield from (("rename", key.path, key.nearest) for key in keys if key.nearest)
+            yield from (("delete", key.path, None) for key in keys if unsafe and not key.nearest)
+    elif finding.code == "CFG002":
+        if unsafe and not isinstance(facts.configuration, Unknown):
+            yield from (("delete", key.path, None) for key in facts.configuration.ineffective_keys)
     elif finding.code in NEVER:
         return
     elif unsafe or (finding.code in SAFE and not finding.places):

@@ -59,6 +59,42 @@ def set_key(text: str, path: str, value: Any) -> str:
     return _prove(edited, document)
 
 
+def delete_key(text: str, path: str) -> str:
+    """Without the dotted key, its value and the comment in its line; without its section where nothing else is in it.
+
+    Raises CannotEdit.
+    """
+    section, _, name = path.rpartition(".")
+    mapping = _find(text, section)
+    pair = _find_pair(mapping, name)
+    if mapping is None or pair is None:
+        raise CannotEdit(f"`{path}` is not where it can be deleted")
+    if section and len(mapping.value) == 1:
+        return delete_key(text, section)
+    if mapping.flow_style:
+        at = next(index for index, one in enumerate(mapping.value) if one[0] is pair[0])
+        before, behind = mapping.value[at - 1 : at], mapping.value[at + 1 : at + 2]
+        start = pair[0].start_mark.index if behind else before[0][1].end_mark.index
+        end = behind[0][0].start_mark.index if behind else pair[1].end_mark.index
+        edited = text[:start] + text[end:]
+    else:
+        lines = text.splitlines(keepends=True)
+        del lines[pair[0].start_mark.line : _find_last_line(pair[1]) + 1]
+        edited = "".join(lines)
+    document = _unshare(parse_yaml(text)[0])
+    del _open(document, section)[name]
+    return _prove(edited, document)
+
+
+def _find_last_line(node: yaml.Node) -> int:
+    """The line in which the last letter of a value stands; a block ends only where the next key begins."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _find_last_line(last[1] if isinstance(last, tuple) else last)
+    end = node.end_mark
+    return end.line - 1 if end.column == 0 and end.line > node.start_mark.line else end.line
+
+
 def _find_given_name(text: str, path: str) -> str:
     """The key under the name and in the section that the file uses for this field of TrainingArguments."""
     section, _, name = path.partition(".")

@@ -37,6 +37,7 @@ BESIDE = ("vision", "projector")
 STEPS = 8
 RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
 TOLERANCE = 1e-3
+LONG = 1024  # tokens; a batch that is padded to more is one row
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -140,14 +141,24 @@ def _look_without_adapter(
 
 
 def _choose_batch(parts: Assembly) -> dict[str, Any]:
-    """The sampled rows; of a model that had to be cut, one row, because a step of it takes many seconds."""
+    """The sampled rows; of a model that had to be cut, and of rows as long as a written page, one of them: some twenty steps
+    follow, attention costs the square of the length, and what is asked of them does not depend on how many rows there are.
+    What rows do to each other is asked by the forward child, with all of them."""
     rows = parts.sample[:1] if parts.built.cut else parts.sample
     if parts.reference is not None:
-        return dict(parts.seeded(parts.reference, rows))
+        batch = dict(parts.seeded(parts.reference, rows))
+        if len(rows) > 1 and _is_long(batch):
+            batch = dict(parts.seeded(parts.reference, rows[:1]))
+        return batch
     batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
     if isinstance(seen, Raised):
         raise ValueError(f"forward raised {seen.type}: {seen.message}")
     return supervise(batch)
+
+
+def _is_long(batch: Mapping[str, Any]) -> bool:
+    ids = batch.get("input_ids")
+    return isinstance(ids, torch.Tensor) and ids.dim() == 2 and ids.shape[1] > LONG
 
 
 def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:

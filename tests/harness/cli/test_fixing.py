@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from preflight_ocr.harness.facts import Site
+from preflight_ocr.harness.facts import KeyFact, Site
 from tests.specimens import HEALTHY, altered
 from tests.support.engine import MISALIGNED, UNKNOWN_KEY
 
@@ -39,6 +39,17 @@ def test_what_a_finding_proposes_is_written_only_with_unsafe_fixes(run, engine, 
     assert config.read_bytes() == before
     assert "Fixed: CFG003" in run("check", config, "--unsafe-fixes").stdout
     assert "warmup_steps:" in config.read_text(encoding="utf-8")
+
+
+def test_keys_that_change_nothing_are_deleted_only_with_unsafe_fixes(run, engine, config):
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {r: 4, use_dora: true}\n", encoding="utf-8")
+    key = KeyFact(path="lora.use_dora", nearest="", detail="nothing reads it")
+    engine.facts = altered(HEALTHY, {"configuration.ineffective_keys": (key,)})
+    before = config.read_bytes()
+    assert "Left as it is: CFG002" in run("check", config, "--fix").stdout
+    assert config.read_bytes() == before
+    assert "Fixed: CFG002" in run("check", config, "--unsafe-fixes").stdout
+    assert config.read_text(encoding="utf-8").endswith("lora: {r: 4}\n")
 
 
 def test_what_is_in_python_is_printed_as_a_patch_that_git_applies(run, engine, config, tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflight_ocr.harness.config.editing import CannotEdit, rename_key, set_key
+from preflight_ocr.harness.config.editing import CannotEdit, delete_key, rename_key, set_key
 
 TEXT = """\
 # mine
@@ -60,3 +60,36 @@ def test_what_cannot_be_renamed_where_it_stands_is_refused(text, old, new):
 def test_a_value_behind_an_anchor_that_others_use_is_refused():
     with pytest.raises(CannotEdit):
         set_key("training: &t {save_steps: 1}\noptimization: *t\n", "training.save_steps", 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("training.save_steps", "  save_steps: 500\n", ""),
+        ("training.evaluation_strategy", '  evaluation_strategy: "epoch"\n', ""),
+        ("lora.rank", "lora:\n  rank: 8   # why 8\n", ""),
+        ("model.base_model", "model: {base_model: m}   # flow\n", ""),
+    ],
+)
+def test_a_key_is_deleted_with_its_line_and_the_last_of_a_section_with_the_section(path, old, new):
+    assert delete_key(TEXT, path) == TEXT.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a: {b: 1, c: 2, d: 3}\n", "a: {b: 1, d: 3}\n"),
+        ("a: {b: 1, c: 2}\n", "a: {b: 1}\n"),
+        ("a: {c: [1, 2], b: 1}\n", "a: {b: 1}\n"),
+        ("a:\n  c:\n    - 1\n    - 2\n  # kept\n  b: 1\n", "a:\n  # kept\n  b: 1\n"),
+        ("a:\n  b: 1\n  c: |\n    one\n    two\nd: 1\n", "a:\n  b: 1\nd: 1\n"),
+        ("a:\n  b: 1\n  c:\n    e: {f: 1}\nd: 1\n", "a:\n  b: 1\nd: 1\n"),
+    ],
+)
+def test_a_deleted_key_takes_its_whole_value_with_it_and_no_more(text, left):
+    assert delete_key(text, "a.c") == left
+
+
+def test_a_key_that_is_not_there_cannot_be_deleted():
+    with pytest.raises(CannotEdit):
+        delete_key(TEXT, "lora.bias")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.harness.training.subject import load_part
+from preflight_ocr.probes.learning import learning as learning_module
 from preflight_ocr.probes.learning.learning import STEPS, look_at_learning, reload
 
 
@@ -152,3 +153,17 @@ def test_an_adapter_step_that_raises_leaves_its_reason(assemble, tmp_path):
 def test_only_a_user_s_trainer_is_measured(learned, healthy):
     assert load_part(healthy.config, "trainer") is None
     assert "no subject.trainer" in learned["learning"].accumulation_ratio.reason
+
+
+def test_of_rows_as_long_as_a_page_one_is_learnt_and_nothing_else_is_left_out(assemble, project, tmp_path, monkeypatch):
+    seen = []
+    choose = learning_module._choose_batch
+    monkeypatch.setattr(learning_module, "LONG", 8)
+    monkeypatch.setattr(learning_module, "_choose_batch", lambda parts: seen.append(choose(parts)) or seen[-1])
+    found = learn(assemble(), tmp_path)["learning"]
+    assert [len(batch["input_ids"]) for batch in seen] == [1]
+    assert found.training == "ok" and found.losses[-1] < found.losses[0]
+    asked = ("checkpointing", "recital", "recipe", "growth", "alike_rows", "merged_equals_unmerged")
+    assert not [name for name in asked if isinstance(getattr(found, name), Unknown)]
+    again = reload(str(project), True, str(tmp_path))
+    assert again["same_logits"] and [len(batch["input_ids"]) for batch in seen] == [1, 1]
