@@ -328,7 +328,7 @@ def _find_ends(facts: Facts, config: Config, batch: Batch) -> set[int]:
     ids = _read_json(config, "generation_config.json").get("eos_token_id")
     found = {ids} if isinstance(ids, int) else {i for i in ids or () if isinstance(i, int)}
     eos = facts.tokenizer.eos if isinstance(facts.tokenizer, Tokenizer) else None
-    return found | ({eos.id} if eos else set())
+    return found | ({eos.id} if eos is not None and eos.id is not None else set())
 
 
 def _read_json(config: Config, name: str) -> dict[str, Any]:

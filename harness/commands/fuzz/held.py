@@ -36,7 +36,7 @@ class HeldBench(Bench):
         self._mode, self._size = _tell_finish(parts.rows)
 
     @property
-    def takes_bare_rows(self) -> bool:  # type: ignore[override]
+    def takes_bare_rows(self) -> bool:
         """No: a row without a picture may have another form altogether."""
         return False
 

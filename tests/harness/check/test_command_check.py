@@ -15,7 +15,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.judging.findings import Kept, Severity
 from preflight_ocr.harness.verdict.decision import find_dead
-from tests.support.held import list_words, write_held_project
+from tests.support.held import list_words, write_held_project, write_rows
 
 
 @pytest.fixture(scope="module")
