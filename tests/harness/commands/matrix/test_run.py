@@ -49,7 +49,7 @@ def here(monkeypatch):
 def quick(here, monkeypatch):
     """Cells that are not looked into: each leaves a record at once."""
 
-    def look(cell, configs, python, path, log, *, trust, progress):
+    def look(cell, configs, words, python, path, log, *, trust, progress):
         progress("    m: clear")
         record = CellRecord(
             cell=cell.name,
