@@ -48,6 +48,7 @@ def fuzz(
     from preflight_ocr.harness.check.sandboxes import limit, open_sandbox
     from preflight_ocr.harness.isolation import ChildRaised, Died
 
+    _require_hypothesis()
     if reason := find_refusal(config, trust=trust, parts=("model", "collator")):
         raise FuzzError(reason)
     allowed, place = SECONDS if seconds is None else seconds, _prepare(folder, replayed)
@@ -82,6 +83,7 @@ def fuzz_command(
     from preflight_ocr.harness.check.command import visit_command
     from preflight_ocr.harness.facts import Unknown
 
+    _require_hypothesis()
     place = _prepare(folder, replayed)
     allowed = SECONDS if seconds is None else seconds
     arguments = {
@@ -102,10 +104,13 @@ def fuzz_command(
         raise FuzzError(f"your code changed what its process answers: a wrong form ({error})") from None
 
 
-def _prepare(folder: Path, replayed: Path | None) -> Path:
-    """The folder for what is found, without the sample of an earlier run that died. Raises FuzzError, SampleError."""
+def _require_hypothesis() -> None:
     if importlib.util.find_spec("hypothesis") is None:
         raise FuzzError("rows are drawn with Hypothesis, which is not installed; type `pip install hypothesis`")
+
+
+def _prepare(folder: Path, replayed: Path | None) -> Path:
+    """The folder for what is found, without the sample of an earlier run that died. Raises SampleError."""
     if replayed is not None:
         read_kept(replayed)
     place = folder.absolute()
