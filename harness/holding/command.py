@@ -101,9 +101,17 @@ def find_foreign_interpreter(words: Sequence[str]) -> str | None:
     return None if program.parent == Path(sys.executable).parent or _is_installed_here(program.name) else found
 
 
-def is_interpreter(word: str) -> bool:
-    """Whether a word of a command names a Python interpreter, with or without its folder."""
-    return _PYTHON.fullmatch(Path(word).name) is not None
+def replace_interpreter(words: Sequence[str], python: str) -> tuple[str, ...]:
+    """The command with `python` in the place of the interpreter that it starts with, behind `env` and assignments.
+
+    A command that starts with something else is left as it is, whatever its arguments say.
+    """
+    at = int(list(words[:1]) == ["env"])
+    while at < len(words) and _ASSIGNMENT.fullmatch(words[at]):
+        at += 1
+    if at < len(words) and _PYTHON.fullmatch(Path(words[at]).name):
+        return (*words[:at], python, *words[at + 1 :])
+    return tuple(words)
 
 
 def _shares_packages(program: Path) -> bool:

@@ -94,7 +94,7 @@ def fuzz_command(
     answer = visit_command(words, target, arguments, progress=progress, seconds=allowed)
     if isinstance(answer, Unknown):
         if answer.cause == "foreign code died":
-            return _report_death(answer.reason, 0.0, place)
+            return _report_death(answer.reason.removeprefix("foreign code died: the process "), 0.0, place)
         raise FuzzError(f"nothing could be tried: {answer.reason}")
     if isinstance(answer, dict) and "refused" in answer:
         raise FuzzError(str(answer["refused"]))

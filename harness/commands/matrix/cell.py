@@ -30,7 +30,7 @@ from preflight_ocr.harness.config.config import load_config
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Site
-from preflight_ocr.harness.holding.command import is_interpreter
+from preflight_ocr.harness.holding.command import replace_interpreter
 from preflight_ocr.harness.judging.findings import Broken, Kept, Skipped
 
 if TYPE_CHECKING:
@@ -200,12 +200,8 @@ def _note_absence(absence: Absence, cell: Cell) -> ModelRecord:
 
 def _name_program(words: Sequence[str]) -> Program:
     """The command in this environment: where it names an interpreter, it is the cell's."""
-    named = list(words)
-    at = next((i for i, word in enumerate(named) if is_interpreter(word)), None)
-    if at is not None:
-        named[at] = sys.executable
     programs = (Path(word).name for word in words if word.endswith((".py", ".ipynb")))
-    return Program(shown=next(programs, " ".join(words[:2])), words=tuple(named))
+    return Program(shown=next(programs, " ".join(words[:2])), words=replace_interpreter(words, sys.executable))
 
 
 def _hold(program: Program) -> ModelRecord:

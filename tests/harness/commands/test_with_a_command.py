@@ -20,7 +20,7 @@ from preflight_ocr.harness.commands.matrix.cell import main, run_cell
 from preflight_ocr.harness.commands.matrix.cells import make_cell
 from preflight_ocr.harness.commands.matrix.records import read_cell
 from preflight_ocr.harness.commands.matrix.subject import digest_subject
-from preflight_ocr.harness.holding.command import Command
+from preflight_ocr.harness.holding.command import Command, replace_interpreter
 from tests.support.held import list_words, write_held_project
 
 CELL = f"tf{transformers.__version__}-peft{peft.__version__}"
@@ -107,6 +107,20 @@ def test_a_cell_holds_the_command_with_its_own_interpreter(project, tmp_path):
     (record,) = read_cell(tmp_path / "cell.json").models
     assert (record.ending, record.shown, record.breaches) == ("clear", "train_messages.py", ())
     assert record.kept > 40 and record.prediction is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("python3 train.py", "PY train.py"),
+        ("env A=1 B=python /v/bin/python3.11 -m train", "env A=1 B=python PY -m train"),
+        ("A=1 python train.py --language python", "A=1 PY train.py --language python"),
+        ("llamafactory-cli train --language python", "llamafactory-cli train --language python"),
+        ("accelerate launch train.py python", "accelerate launch train.py python"),
+    ],
+)
+def test_only_the_interpreter_that_a_command_starts_with_is_replaced(words, expected):
+    assert replace_interpreter(words.split(), "PY") == tuple(expected.split())
 
 
 def test_a_command_that_is_not_held_is_unjudged_in_its_cell_with_the_reason(tmp_path):
