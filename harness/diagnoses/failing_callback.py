@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import list_read_owners, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
@@ -52,6 +52,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         yield DIAGNOSIS.finding(
             f"The callback {failed.callback} raised in {failed.event}: {show_raised(failed.raised)}. The run ends there.",
             places=list_places(failed.raised),
+            owners=list_read_owners(facts, failed.raised),
             fix="Evaluate in a rhythm, name the metric and load the best model at the end: early stopping needs all three."
             if evaluates
             else f"Mend `{failed.event}` at the quoted line, or take the callback off.",

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
-from preflight_ocr.harness.judging.failures import is_same_failure, list_before_the_run, show_raised
+from preflight_ocr.harness.judging.failures import is_same_failure, list_before_the_run, list_read_owners, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places
@@ -61,7 +61,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         fix="Mend the quoted line. Labels hold -100 where nothing is learnt: replace it before they are decoded."
         if "-100" in raised.message or raised.type == "OverflowError"
         else "Mend the quoted line: it is reached in evaluation only, with the batches of the evaluation rows.",
-        owners=_EARLIER if before else (),
+        owners=_EARLIER if before else list_read_owners(facts, raised),
     )
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.failures import is_same_failure, show_raised
+from preflight_ocr.harness.judging.failures import is_same_failure, list_read_owners, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.stages import excuse_stages, list_raised
@@ -56,7 +56,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"{_STAGES[stage]} raised {show_raised(raised)}.",
             severity=Severity.MAJOR if stage == "generation_config" else None,
             places=list_places(raised),
-            owners=("failing_checkpoint",) if is_same_failure(raised, known(facts.rehearsal).checkpoint) else (),
+            owners=("failing_checkpoint",)
+            if is_same_failure(raised, known(facts.rehearsal).checkpoint)
+            else list_read_owners(facts, raised),
             fix="Make generation_config.json consistent: set do_sample to true, or leave out temperature and top_p."
             if stage == "generation_config"
             else "Mend what the quoted line writes, so that the end of the run leaves something.",

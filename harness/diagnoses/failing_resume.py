@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
-from preflight_ocr.harness.judging.failures import show_raised
+from preflight_ocr.harness.judging.failures import list_read_owners, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.stages import excuse_stages, list_raised
@@ -52,6 +52,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
         yield DIAGNOSIS.finding(
             f"{_STAGES[stage]} raised {show_raised(raised)}.",
             places=list_places(raised),
+            owners=list_read_owners(facts, raised),
             fix="Mend what the quoted line reads, or save what it needs; a second check then shows the way back.",
         )
 

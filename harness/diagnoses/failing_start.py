@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised
-from preflight_ocr.harness.judging.failures import is_same_failure, list_before_the_run, show_raised
+from preflight_ocr.harness.judging.failures import is_same_failure, list_before_the_run, list_read_owners, show_raised
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.stages import excuse_stages
@@ -70,7 +70,7 @@ def examine(facts: Facts) -> Iterator[Finding]:
             f"{words} raised {show_raised(raised)}. Expected a run that begins.",
             places=list_places(raised),
             fix="Follow what the message asks for: the value comes from the training section, or from the quoted line.",
-            owners=_EARLIER if before else (),
+            owners=_EARLIER if before else list_read_owners(facts, raised),
         )
 
 

@@ -34,6 +34,17 @@ def is_same_failure(left: object, right: object) -> bool:
     return left.site is not None and right.site is not None and left.site == right.site
 
 
+def list_read_owners(facts: Facts, raised: Raised) -> tuple[str, ...]:
+    """Names of the diagnoses that reading alone could make, and that own the cause of this exception if they do."""
+    if raised.type in ("UnicodeEncodeError", "UnicodeDecodeError"):
+        return ("legacy_encoding",)
+    if raised.site is None or isinstance(facts.subject, Unknown):
+        return ()
+    here = (raised.site.file, raised.site.line)
+    absent = {(use.site.file, use.site.line) for use in facts.subject.absent_names}
+    return ("removed_api",) if here in absent else ()
+
+
 def excuse_unread_code(facts: Facts, found: Iterable[Finding]) -> str:
     """Why nothing can be said for the model's own code as a whole: a file of it was not there to be read.
 
