@@ -276,7 +276,7 @@ def attempt(
         tried = share_out(trials, report, upstream, seconds=seconds, reused=checked.reused)
         if len(trials) > 1 and not all(trial.is_exact for trial in tried):
             return Attempted(trials=trials, is_mixed_up=True)
-        if level == "ran":
+        if level == "ran" and not _list_crashed(report):
             deserved = add_consequences(upstream, report.judgements)
             tried = share_laws(tried, judge_laws(report.facts, upstream=deserved))
         apart = lone or (False,) * len(tried)
@@ -325,8 +325,14 @@ def _ask_laws(trial: Trial, folder: Path, baseline: Baseline | None, sandbox: Sa
         return trial
     project = write_project(folder / "-".join((*trial.faults, "alone")), trial.faults, model=trial.model)
     report = _check(project, trial.faults, trial.model, "ran", baseline, sandbox).report
+    if crashed := _list_crashed(report):  # nothing to be judged, and as wrong as a finding that is not true
+        return msgspec.structs.replace(trial, extra=tuple(sorted({*trial.extra, *crashed})))
     deserved = add_consequences(find_upstream_faults(trial.model), report.judgements)
     return msgspec.structs.replace(trial, laws=judge_laws(report.facts, upstream=deserved))
+
+
+def _list_crashed(report: Report) -> list[str]:
+    return [j.contract.diagnosis.name for j in report.judgements if isinstance(j.outcome, Crashed)]
 
 
 @contextmanager
@@ -354,10 +360,9 @@ def share_out(
 ) -> tuple[Trial, ...]:
     """The trials with what one report holds for each. What no trial expected is extra in every one of them."""
     named = {finding.name: finding for finding in report.findings}
-    crashed = [j.contract.diagnosis.name for j in report.judgements if isinstance(j.outcome, Crashed)]
     expected = {trial.faults: _expect(trial) for trial in trials}
     allowed = {*upstream, *(name for names in expected.values() for name in names)}
-    extra = tuple(sorted({*(set(named) - allowed), *crashed}))
+    extra = tuple(sorted({*(set(named) - allowed), *_list_crashed(report)}))
     return tuple(
         msgspec.structs.replace(
             trial,
