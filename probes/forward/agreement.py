@@ -26,7 +26,7 @@ from preflight_ocr.probes.workbench.tracing import attempt
 TOLERANCE = 1e-3  # of the logits' standard deviation; healthy models in float32 stay below 1e-5
 BEYOND_REFERENCE = 4.0  # in other dtypes: times what our own batch differs by
 MOST_CACHED = 4  # tokens read with a cache, behind the first
-DEAR = 2.0  # seconds of one reading, from which only the first row is read with a cache
+DEAR = 2.0  # seconds of the processor for one reading, from which only the first row is read with a cache
 TOKENS, LABELS, MASK, POSITIONS = "input_ids", "labels", "attention_mask", "position_ids"
 
 
@@ -248,9 +248,9 @@ def _read_all(parts: Assembly, prompts: Sequence[Batch], runs: Sequence[Run]) ->
     readings: list[Reading] = []
     dear = False
     for prompt, run in zip(prompts, runs, strict=True):
-        started = time.perf_counter()
+        started = time.thread_time()
         forced = _read_forced(parts, prompt, run.tokens)
-        dear = dear or time.perf_counter() - started > DEAR
+        dear = dear or time.thread_time() - started > DEAR
         with_cache = callable(getattr(parts.bare, "generate", None)) and not (dear and readings)
         readings.append(Reading(forced, attempt(partial(_generate, parts, prompt, run.tokens)) if with_cache else None))
     return readings
