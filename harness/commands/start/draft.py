@@ -243,7 +243,7 @@ def _write_section(path: str, section: Mapping[str, Any], notes: Mapping[str, st
     lines = []
     for key, value in section.items():
         place = f"{path}.{key}"
-        if isinstance(value, dict) and place in ("data.preprocessing",):
+        if isinstance(value, dict) and place in ("data.preprocessing", "model.quantization"):
             lines += [f"{indent}{key}:", *_write_section(place, value, notes, indent + "  ")]
             continue
         note = notes.get(place) or EFFECTS.get(place, "")

@@ -57,6 +57,9 @@ def fetch_without_weights(name: str, *, revision: str | None, cache: Path | None
 
 
 def _list_transport_errors() -> tuple[type[Exception], ...]:
-    """Those of the client that newer releases of huggingface_hub talk through, which are no OSError."""
-    client = sys.modules.get("httpx")  # imported by huggingface_hub, if it talks through it
-    return () if client is None else (client.HTTPError,)
+    """Those of the client that the installed huggingface_hub talks through: of newer ones they are no OSError."""
+    from huggingface_hub.utils import get_session
+
+    client = sys.modules[type(get_session()).__module__.partition(".")[0]]  # its name changed with the releases
+    error = getattr(client, "HTTPError", None)
+    return (error,) if isinstance(error, type) and issubclass(error, Exception) else ()

@@ -49,6 +49,24 @@ LLAMA_FACTORY: Mapping[str, str] = {
     "image_min_pixels": "data.preprocessing.min_pixels",
 }
 _ATTENTION = {"fa2": "flash_attention_2", "sdpa": "sdpa", "disabled": "eager"}
+_SWITCHES: Mapping[str, Mapping[str, Any]] = {
+    "flash_attention": {"model.attn_implementation": "flash_attention_2"},
+    "sdp_attention": {"model.attn_implementation": "sdpa"},
+    "eager_attention": {"model.attn_implementation": "eager"},
+    "lora_target_linear": {"lora.target_modules": "all-linear"},
+    # Of 4 bits both programs take nf4 and pack its scales, unless they are told otherwise.
+    "load_in_4bit": {
+        "model.quantization.load_in_4bit": True,
+        "model.quantization.bnb_4bit_quant_type": "nf4",
+        "model.quantization.bnb_4bit_use_double_quant": True,
+    },
+    "load_in_8bit": {"model.quantization.load_in_8bit": True},
+}
+"""What a key that is true says with us. LLaMA-Factory's `quantization_bit` is one of the last two."""
+_NAMED_IN_QUANTIZATION = {
+    "quantization_type": "bnb_4bit_quant_type",
+    "double_quantization": "bnb_4bit_use_double_quant",
+}
 _LISTS = ("lora.target_modules", "lora.modules_to_save")
 
 
@@ -87,22 +105,35 @@ def _translate(program: str, document: Mapping[str, Any], names: Mapping[str, st
         if value is None:
             continue
         if key in names:
-            values[names[key]] = _as_list(value) if names[key] in _LISTS else value
-        elif key == "flash_attention" and value is True:
-            values["model.attn_implementation"] = "flash_attention_2"
+            values[names[key]] = _as_modules(value, program) if names[key] in _LISTS else value
+        elif key in _SWITCHES and value is not True:
+            continue  # what is switched off says nothing
+        elif key in _SWITCHES:
+            values |= _SWITCHES[key]
+        elif key == "quantization_bit" and value in (4, 8):
+            values |= _SWITCHES[f"load_in_{value}bit"]
         elif key == "flash_attn" and value in _ATTENTION:
             values["model.attn_implementation"] = _ATTENTION[value]
         elif isinstance(key, str) and is_training_argument(key) and value != "auto":
             values[f"training.{key}"] = _as_number(value)
-        else:
+        elif key not in _NAMED_IN_QUANTIZATION:
             left.append(str(key))
-    if values.get("lora.target_modules") == ["all"]:  # LLaMA-Factory's word for what PEFT calls so
-        values["lora.target_modules"] = "all-linear"
+    if "model.quantization.load_in_4bit" in values:
+        values |= {
+            f"model.quantization.{ours}": document[key]
+            for key, ours in _NAMED_IN_QUANTIZATION.items()
+            if key in document
+        }
     return Taken(program=program, values=values, left=tuple(left))
 
 
-def _as_list(value: Any) -> Any:
-    return [word.strip() for word in value.split(",")] if isinstance(value, str) and value != "all-linear" else value
+def _as_modules(value: Any, program: str) -> Any:
+    """Names of modules as PEFT takes them. axolotl hands PEFT a text as it is, a pattern; LLaMA-Factory's is names with
+    commas between them, and its `all` is PEFT's `all-linear`.
+    """
+    if not isinstance(value, str) or value == "all-linear" or program == "axolotl":
+        return value
+    return "all-linear" if value == "all" else [word.strip() for word in value.split(",")]
 
 
 def _as_number(value: Any) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -92,6 +95,41 @@ def test_a_file_that_is_there_is_left_as_it_is(run, data, tmp_path):
                 "lora": {"r": 4, "target_modules": ["q_proj", "v_proj"]},
                 "training": {"bf16": True},
                 "data": {"max_seq_length": 2048},
+            },
+            "Not taken over from LLaMA-Factory: stage",
+        ),
+        (
+            "base_model: some/model\nadapter: qlora\nload_in_4bit: true\nload_in_8bit: false\nsdp_attention: true\n"
+            "lora_target_modules: 'language_model.layers.[\\d]+.self_attn.(q|v)_proj'\n",
+            {
+                "model": {
+                    "attn_implementation": "sdpa",
+                    "quantization": {
+                        "load_in_4bit": True,
+                        "bnb_4bit_quant_type": "nf4",
+                        "bnb_4bit_use_double_quant": True,
+                    },
+                },
+                "lora": {"target_modules": "language_model.layers.[\\d]+.self_attn.(q|v)_proj"},
+            },
+            "Not taken over from axolotl: adapter",
+        ),
+        (
+            "base_model: some/model\nlora_target_linear: true\nload_in_8bit: true\nrl: dpo\n",
+            {"lora": {"target_modules": "all-linear"}, "model": {"quantization": {"load_in_8bit": True}}},
+            "Not taken over from axolotl: rl",
+        ),
+        (
+            "model_name_or_path: some/model\nquantization_bit: 4\nquantization_type: fp4\nlora_target: all\nstage: sft\n",
+            {
+                "lora": {"target_modules": "all-linear"},
+                "model": {
+                    "quantization": {
+                        "load_in_4bit": True,
+                        "bnb_4bit_quant_type": "fp4",
+                        "bnb_4bit_use_double_quant": True,
+                    }
+                },
             },
             "Not taken over from LLaMA-Factory: stage",
         ),
@@ -223,6 +261,15 @@ def test_a_hub_that_does_not_answer_leaves_something_to_do(run, data, hub, monke
     assert (
         "To do: the files of owner/name were not fetched: the hub gave no answer that helps: no route" in result.stdout
     )
+
+
+def test_a_machine_without_a_network_is_told_so_in_a_sentence(data, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}  # where nobody listens
+    words = [sys.executable, "-m", "preflight_ocr", "init", "--model", "owner/name", "--data", str(data)]
+    ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
+    assert ended.returncode == 0, ended.stderr
+    assert "To do: the files of owner/name were not fetched: the hub gave no answer that helps" in ended.stdout
 
 
 def test_offline_nothing_is_asked_for(run, data, hub, monkeypatch):
