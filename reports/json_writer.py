@@ -36,7 +36,7 @@ class FixEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One unwaived root cause."""
+    """One unwaived root cause. `keys` are the keys of the YAML file that it is about; a document of before has none."""
 
     code: str
     name: str
@@ -46,6 +46,7 @@ class FindingEntry(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
     fix: FixEntry
     docs: str
+    keys: tuple[str, ...] = ()
 
 
 class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,4 +139,5 @@ def _enter(finding: Finding) -> FindingEntry:
         evidence=finding.evidence,
         fix=FixEntry(instruction=finding.fix.instruction, snippet=finding.fix.snippet),
         docs=finding.docs,
+        keys=finding.keys,
     )

@@ -40,9 +40,14 @@ class Stayed(msgspec.Struct, frozen=True, kw_only=True):
     after: FindingEntry
 
     @property
+    def added(self) -> tuple[str, ...]:
+        """Keys of the YAML file that it was not about before; empty where the older document names none."""
+        return tuple(k for k in self.after.keys if k not in self.before.keys) if self.before.keys else ()
+
+    @property
     def is_worse(self) -> bool:
-        """Whether its severity went up."""
-        return Severity(self.after.severity).rank < Severity(self.before.severity).rank
+        """Whether its severity went up, or it is about more than before."""
+        return bool(self.added) or Severity(self.after.severity).rank < Severity(self.before.severity).rank
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,7 +65,10 @@ def _list_new(new: Iterable[New], width: int, colour: bool) -> Iterator[str]:
 def _list_worse(worse: Iterable[Stayed], width: int, colour: bool) -> Iterator[str]:
     for pair in worse:
         yield from _explain(pair.after, width, colour)
-        yield from _wrap(f"It was {pair.before.severity}.", width, 4)
+        if pair.before.severity != pair.after.severity:
+            yield from _wrap(f"It was {pair.before.severity}.", width, 4)
+        if pair.added:
+            yield from _wrap(f"New in it: {', '.join(pair.added)}.", width, 4)
 
 
 def _explain(finding: FindingEntry, width: int, colour: bool) -> Iterator[str]:

@@ -11,13 +11,16 @@ from preflight_ocr.reports.json_writer import Document, FindingEntry, FixEntry, 
 
 @pytest.fixture
 def write_finding() -> Callable[..., FindingEntry]:
-    """`write_finding("COL001-broadcast_mask", severity, summary)`"""
+    """`write_finding("COL001-broadcast_mask", severity, summary, keys)`"""
 
-    def make(identity: str, severity: str = "BLOCKER", summary: str = "seen 1, expected 19") -> FindingEntry:
+    def make(
+        identity: str, severity: str = "BLOCKER", summary: str = "seen 1, expected 19", keys: tuple[str, ...] = ()
+    ) -> FindingEntry:
         code, _, name = identity.partition("-")
         return FindingEntry(
             code=code, name=name, severity=severity, basis="ran", summary=summary, evidence=("row 0",),
             fix=FixEntry(instruction="Mend it.", snippet="x = 1"), docs=f"docs/diagnoses.md#{code.lower()}",
+            keys=keys,
         )  # fmt: skip
 
     return make

@@ -5,7 +5,7 @@ import pytest
 
 from preflight_ocr.harness.judging.findings import Broken, Kept, Severity
 from preflight_ocr.reports import json_writer
-from preflight_ocr.reports.comparison import compare
+from preflight_ocr.reports.comparison import compare, describe
 
 A, B, C = "COL001-broadcast_mask", "LBL002-unmasked_prompt", "CFG003-warmup_beyond_run"
 
@@ -42,6 +42,18 @@ def test_a_finding_that_became_worse_counts_as_new(write_document, write_finding
     assert not compare(before, after).stayed
     assert compare(after, before).exit_code == 0
     assert len(compare(after, before).stayed) == 1
+
+
+def test_a_finding_that_is_about_another_key_as_well_counts_as_new(write_document, write_finding):
+    endings = {"CFG001-unknown_key": "broken"}
+    one, both = ("training.learning_ratee",), ("training.learning_ratee", "training.warmup_step")
+    first, second = (write_finding("CFG001-unknown_key", "MAJOR", keys=keys) for keys in (one, both))
+    found = compare(write_document(endings, first), write_document(endings, second))
+    assert [pair.added for pair in found.worse] == [("training.warmup_step",)] and found.exit_code == 11
+    assert "New in it: training.warmup_step." in describe(found)
+    assert compare(write_document(endings, second), write_document(endings, first)).exit_code == 0
+    unnamed = write_finding("CFG001-unknown_key", "MAJOR")  # an older document, which names no keys
+    assert compare(write_document(endings, unnamed), write_document(endings, second)).worse == ()
 
 
 def test_figures_that_changed_do_not_make_a_finding_new(write_document, write_finding):
