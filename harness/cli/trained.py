@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from preflight_ocr.harness.cli.console import log_failure
+from preflight_ocr.harness.cli.console import calm_libraries, log_failure
 from preflight_ocr.harness.cli.options import CONFIG, FILE, GIVEN_FILE, Refusal, preflight
 from preflight_ocr.harness.cli.steps import load, require, save
 
@@ -41,9 +41,13 @@ BATCH = click.option(
 
 @contextmanager
 def refuse() -> Iterator[None]:
-    """What the user can put right becomes a sentence and exit code 2; from here on the model's own code may run."""
+    """What the user can put right becomes a sentence and exit code 2; from here on the model's own code may run.
+
+    Libraries that are imported in the block are quiet: what is printed is pages, figures and our own progress.
+    """
     from preflight_ocr.harness.config.errors import UserError
 
+    calm_libraries()
     sys.excepthook = functools.partial(log_failure, what="The model failed", plea="")
     try:
         yield

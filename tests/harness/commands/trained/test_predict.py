@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -180,3 +183,18 @@ def test_nothing_is_loaded_for_no_page(trained, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "no picture and no PDF" in run(trained, tmp_path / "empty").output
     assert "no such file or folder" in run(trained, tmp_path / "absent.png").output
+
+
+def test_what_libraries_say_while_a_model_is_loaded_is_not_printed():
+    code = (
+        "from preflight_ocr.harness.cli.trained import refuse\n"
+        "with refuse():\n"
+        "    from transformers.utils import logging\n"
+        "    from tqdm import tqdm\n"
+        "    logging.get_logger('transformers.loading').warning('chatter')\n"
+        "    list(tqdm([1], desc='chatter'))\n"
+    )
+    told = ("TRANSFORMERS_VERBOSITY", "TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS")
+    environment = {name: value for name, value in os.environ.items() if name not in told}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "chatter" not in ended.stdout + ended.stderr
