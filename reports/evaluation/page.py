@@ -13,7 +13,7 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.commands.trained.evaluate import Evaluation, Group, ReadRow, Side
 from preflight_ocr.harness.training.images import ImageError, open_image
 from preflight_ocr.harness.training.scores import RowScore
-from preflight_ocr.reports.evaluation.terminal import FIGURES, name, show, tell
+from preflight_ocr.reports.evaluation.terminal import FIGURES, name, show, tell, tell_constants
 from preflight_ocr.reports.page.shell import render_page
 
 MOST_ROWS = 100
@@ -45,6 +45,7 @@ def render(evaluation: Evaluation) -> str:
         "show": show,
         "name": name,
         "told": tell(evaluation),
+        "constants": tuple(tell_constants(evaluation)),
         "tone": _choose_tone(evaluation),
         "groups": groups,
         "wrong": len(wrong),

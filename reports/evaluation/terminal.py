@@ -39,6 +39,17 @@ def tell(evaluation: Evaluation) -> str:
     return f"CER {base.cer.value:.3f} -> {after.value:.3f}, {said}: change {change.value:+.3f} ({interval})."
 
 
+def tell_constants(evaluation: Evaluation) -> Iterator[str]:
+    """A sentence for each side that read most rows as one text."""
+    for side in evaluation.sides:
+        if found := evaluation.find_constant(side):
+            text, times = found
+            who = "The adapter" if side == "adapter" else "The base model"
+            what = f"the same text, {clean_line(text, limit=40)!r}" if text.strip() else "an empty text"
+            rows = f"{times} of {len(evaluation.rows)} rows"
+            yield f"{who} gave {rows} {what}, and it is not theirs: the page does not decide."
+
+
 def render(evaluation: Evaluation) -> str:
     """Everything that fits a terminal, without a newline at its end."""
     return "\n".join(_list_lines(evaluation))
@@ -67,6 +78,8 @@ def _list_lines(evaluation: Evaluation) -> Iterator[str]:
     if worst:
         yield ""
         yield "Most frequent: " + ", ".join(f"{clean_line(name(one))} {one.times}x" for one in worst)
+    for sentence in tell_constants(evaluation):
+        yield from ("", sentence)
     if evaluation.failed:
         yield ""
         first = next(iter(evaluation.failed.values()))
