@@ -102,7 +102,6 @@ def _explain(facts: Facts, agreement: Agreement) -> tuple[str, str, str]:
         )
     collator = facts.collator
     given = () if isinstance(collator, Unknown) else getattr(collator.batch, "keys", ())
-    expected = () if isinstance(collator, Unknown) else getattr(collator.reference, "keys", ())
     name = mended[0]
     if name not in given:
         return (
@@ -110,7 +109,7 @@ def _explain(facts: Facts, agreement: Agreement) -> tuple[str, str, str]:
             f"Hand on `{name}` as the model's processor gives it, with a place for each target token.",
             f'batch["{name}"] = encoded["{name}"]',
         )
-    if name not in expected:
+    if name not in agreement.expected:
         return (
             f"Without `{name}` in the batch they are the same: forward computes it otherwise than the collator.",
             f"Leave `{name}` out of the batch, so that forward computes it itself.",

@@ -59,8 +59,9 @@ class Agreement(Fact, kw_only=True):
     One entry for each row of the sample that was compared, each the largest difference in units of the logits' standard
     deviation: `first` at the first target, `along` at those behind it with generation forced to the same target without a
     cache, `cached` the same of the model's own `generate`, cached, against itself uncached. `tolerance` is the least
-    difference that is one. `mended_by` are the entries of the batch each of which alone, replaced by the one in our own
-    collator's batch (or taken out where that has none), makes all rows agree. `packed` says that several rows stood in one
+    difference that is one. `expected` are the entries of the batch that was compared with: our own collator's, or
+    what the collator's own processor returned. `mended_by` are those each of which alone, replaced by the one that is
+    expected (or taken out where none is), makes all rows agree. `packed` says that several rows stood in one
     sequence. `started_again` are the rows of an encoder-decoder whose labels begin with the token that its decoder starts
     with anyway.
     """
@@ -69,6 +70,7 @@ class Agreement(Fact, kw_only=True):
     along: tuple[float, ...]
     cached: tuple[float, ...] | Unknown
     tolerance: float
+    expected: tuple[str, ...]
     mended_by: tuple[str, ...] | Unknown
     packed: bool
     started_again: tuple[int, ...]

@@ -7,7 +7,7 @@ apart (positions, token types, a mask, a start token, a neighbour in the same se
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ import torch
 from transformers import LogitsProcessorList
 
 from preflight_ocr.harness.facts import Agreement, Ends, Raised, Unknown
+from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.training.predict import list_ends
 from preflight_ocr.harness.training.quantising import rounds
+from preflight_ocr.probes.forward.asking import ask
+from preflight_ocr.probes.forward.runs import LABELS, MASK, TOKENS, Run, ask_as_trained, find_runs, has_prompt
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -27,15 +29,8 @@ TOLERANCE = 1e-3  # of the logits' standard deviation; healthy models in float32
 BEYOND_REFERENCE = 4.0  # in other dtypes: times what our own batch differs by
 MOST_CACHED = 4  # tokens read with a cache, behind the first
 DEAR = 2.0  # seconds of the processor for one reading, from which only the first row is read with a cache
-TOKENS, LABELS, MASK, POSITIONS = "input_ids", "labels", "attention_mask", "position_ids"
-
-
-class Run(NamedTuple):
-    """The supervised labels of one row of data: those of `sequence` from `start` on, `tokens` of them."""
-
-    sequence: int
-    start: int
-    tokens: tuple[int, ...]
+ROUNDED = "in half precision, and with packed weights, rounding hides the answer"
+POSITIONS = "position_ids"
 
 
 class Reading(NamedTuple):
@@ -55,29 +50,33 @@ def look_at_agreement(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Ag
 
 
 def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement | Unknown:
-    if parts.reference is None:
-        return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
-    reference = parts.seeded(parts.reference, parts.sample)
     apart = parts.is_encoder_decoder
     runs = find_runs(parts, batch)
     if len(runs) != len(parts.sample):
         rows = len(parts.sample)
         return Unknown(reason=f"{rows} rows, and {len(runs)} supervised runs of labels: which is whose cannot be told")
-    prompts: list[Batch] = [parts.reference.prompts([dict(row)]) for row in parts.sample]
+    asked = ask(parts, batch, runs)
+    if isinstance(asked, Unknown):
+        return asked
+    if parts.reference is None and rounds(parts.bare):
+        return Unknown(reason=ROUNDED)
+    prompts, reference = asked
     if apart:
         prompts = [ask_as_trained(batch, run, prompt) for run, prompt in zip(runs, prompts, strict=True)]
     elif not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
         return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
     readings = _read_all(parts, prompts, runs)
-    batch, logits = _with_expected_images(parts, batch, reference, logits)
+    if parts.reference is not None:
+        batch, logits = _with_expected_images(parts, batch, reference, logits)
     deviation = max(float(readings[0].uncached.std()), 1e-6)
     first, along = _measure(parts, logits, runs, readings, deviation)
     tolerance = TOLERANCE
     if rounds(parts.bare):
+        assert parts.reference is not None
         ours = read_logits(call(parts.bare, reference))
         theirs = find_runs(parts, reference)
         if not parts.collator_name or ours is None or [r.tokens for r in theirs] != [r.tokens for r in runs]:
-            return Unknown(reason="in half precision, and with packed weights, rounding hides the answer")
+            return Unknown(reason=ROUNDED)
         known = _measure(parts, ours, theirs, readings, deviation)
         tolerance = max(TOLERANCE, BEYOND_REFERENCE * max(map(max, known)))
     found = Agreement(
@@ -85,6 +84,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
         along=along,
         cached=_measure_cache(readings, deviation),
         tolerance=tolerance,
+        expected=tuple(reference),
         mended_by=(),
         packed=len(runs) > len({run.sequence for run in runs}),
         started_again=_find_repeated_starts(parts, runs) if apart else (),
@@ -110,30 +110,6 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     return msgspec.structs.replace(found, mended_by=mended)
 
 
-def find_runs(parts: Assembly, batch: Batch, sample: Sequence[Mapping[str, Any]] | None = None) -> list[Run]:
-    """The supervised stretches of the labels, of each row the target where it can be told from what else is supervised.
-
-    `sample` are the rows of data that the batch was made of, all of them where it is None.
-    """
-    sample = parts.sample if sample is None else sample
-    labels = batch.get(LABELS)
-    if not isinstance(labels, torch.Tensor) or labels.dim() != 2:
-        return []
-    marks = (labels != IGNORED).tolist()
-    rows = attempt(lambda: parts.reader.read(batch, sample)) if len(marks) == len(sample) else ()
-    if not isinstance(rows, Raised | Unknown) and not parts.is_encoder_decoder:
-        for flags, row in zip(marks, rows, strict=False):
-            if len(row.roles) == len(flags) and "t" in row.roles:
-                flags[:] = [flag and role in "te" for flag, role in zip(flags, row.roles, strict=True)]
-    found = []
-    for sequence, flags in enumerate(marks):
-        starts = [i for i, flag in enumerate(flags) if flag and not (i and flags[i - 1])]
-        for start in starts:
-            end = next((i for i in range(start, len(flags)) if not flags[i]), len(flags))
-            found.append(Run(sequence, start, tuple(labels[sequence, start:end].tolist())))
-    return found
-
-
 def look_at_ends(parts: Assembly, batch: Batch) -> Ends | Unknown:
     """Hold the labels of each row against the ids that this model's generation stops at."""
     ids = list_ends(parts.bare, parts.tokenizer)
@@ -151,34 +127,6 @@ def look_at_ends(parts: Assembly, batch: Batch) -> Ends | Unknown:
         endless=tuple(sorted(endless)),
         last=tuple((number, spell([number])) for number in dict.fromkeys(endless.values())),
     )
-
-
-def has_prompt(batch: Batch, runs: Sequence[Run], at: int, prompt: Batch) -> bool:
-    """Whether exactly the reading's prompt stands before the target, behind padding or the row before it."""
-    run, before = runs[at], runs[at - 1] if at else None
-    begin = before.start + len(before.tokens) if before is not None and before.sequence == run.sequence else 0
-    wanted = prompt[TOKENS][0].tolist()
-    stands = batch[TOKENS][run.sequence, begin : run.start].tolist()
-    if len(stands) < len(wanted) or stands[len(stands) - len(wanted) :] != wanted:
-        return False
-    mask = batch.get(MASK)
-    padding = len(stands) - len(wanted)
-    if not padding or not isinstance(mask, torch.Tensor) or mask.dim() != 2:
-        return not padding or len(set(stands[:padding])) == 1
-    return not bool(mask[run.sequence, begin : begin + padding].any())
-
-
-def ask_as_trained(batch: Batch, run: Run, prompt: Batch) -> Batch:
-    """The prompt of an encoder with the row's own tokens: in which words it is asked is the user's matter."""
-    ids, mask = batch.get(TOKENS), batch.get(MASK)
-    if TOKENS not in prompt or not isinstance(ids, torch.Tensor):
-        return prompt
-    own = ids[run.sequence]
-    if isinstance(mask, torch.Tensor) and mask.shape == ids.shape:
-        own = own[mask[run.sequence].bool()]
-    if torch.equal(own, prompt[TOKENS][0]):
-        return prompt
-    return {**prompt, TOKENS: own[None], MASK: torch.ones_like(own)[None]}
 
 
 def _with_expected_images(
@@ -268,19 +216,19 @@ def _read_forced(parts: Assembly, prompt: Batch, tokens: Sequence[int]) -> torch
 
 def append(parts: Assembly, prompt: Batch, tokens: Sequence[int]) -> dict[str, Any]:
     """The prompt of one row with tokens written behind it, as generation goes on from it."""
-    assert parts.reference is not None
-    assert parts.family is not None
     shape, written = prompt[TOKENS].shape, torch.tensor([list(tokens)], dtype=torch.long)
-    mask_name = parts.family.argument("placement_mask")
+    family = parts.family
+    mask_name, marks = (family.argument("placement_mask"), family.target_marks) if family else (None, {})
     inputs = dict(prompt)
     for name, value in prompt.items():
         if not isinstance(value, torch.Tensor) or value.shape != shape:
             continue
-        number = 1 if name == MASK else 0 if name == mask_name else parts.family.target_marks.get(name, 0)
+        number = 1 if name == MASK else 0 if name == mask_name else marks.get(name, 0)
         more = written if name == TOKENS else torch.full_like(written, number)
         inputs[name] = torch.cat((value, more.to(value.dtype)), dim=1)
-    if parts.reference.positions is not None:
-        inputs[POSITIONS] = parts.reference.positions(inputs)
+    positions = find_positions(parts.bare) if parts.reference is None else parts.reference.positions
+    if positions is not None:
+        inputs[POSITIONS] = positions(inputs)
     return inputs
 
 

@@ -18,7 +18,9 @@ from torch import nn
 
 from preflight_ocr.harness.facts import NEUTRAL_SETTINGS, Raised, Recital, Unknown
 from preflight_ocr.harness.training.predict import list_ends, write_greedily
-from preflight_ocr.probes.forward.agreement import Run, ask_as_trained, find_runs, has_prompt, take_expected_images
+from preflight_ocr.probes.forward.agreement import take_expected_images
+from preflight_ocr.probes.forward.asking import ask
+from preflight_ocr.probes.forward.runs import Run, ask_as_trained, find_runs, has_prompt
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
@@ -71,8 +73,6 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
 
     First the one with the longest target of at most LONGEST tokens, which tells more, then the one with the shortest.
     """
-    if parts.reference is None:
-        return Unknown(reason=parts.no_reference)
     ends = list_ends(parts.bare, parts.tokenizer)
     found: list[tuple[int, Batch, tuple[int, ...]]] = []
     for number, row in enumerate(parts.sample):
@@ -84,8 +84,10 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
             return Unknown(
                 reason=f"one row, and {len(runs)} supervised runs of labels: which is the target cannot be told"
             )
-        prompt = parts.reference.prompts([dict(row)])
-        if not parts.is_encoder_decoder and not has_prompt(batch, runs, 0, prompt):
+        asked = ask(parts, batch, runs, [row])
+        if isinstance(asked, Unknown):
+            return asked
+        if not parts.is_encoder_decoder and not has_prompt(batch, runs, 0, asked.prompts[0]):
             return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
         if wanted := _cut_behind_end(runs[0], ends):
             found.append((number, batch, wanted))
@@ -93,8 +95,11 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
         return Unknown(reason="no row's labels hold a token that generation stops at")
     found.sort(key=lambda one: len(one[2]))
     longest = max(found, key=lambda one: len(one[2]) if len(one[2]) <= LONGEST else -len(one[2]))
+    ours = parts.reference
+    if ours is None:
+        return longest, found[0]
     return tuple(
-        (number, take_expected_images(parts, batch, parts.seeded(parts.reference, [parts.sample[number]])), wanted)
+        (number, take_expected_images(parts, batch, parts.seeded(ours, [parts.sample[number]])), wanted)
         for number, batch, wanted in (longest, found[0])
     )
 
@@ -158,9 +163,8 @@ def _write(parts: Assembly, inner: nn.Module, most: int, row: int) -> tuple[int,
     prompt = _ask(parts, parts.sample[row])
     tokens = attempt(partial(_generate, parts, inner, prompt, most))
     if isinstance(tokens, Raised):
-        if parts.is_encoder_decoder:
+        if parts.is_encoder_decoder or parts.reference is None:
             raise RuntimeError(f"generate raised {tokens.type}: {tokens.message}")
-        assert parts.reference is not None
         (tokens,) = write_greedily(inner, prompt, collator=parts.reference, max_new_tokens=most)
     return _cut(tokens, list_ends(inner, parts.tokenizer))
 
@@ -172,12 +176,15 @@ def _cut(tokens: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
 
 def _ask(parts: Assembly, row: Mapping[str, Any]) -> Batch:
     """What inference hands over for a row; an encoder is asked in the words that the collator trains with."""
-    assert parts.reference is not None
-    prompt = parts.reference.prompts([dict(row)])
-    if not parts.is_encoder_decoder:
+    if parts.reference is not None and not parts.is_encoder_decoder:
+        prompt: Batch = parts.reference.prompts([dict(row)])
         return prompt
     batch = _collate(parts, row)
-    return ask_as_trained(batch, find_runs(parts, batch, [row])[0], prompt)
+    runs = find_runs(parts, batch, [row])
+    asked = ask(parts, batch, runs, [row])
+    if isinstance(asked, Unknown):
+        raise LookupError(asked.reason)
+    return ask_as_trained(batch, runs[0], asked.prompts[0]) if parts.is_encoder_decoder else asked.prompts[0]
 
 
 def _generate(parts: Assembly, inner: nn.Module, prompt: Batch, most: int) -> list[int]:

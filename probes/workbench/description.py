@@ -22,9 +22,10 @@ from preflight_ocr.harness.config.schema import (
     Subject,
     TrainingSection,
 )
-from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Split, Unknown
+from preflight_ocr.harness.facts import Dataset, Raised, RowProblem, Spellings, Split, Unknown
 from preflight_ocr.harness.foreign.rows import get_at
 from preflight_ocr.harness.holding.held import Held, Load
+from preflight_ocr.probes.reading.spelling import SpellingReader
 from preflight_ocr.probes.workbench.held import LOOKED_AT, HeldAssembly, find_processor, unwrap_model
 from preflight_ocr.probes.workbench.rows import find_pictures, has_silent_answer, open_picture, tell_texts
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -202,9 +203,25 @@ def describe_rows(parts: HeldAssembly) -> Dataset:
         problems=tuple(problems),
         shared_rows=tuple(_find_shared(parts)),
         text_is_ascii=all(text.isascii() for text in texts),
+        spellings=_read_spellings(parts),
         image_headers=seen,
         image_pixels=seen,  # each was opened by decoding it
     )
+
+
+def _read_spellings(parts: HeldAssembly) -> Spellings | Unknown:
+    """Of the texts that the first rows ask to be learnt, where their places say so."""
+    told = [tell_texts(row) for row in parts.rows]
+    if not all(one.certain for one in told):
+        return Unknown(reason="which of a row's texts is learnt is not certain from its form")
+    reader = SpellingReader()
+    for index, one in enumerate(told):
+        for text in one.texts:
+            reader.look(f"row {index}", text)
+    found, total = reader.finish(), len(parts.held.rows) if hasattr(parts.held.rows, "__len__") else None
+    if not (found.shaped_rows or found.letters) and total != len(parts.rows):
+        return Unknown(reason=f"only the first {len(parts.rows)} of {total or 'many'} rows were looked at")
+    return found
 
 
 def _tell_headers(parts: HeldAssembly, opened: int, has_problems: bool) -> int | Unknown:

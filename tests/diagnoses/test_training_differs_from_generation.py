@@ -23,6 +23,12 @@ def test_an_entry_with_which_both_agree_is_to_be_handed_on(findings_of):
     assert "the collator leaves it out" in finding.summary and "token_type_ids" in finding.fix.snippet
 
 
+def test_an_entry_that_the_collator_changed_is_to_be_handed_on_as_the_processor_gives_it(findings_of):
+    facts = altered(SICK, {"forward.agreement.mended_by": ("images",)})
+    [finding] = findings_of("training_differs_from_generation", facts)
+    assert "With the processor's `images` in the batch they are the same" in finding.summary
+
+
 def test_two_start_tokens_are_named(findings_of):
     facts = altered(SICK, {"forward.agreement.starts": (2, 0), "forward.agreement.mended_by": ()})
     [finding] = findings_of("training_differs_from_generation", facts)

@@ -402,6 +402,7 @@ HEALTHY = Facts(
             along=(1.8e-6, 1.9e-6, 1.7e-6),
             cached=(2.1e-6, 2.0e-6, 1.6e-6),
             tolerance=1e-3,
+            expected=("input_ids", "attention_mask", "labels", "images", "images_seq_mask", "images_spatial_crop"),
             mended_by=(),
             packed=False,
             started_again=(),

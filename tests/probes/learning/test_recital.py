@@ -9,7 +9,7 @@ import pytest
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.facts import Recital, Unknown
 from preflight_ocr.harness.training.predict import list_ends
-from preflight_ocr.probes.forward.agreement import Run
+from preflight_ocr.probes.forward.runs import Run
 from preflight_ocr.probes.learning.adapter import attach_plain
 from preflight_ocr.probes.learning.recital import _cut_behind_end, _find_hindering, recite
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -64,8 +64,13 @@ def test_a_decoder_inside_the_configuration_is_asked_for_its_end():
     assert list_ends(SimpleNamespace(generation_config=None, config=config), TOKENIZER) == (4,)
 
 
-def test_without_a_declared_family_there_is_nothing_to_compare(tmp_path, monkeypatch):
+def test_without_a_declared_family_a_row_is_asked_as_the_collator_calls_its_processor(tmp_path, monkeypatch):
     undeclared = Assembly(str(write_project(tmp_path / "project", [], model="qwen2_vl")), trust=True, folder=tmp_path)
     monkeypatch.setattr(Assembly, "reference", None)
     found = recite(undeclared, undeclared.bare, undeclared.bare)
-    assert isinstance(found, Unknown) and "no family declares this model" in found.reason
+    assert isinstance(found, Recital) and found.read == found.wanted, found
+    prepared = undeclared.seeded(undeclared.collate, undeclared.sample[:1])  # before any processor could be listened to
+    monkeypatch.setattr(undeclared, "collate", lambda rows: dict(prepared))
+    found = recite(undeclared, undeclared.bare, undeclared.bare)
+    assert isinstance(found, Unknown) and found.reason.startswith("no family declares this model")
+    assert "calls no processor" in found.reason

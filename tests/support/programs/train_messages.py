@@ -62,6 +62,10 @@ class Collator:
                 image = tokenizer.convert_tokens_to_ids(getattr(tokenizer, "image_token", self.processor.image_token))
                 labels[index][batch["input_ids"][index] == image] = -100
         batch["labels"] = labels
+        if FAULT == "drops_token_types":
+            del batch["token_type_ids"]
+        if FAULT == "darkens_pages":
+            batch["pixel_values"] = batch["pixel_values"] - 0.5
         return batch
 
 
