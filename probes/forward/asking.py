@@ -56,7 +56,7 @@ def ask(parts: Assembly, batch: Batch, runs: Sequence[Run], rows: Sequence[Any] 
     """
     rows = parts.sample if rows is None else rows
     if parts.reference is not None:
-        prompts = [parts.reference.prompts([dict(row)]) for row in rows]
+        prompts: list[Batch] = [parts.reference.prompts([dict(row)]) for row in rows]
         return Asked(prompts, parts.seeded(parts.reference, rows))
     if parts.is_encoder_decoder:
         return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
@@ -77,16 +77,27 @@ def _ask_processor(parts: Assembly, batch: Batch, runs: Sequence[Run], rows: Seq
     shared = _share_out(calls, len(rows))
     if shared is None:
         return Unknown(reason=NOT_CALLED)
-    prompts: list[Batch] = []
+    prompts = []
     for at, (own, run) in enumerate(zip(shared, runs, strict=True)):
         said = parts.tokenizer.decode([i for i in run.tokens if i not in parts.end_ids]).strip()
         before = read_before(batch, runs, at)
         found = next((p for p in _try_out(parts, own, said) if p[TOKENS][0].tolist() == before), None)
         if found is None:
             return Unknown(reason="the processor writes other tokens for the text before the target than the collator")
-        prompts.append(found)
+        prompts.append(_round_as(batch, found))
     whole = next((c.returned for c in calls if len(c.texts) == len(rows) and _holds_pictures(c)), {})
-    return Asked(prompts, _take_tensors(parts, whole))
+    return Asked(prompts, _round_as(batch, _take_tensors(parts, whole)))
+
+
+def _round_as(batch: Batch, made: Batch) -> dict[str, Any]:
+    """With numbers of the dtypes that the collator hands on: what rounding them costs is other contracts' business."""
+
+    def round_one(name: str, value: Any) -> Any:
+        given = batch.get(name)
+        both = isinstance(value, torch.Tensor) and isinstance(given, torch.Tensor)
+        return value.to(given.dtype) if both and given.is_floating_point() and value.is_floating_point() else value
+
+    return {name: round_one(name, value) for name, value in made.items()}
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def fetch_without_weights(name: str, *, revision: str | None, cache: Path | None
 
 def _list_transport_errors() -> tuple[type[Exception], ...]:
     """Those of the client that the installed huggingface_hub talks through: of newer ones they are no OSError."""
-    from huggingface_hub.utils import get_session
+    import huggingface_hub as hub
 
-    client = sys.modules[type(get_session()).__module__.partition(".")[0]]  # its name changed with the releases
+    client = sys.modules[type(hub.get_session()).__module__.partition(".")[0]]  # its name changed with the releases
     error = getattr(client, "HTTPError", None)
     return (error,) if isinstance(error, type) and issubclass(error, Exception) else ()

@@ -92,6 +92,18 @@ def test_the_batch_that_the_processor_returned_is_kept_as_it_was():
     assert "attention_mask" in asked.whole
 
 
+def test_numbers_are_rounded_as_the_collator_rounds_them():
+    def round_down(rows):
+        batch = collate_at_once(rows)
+        return batch | {"pixel_values": batch["pixel_values"].to(torch.bfloat16)}
+
+    asked = ask(make_parts(round_down), round_down(ROWS), RUNS)
+    assert isinstance(asked, Asked)
+    given = [*asked.prompts, asked.whole]
+    assert {one["pixel_values"].dtype for one in given} == {torch.bfloat16}
+    assert {one["input_ids"].dtype for one in given} == {torch.int64}
+
+
 def test_a_prompt_of_other_tokens_than_the_batch_has_is_not_believed():
     def add_a_word(rows):
         batch = collate_at_once(rows)
