@@ -17,6 +17,7 @@ import msgspec
 
 from preflight_ocr.harness.cli.console import INTERRUPTED, calm_libraries
 from preflight_ocr.harness.cli.options import Refusal
+from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.launched import find_place
 
@@ -64,7 +65,6 @@ def decide_once(
     if find_place().size == 1:
         subject = prepare()
         return subject, decide(subject)
-    from preflight_ocr.harness.config.errors import UserError
     from preflight_ocr.harness.training.meeting import meet
 
     try:
@@ -95,6 +95,9 @@ def _lead(
     except click.ClickException as refused:
         code = refused.exit_code
         raise
+    except UserError:
+        code = Refusal.exit_code
+        raise
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else OTHERWISE
         raise
@@ -112,23 +115,25 @@ def _lead(
 
 def _follow(meeting: Meeting, prepare: Callable[[], Subject], waivers: Sequence[Waiver]) -> Subject:
     """Say what is here, and do as the first says."""
-    refused = None
+    refused = ""
     parts: dict[str, str] = {}
     try:
         subject = prepare()
         if meeting.place.leads_its_machine:
             parts = _bind(subject, waivers)
     except click.ClickException as error:
-        refused = error
+        refused = error.format_message()
+    except UserError as error:
+        refused = str(error)
     ready = Ready(
         name=meeting.place.name,
         machine=socket.gethostname(),
         parts=parts,
-        error=refused.format_message() if refused is not None else "",
+        error=refused,
     )
     meeting.say(_READY, msgspec.json.encode(ready))
     code = int(meeting.hear(_VERDICT, 0))
-    if code or refused is not None:
+    if code or refused:
         _end_undisturbed()
         raise click.exceptions.Exit(code or OTHERWISE)
     return subject

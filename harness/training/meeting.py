@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import torch.distributed
+from torch.distributed.rendezvous import rendezvous
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.launched import Place, find_place
@@ -37,8 +37,9 @@ class RankLost(UserError):
 class Meeting:
     """What one process says under a name, others hear. Each name is said once by each rank. Bytes in, bytes out."""
 
-    def __init__(self, place: Place, store: Any) -> None:
-        self.place, self._store = place, store
+    def __init__(self, place: Place, store: Any, prefix: str = "preflight") -> None:
+        """`store` is one of torch.distributed, which all processes reach; our keys in it begin with `prefix`."""
+        self.place, self._store, self._prefix = place, store, prefix
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="preflight-beat", daemon=True)
         self._thread.start()
@@ -46,7 +47,7 @@ class Meeting:
     def say(self, name: str, data: bytes = b"") -> None:
         """Leave `data` for whoever hears it. Raises RankLost where the store is gone."""
         pieces = [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
-        key = f"{name}/{self.place.rank}"
+        key = self._key(name, self.place.rank)
         with self._reaching():
             for number, piece in enumerate(pieces):
                 self._store.set(f"{key}/{number}", piece)
@@ -58,7 +59,7 @@ class Meeting:
         Raises RankLost where it gave no sign of life for SILENCE seconds, and TimeoutError after `seconds` where given.
         Without `keeps` it can be heard this once.
         """
-        key = f"{name}/{rank}"
+        key = self._key(name, rank)
         begun, last_beat, last_change = time.monotonic(), b"", time.monotonic()
         while not self.has_said(name, rank):
             now = time.monotonic()
@@ -85,7 +86,7 @@ class Meeting:
     def has_said(self, name: str, rank: int) -> bool:
         """Whether there is something to hear now."""
         with self._reaching():
-            return bool(self._store.check([f"{name}/{rank}"]))
+            return bool(self._store.check([self._key(name, rank)]))
 
     def share(self, name: str, data: bytes | None = None) -> bytes:
         """What the first rank gives, to every rank."""
@@ -113,19 +114,22 @@ class Meeting:
         self._over.set()
         self._thread.join(2 * BEAT)
 
+    def _key(self, name: str, rank: int) -> str:
+        return f"{self._prefix}/{name}/{rank}"
+
     def _beat(self) -> None:
         number = 0
         while not self._over.is_set():
             number += 1
             try:
-                self._store.set(f"beat/{self.place.rank}", str(number))
+                self._store.set(self._key("beat", self.place.rank), str(number))
             except RuntimeError:  # the store is gone; whoever waits for something finds out by himself
                 return
             self._over.wait(BEAT)
 
     def _read_beat(self, rank: int) -> bytes:
         with self._reaching():
-            key = f"beat/{rank}"
+            key = self._key("beat", rank)
             return bytes(self._store.get(key)) if self._store.check([key]) else b""
 
     @contextlib.contextmanager
@@ -149,18 +153,18 @@ def meet() -> Iterator[Meeting | None]:
     if place.size == 1:
         yield None
         return
-    meeting = Meeting(place, _open_store(place))
+    meeting = Meeting(place, *_open_store(place))
     try:
         yield meeting
     finally:
         meeting.part()
 
 
-def _open_store(place: Place) -> Any:
+def _open_store(place: Place) -> tuple[Any, str]:
     """torchrun keeps the store in its own process; without it, rank 0 keeps it, and torch's group will share it later."""
     count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
-        found = next(torch.distributed.rendezvous("env://", timeout=datetime.timedelta(seconds=SILENCE)))
+        found = next(rendezvous("env://", timeout=datetime.timedelta(seconds=SILENCE)))
     except (ValueError, RuntimeError) as error:
         said = str(error).partition("\n")[0][:200]
         raise RankLost(
@@ -169,7 +173,7 @@ def _open_store(place: Place) -> Any:
         ) from None
     _KEPT.append(found[0])
     # Numbered by meeting: a command may meet twice, and what was said the first time is not heard again.
-    return torch.distributed.PrefixStore(f"preflight/{count}/{len(_KEPT)}", found[0])
+    return found[0], f"preflight/{count}/{len(_KEPT)}"
 
 
 _KEPT: list[Any] = []

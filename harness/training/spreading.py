@@ -75,6 +75,19 @@ def join_weights(trainer: Any) -> dict[str, torch.Tensor] | None:
     return joined
 
 
+def refuse_unsavable(trainer: Any) -> None:
+    """Raise SpreadError where DeepSpeed would refuse, at the end of the run, to put the adapter's weights together."""
+    plugin = getattr(getattr(getattr(trainer, "accelerator", None), "state", None), "deepspeed_plugin", None)
+    if plugin is None or getattr(plugin, "zero_stage", 0) != 3:
+        return
+    zero = plugin.deepspeed_config.get("zero_optimization", {})
+    if zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
+        raise SpreadError(
+            "ZeRO-3 without zero_optimization.stage3_gather_16bit_weights_on_model_save: true cannot save an adapter at the "
+            "end; set it in the DeepSpeed configuration"
+        )
+
+
 def refuse_waiting(trainer: Any, rows: Any) -> None:
     """Raise SpreadError where a batch of text alone would leave the other processes waiting for this one's gradients.
 
@@ -145,5 +158,7 @@ def deal(number: int, *, window: int, rank: int, size: int) -> list[range]:
     Where there are fewer windows than ranks they are cut smaller, so that none stands idle.
     """
     width = max(1, min(window, -(-number // size)))
+    if -(-number // width) < min(number, size):  # 9 rows for 8 ranks: in pairs, 3 ranks would have none
+        width = max(1, number // size)
     starts: Sequence[int] = range(rank * width, number, size * width)
     return [range(start, min(start + width, number)) for start in starts]
