@@ -11,7 +11,10 @@ import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["Place", "find_place", "without_launcher"]
+__all__ = ["Place", "count_processes", "find_place", "without_launcher"]
+
+COUNT = "PREFLIGHT_PROCESSES"
+"""How many processes train, for one that is none of them: a child of the check."""
 
 _OF_A_LAUNCHER = re.compile(
     r"(RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_RANK|ROLE_NAME|ROLE_WORLD_SIZE"
@@ -54,8 +57,18 @@ def find_place() -> Place:
 
 
 def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of one process by itself: who reads it waits for no other, and does not think it is one of many."""
-    return {name: value for name, value in environment.items() if not _OF_A_LAUNCHER.match(name)}
+    """The environment of one process by itself: who reads it waits for no other, and does not think it is one of many.
+
+    How many there are stays known, since the steps of a run are shared by them.
+    """
+    alone = {name: value for name, value in environment.items() if not _OF_A_LAUNCHER.match(name)}
+    size = environment.get("WORLD_SIZE", "")
+    return alone | ({COUNT: size} if size.isdecimal() and int(size) > 1 else {})
+
+
+def count_processes() -> int:
+    """How many processes train together, also where this one only looks at what they will do."""
+    return max(1, _read(COUNT, 1), find_place().size)
 
 
 def _read(name: str, otherwise: int) -> int:

@@ -18,6 +18,7 @@ from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.foreign.rows import list_pages
 from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, find_table, iterate_rows, needs_pyarrow
 from preflight_ocr.harness.home import find_installed_places, is_ours
+from preflight_ocr.harness.launched import count_processes
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver
 
@@ -74,6 +75,7 @@ def bind(config: Config, *, waivers: Iterable[Waiver] = (), timed: bool = True) 
     model = [("base_model", config.model.base_model), ("revision", str(config.model.revision))]
     if directory is not None:
         model.extend(_read_files(_list_model_files(directory, config.training.output_dir), directory))
+    size = count_processes()  # the steps of a run, its warm-up and its schedule are shared by them
     accepted = [(w.code, f"{w.reason}\0{w.link}\0{w.until}") for w in sorted(waivers, key=lambda w: (w.code, w.until))]
     return {
         "configuration": digest_text(_read_files([config.source], config.source.parent)),
@@ -83,6 +85,7 @@ def bind(config: Config, *, waivers: Iterable[Waiver] = (), timed: bool = True) 
         "subject": digest_text(_read_files(_list_subject_files(config), config.subject.path)),
         "waivers": digest_text(accepted),
         "versions": digest_text([("python", platform.python_version()), *((name, "") for name in _list_versions())]),
+        **({"number of processes": digest_text([("processes", str(size))])} if size > 1 else {}),
     }
 
 
