@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from preflight_ocr.fixtures.pages import render_pages
+from tests.support.held import list_words, write_held_project
 from tests.support.places import MODELS
 from tests.support.ranks import RUN_TRAINING, Ended, find_port, launch, start, wait
 
@@ -171,6 +172,17 @@ def test_torchrun_ends_both_with_the_code_of_the_verdict(project, tmp_path):
     assert ended.code == 1  # torchrun's own, whatever its processes ended with
     assert ended.err.count("exitcode  : 12") == 2
     assert ended.err.count("Training was not started.") == 1
+
+
+@pytest.mark.slow
+def test_a_command_behind_the_dashes_is_checked_once_and_starts_in_no_process_where_it_is_refused(tmp_path):
+    (tmp_path / "held").mkdir()
+    held = write_held_project(tmp_path / "held")
+    words = [RUN_TRAINING, "--trust", "--", *list_words(held, "train_messages.py", "frozen_adapter")]
+    first, second = launch(["-c", *map(str, words)], tmp_path)
+    assert (first.code, second.code) == (12, 12)
+    assert first.out.count("REFUSED: 1 BLOCKER") == 1 and "Training was not started." in first.err
+    assert second.out == second.err == ""
 
 
 @pytest.mark.slow
