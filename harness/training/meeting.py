@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from torch.distributed.rendezvous import rendezvous
-
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.launched import Place, find_place
 
@@ -162,6 +160,8 @@ def meet() -> Iterator[Meeting | None]:
 
 def _open_store(place: Place) -> tuple[Any, str]:
     """torchrun keeps the store in its own process; without it, rank 0 keeps it, and torch's group will share it later."""
+    from torch.distributed.rendezvous import rendezvous  # which a torch that is built without distributed has not
+
     count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
         found = next(rendezvous("env://", timeout=datetime.timedelta(seconds=SILENCE)))

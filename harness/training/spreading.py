@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch.distributed
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.launched import find_place
+
+LOG = logging.getLogger("preflight_ocr.harness.training")
 
 
 class SpreadError(UserError):
@@ -73,6 +76,13 @@ def join_weights(trainer: Any) -> dict[str, torch.Tensor] | None:
         return None
     joined: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     return joined
+
+
+def warn_unsplit(trainer: Any) -> None:
+    """Say where FSDP is asked for and does not come about: accelerate splits over cards only, and says nothing."""
+    asked = getattr(getattr(trainer, "args", None), "fsdp", None)
+    if asked and find_place().size > 1 and not is_split(trainer):
+        LOG.warning("training.fsdp has no effect without cards: each process has the whole model, and DDP trains it")
 
 
 def refuse_unsavable(trainer: Any) -> None:

@@ -123,6 +123,7 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         settings = None if config.subject.trainer is not None else build_arguments(config)
         parts = load_parts(config)
         trainer, unused = build_trainer(config, parts, settings)
+        spreading.warn_unsplit(trainer)
         spreading.refuse_unsavable(trainer)
         spreading.refuse_waiting(trainer, parts.train_rows)
         record_history(trainer, output_dir)

@@ -73,6 +73,18 @@ def test_zero_3_that_could_not_save_its_adapter_is_refused_before_it_trains():
 
 
 @pytest.mark.usefixtures("two")
+def test_fsdp_that_does_not_come_about_is_told(caplog):
+    with caplog.at_level("WARNING", logger="preflight_ocr.harness.training"):
+        for fsdp in (True, False):
+            trainer = make_trainer(fsdp=fsdp)
+            trainer.args.fsdp = True
+            spreading.warn_unsplit(trainer)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "training.fsdp has no effect without cards"
+    ]
+
+
+@pytest.mark.usefixtures("two")
 def test_processes_that_transformers_does_not_see_are_refused():
     with pytest.raises(SpreadError, match=r"2 processes were started, and transformers sees 1"):
         spreading.refuse_lonely(SimpleNamespace(world_size=1))
