@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from preflight_ocr.harness.foreign.text import clean, clean_line
+from preflight_ocr.harness.launched import find_place
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -72,7 +73,9 @@ def log_failure(
     if issubclass(kind, KeyboardInterrupt):
         click.echo("\nInterrupted.", err=True)
         return
-    name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    place = find_place()
+    of = f"-rank{place.rank}" if place.size > 1 else ""
+    name = f"preflight-{time.strftime('%Y%m%d-%H%M%S')}{of}.log"
     text = "".join(traceback.format_exception(kind, error, trace))
     for folder in (Path("logs"), Path(tempfile.gettempdir())):
         try:
@@ -84,7 +87,8 @@ def log_failure(
         break
     else:
         where = f"The traceback could not be written anywhere:\n{clean(text)}"
-    click.echo(f"{what}: {kind.__name__}: {clean_line(str(error))}\n{where}", err=True)
+    said = f"{place.name}: " if place.size > 1 else ""
+    click.echo(f"{said}{what}: {kind.__name__}: {clean_line(str(error))}\n{where}", err=True)
 
 
 def calm_libraries() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import click
 
@@ -14,6 +14,7 @@ from preflight_ocr.harness import atomic
 from preflight_ocr.harness.cli.console import end_by_signal, prepare
 from preflight_ocr.harness.foreign.text import clean
 from preflight_ocr.harness.judging.findings import EXIT_CODES, Level
+from preflight_ocr.harness.launched import find_place
 
 EPILOG = "\b\nExit codes:\n" + "".join(f"{code:>4}  {meaning}\n" for code, meaning in EXIT_CODES.items())
 
@@ -89,6 +90,13 @@ class Refusal(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(clean(message))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """On stderr; by one of several processes with its rank."""
+        place = find_place()
+        if not place.is_first:
+            click.echo(f"{place.name}:", err=True, file=file)
+        super().show(file)
 
 
 class Command(click.Command):

@@ -16,6 +16,7 @@ from preflight_ocr.harness.cli.console import log_failure
 from preflight_ocr.harness.cli.options import Refusal
 from preflight_ocr.harness.foreign.files import is_file, is_there
 from preflight_ocr.harness.judging.findings import Level
+from preflight_ocr.harness.launched import find_place
 
 if TYPE_CHECKING:
     from preflight_ocr.harness.config.schema import Config
@@ -255,12 +256,14 @@ def issue(config: Config, report: Report, *places: Path) -> Clearance | None:
     return clearance
 
 
-def start_training(config: Config, clearance: Clearance) -> None:
+def start_training(config: Config, clearance: Clearance | None) -> None:
+    """Train, and say how it ended. Without a clearance only in a process whose first one has it."""
     from preflight_ocr.harness.cli.console import calm_libraries
     from preflight_ocr.harness.config.errors import UserError
 
     if not sys.stderr.isatty():
         calm_libraries()
+    from preflight_ocr.harness.training import spreading
     from preflight_ocr.harness.training.stopping import TrainingStopped
     from preflight_ocr.harness.training.train import train
 
@@ -271,8 +274,10 @@ def start_training(config: Config, clearance: Clearance) -> None:
     except UserError as error:
         raise Refusal(str(error)) from None
     except TrainingStopped as stopped:
-        click.echo(_tell_stop(config, stopped), err=True)
+        if find_place().is_first:
+            click.echo(_tell_stop(config, stopped), err=True)
         raise click.exceptions.Exit(128 + stopped.number) from None
+    spreading.leave()
     if result.was_finished:
         more = "raise training.max_steps or training.num_train_epochs to go on"
         click.echo(

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from preflight_ocr.harness.cli.console import calm_libraries, log_failure
 from preflight_ocr.harness.cli.options import CONFIG, FILE, GIVEN_FILE, Refusal, preflight
+from preflight_ocr.harness.cli.ranks import decide_once, quieten_others, share_code
 from preflight_ocr.harness.cli.steps import load, require, save
+from preflight_ocr.harness.launched import find_place
+
+if TYPE_CHECKING:
+    from preflight_ocr.harness.config.schema import Config
 
 BLIND = 3
 _SHOWN = 5  # failed pages that are named
@@ -101,18 +106,28 @@ def predict(
     """
     from preflight_ocr.harness.config.packages import RUNNING
 
-    require("reading pages", RUNNING)
+    quieten_others()
+
+    def prepare_reading() -> tuple[Any, Any]:
+        require("reading pages", RUNNING)
+        with refuse():
+            from preflight_ocr.harness.commands.trained import predict as reading
+            from preflight_ocr.harness.training.adapter_files import configure_reading, read_adapter
+
+            adapter = read_adapter(adapter_path)
+            config = configure_reading(adapter, source=config_path, base=base, trust=trust)
+            reading.find_pages(inputs)  # nothing is loaded for no page
+            return adapter, reading.choose_prompt(config, prompt)
+
+    (adapter, config), _ = decide_once(prepare_reading, lambda prepared: None)
     with refuse():
         from preflight_ocr.harness.commands.trained import predict as reading
-        from preflight_ocr.harness.training.adapter_files import configure_reading, read_adapter
+        from preflight_ocr.harness.training.meeting import meet
         from preflight_ocr.harness.training.reader import open_reader
         from preflight_ocr.reports.terminal import Progress
 
-        adapter = read_adapter(adapter_path)
-        config = configure_reading(adapter, source=config_path, base=base, trust=trust)
-        config = reading.choose_prompt(config, prompt)
-        reading.find_pages(inputs)  # nothing is loaded for no page
-        if remark := reading.explain_prompt(config, adapter):
+        is_first = find_place().is_first
+        if is_first and (remark := reading.explain_prompt(config, adapter)):
             click.echo(remark, err=True)
         if shape is None:
             ending = output.suffix.lower() if output is not None else ""
@@ -120,9 +135,9 @@ def predict(
         asked = reading.Asked(
             adapter=adapter.digest(), prompt=config.data.prompt, max_new_tokens=max_new_tokens, dpi=dpi
         )
-        progress = Progress()
+        progress = Progress(quiet=not is_first)
         try:
-            with open_reader(config, adapter, named=base is not None) as reader:
+            with meet() as meeting, open_reader(config, adapter, named=base is not None) as reader:
                 done = reading.predict(
                     reader,
                     inputs,
@@ -132,16 +147,19 @@ def predict(
                     batch_size=batch_size,
                     progress=progress,
                     show=functools.partial(click.echo, nl=False),
+                    meeting=meeting,
                 )
+                code = share_code(meeting, BLIND if done is not None and done.failed else 0)
         except KeyboardInterrupt:
             progress.clear()
-            if output is not None:
+            if output is not None and is_first:
                 click.echo(f"\nWhat was read is in {output}.part; the same command goes on from there.", err=True)
             raise
         finally:
             progress.clear()
-    _conclude(done, output)
-    context.exit(BLIND if done.failed else 0)
+    if done is not None:
+        _conclude(done, output)
+    context.exit(code)
 
 
 def _conclude(done: Any, output: Path | None) -> None:
@@ -193,20 +211,34 @@ def evaluate(
     """
     from preflight_ocr.harness.config.packages import RUNNING
 
-    require("measuring how well a model reads", (*RUNNING, "jiwer"))
-    config = load(config_path, trust=trust)
+    quieten_others()
+    is_first = find_place().is_first
+
+    def prepare_reading() -> Config:
+        require("measuring how well a model reads", (*RUNNING, "jiwer"))
+        return load(config_path, trust=trust)
+
+    def open_what_is_measured(config: Config) -> tuple[Any, Any]:
+        with refuse():
+            from preflight_ocr.harness.commands.trained import evaluate as measuring
+            from preflight_ocr.harness.training.adapter_files import read_adapter
+
+            adapter = read_adapter(adapter_path) if adapter_path is not None else None
+            # Whether pictures are in two splits is looked at once.
+            return adapter, measuring.open_rows(config, split, allow_overlap=allow_overlap or not is_first)
+
+    config, opened = decide_once(prepare_reading, open_what_is_measured)
+    adapter, rows = open_what_is_measured(config) if opened is None else opened
     with refuse():
         from preflight_ocr.harness.commands.trained import evaluate as measuring
-        from preflight_ocr.harness.training.adapter_files import read_adapter
+        from preflight_ocr.harness.training.meeting import meet
         from preflight_ocr.harness.training.reader import open_reader
         from preflight_ocr.reports.evaluation import page, terminal
         from preflight_ocr.reports.terminal import Progress
 
-        adapter = read_adapter(adapter_path) if adapter_path is not None else None
-        rows = measuring.open_rows(config, split, allow_overlap=allow_overlap)
-        progress = Progress()
+        progress = Progress(quiet=not is_first)
         try:
-            with open_reader(config, adapter) as reader:
+            with meet() as meeting, open_reader(config, adapter) as reader:
                 found = measuring.evaluate(
                     reader,
                     rows,
@@ -216,15 +248,18 @@ def evaluate(
                     limit=limit,
                     progress=progress,
                     versions={name: version(name) for name in ("torch", "transformers", "peft", "jiwer")},
+                    meeting=meeting,
                 )
+                code = share_code(meeting, BLIND if found is not None and found.failed else 0)
         finally:
             progress.clear()
-    click.echo(terminal.render(found))
-    for kind, write, path in (("JSON", page.write_json, json_path), ("HTML", page.write, html_path)):
-        if path is not None:
-            save(functools.partial(write, found, path), path)
-            click.echo(f"{kind}: {path}")
-    context.exit(BLIND if found.failed else 0)
+    if found is not None:
+        click.echo(terminal.render(found))
+        for kind, write, path in (("JSON", page.write_json, json_path), ("HTML", page.write, html_path)):
+            if path is not None:
+                save(functools.partial(write, found, path), path)
+                click.echo(f"{kind}: {path}")
+    context.exit(code)
 
 
 @preflight.command(short_help="Hand on a trained adapter, proved to be what was trained.")

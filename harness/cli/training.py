@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +24,7 @@ from preflight_ocr.harness.cli.options import (
     get_tail,
     preflight,
 )
+from preflight_ocr.harness.cli.ranks import decide_once, quieten_others
 from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
@@ -36,6 +38,12 @@ from preflight_ocr.harness.cli.steps import (
     start_training,
     write_all,
 )
+
+if TYPE_CHECKING:
+    from preflight_ocr.harness.config.schema import Config
+    from preflight_ocr.harness.verdict.clearance import Clearance
+    from preflight_ocr.harness.verdict.gate import Waiver
+    from preflight_ocr.harness.verdict.report import Report
 
 
 @preflight.command(short_help="Check a miniature, then train it for a few steps.")
@@ -108,38 +116,55 @@ def run_training(
 
     Nothing is checked again while the project's own last clearance holds, which `preflight check` writes too.
 
+    Under torchrun or accelerate launch the first process checks, and all obey.
+
     `run-training --trust -- COMMAND...` checks your own training command and then runs it in place of this process, with
     its arguments and its environment untouched.
     """
     prepare()
+    accepted: list[Waiver] = []
     if words := get_tail(context):
         if config_path is not None or clearance_path is not None:
             raise Refusal("a command behind `--` takes neither --config nor --clearance; leave them out")
-        require_command(words, trust=trust)
-        watched = watch_command(words, waivers=read_accepted(waivers), seconds=seconds, rows=rows)
-        say_remarks(watched)
-        show(watched.report)
-        write_all(watched.report, html_path=html_path)
-        if watched.report.verdict != "clear" or watched.report.waiver_problems:
-            click.echo("\nTraining was not started.", err=True)
-            context.exit(watched.report.exit_code or 2)
+
+        def watch(_: None) -> None:
+            watched = watch_command(words, waivers=tuple(accepted), seconds=seconds, rows=rows)
+            say_remarks(watched)
+            show(watched.report)
+            write_all(watched.report, html_path=html_path)
+            if watched.report.verdict != "clear" or watched.report.waiver_problems:
+                click.echo("\nTraining was not started.", err=True)
+                context.exit(watched.report.exit_code or 2)
+
+        def prepare_command() -> None:
+            require_command(words, trust=trust)
+            accepted.extend(read_accepted(waivers))
+
+        decide_once(prepare_command, watch)
         become(words)
     if config_path is None:
         raise Refusal(
             "give --config YAML, or your training command behind `--`: run-training --trust -- python train.py"
         )
-    config = load(config_path, trust=trust)
-    require_for_training(config)
-    accepted = read_accepted(waivers)
-    clearance = accept(config, clearance_path, waivers=accepted) if html_path is None else None
-    if clearance is not None:
-        start_training(config, clearance)
-    else:
-        report = run_check(config, waivers=accepted, illustrated=html_path is not None, network=network)
+    source = config_path
+    quieten_others()
+
+    def prepare_config() -> Config:
+        config = load(source, trust=trust)
+        require_for_training(config)
+        accepted.extend(read_accepted(waivers))
+        return config
+
+    def clear(config: Config) -> tuple[Clearance, Report | None]:
+        """The clearance that there is, or that a check gives; with the report of that check."""
+        found = accept(config, clearance_path, waivers=tuple(accepted)) if html_path is None else None
+        if found is not None:
+            return found, None
+        report = run_check(config, waivers=tuple(accepted), illustrated=html_path is not None, network=network)
         show(report)
         write_all(attach_run(config, report), html_path=html_path)
-        clearance = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")
-        if clearance is None:
+        found = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")
+        if found is None:
             click.echo("\nTraining was not started.", err=True)
             context.exit(report.exit_code or 2)
         if report.findings:
@@ -147,7 +172,12 @@ def run_training(
             click.echo(
                 f"Training starts although {named} stands: only a BLOCKER holds it back. Ctrl-C stops it.", err=True
             )
-        try:
-            start_training(config, clearance)
-        finally:  # the curves of a run that failed or was stopped are those one wants to see
+        return found, report
+
+    config, cleared = decide_once(prepare_config, clear, waivers=accepted)
+    clearance, report = cleared or (None, None)
+    try:
+        start_training(config, clearance)
+    finally:  # the curves of a run that failed or was stopped are those one wants to see
+        if report is not None:
             write_all(attach_run(config, report), html_path=html_path)

@@ -37,6 +37,8 @@ EFFECTS: Mapping[str, str] = {
     "model.quantization.bnb_4bit_quant_type": "is the form of the 4-bit numbers",
     "model.quantization.bnb_4bit_use_double_quant": "packs the scales of the 4-bit numbers too",
     "model.quantization.bnb_4bit_compute_dtype": "is the dtype that 4-bit layers compute in, float32 without it",
+    "model.quantization.bnb_4bit_quant_storage": "is the dtype that packed weights are kept in, uint8 without it; FSDP "
+    "needs that of the other weights",
     "model.quantization.llm_int8_threshold": "is the size from which an input is kept out of the 8-bit product",
     "model.quantization.llm_int8_skip_modules": "names modules that are not packed, in 4 bits either; without it, what "
     "transformers chooses: the output head",

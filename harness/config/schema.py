@@ -33,6 +33,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     bnb_4bit_quant_type: Literal["nf4", "fp4"] | None = None
     bnb_4bit_use_double_quant: bool | None = None
     bnb_4bit_compute_dtype: str | None = None
+    bnb_4bit_quant_storage: str | None = None
     llm_int8_threshold: float | None = None
     llm_int8_skip_modules: list[str] | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from preflight_ocr.harness.launched import without_launcher
+
 __all__ = ["is_secret", "without_secrets"]
 
 _ENDS = re.compile(
@@ -28,5 +30,9 @@ def is_secret(name: str) -> bool:
 
 
 def without_secrets(environment: Mapping[str, str], *, named: Collection[str] = ()) -> dict[str, str]:
-    """The environment as foreign code gets it; `named` are those that the user gives it on purpose."""
-    return {name: value for name, value in environment.items() if name in named or not is_secret(name)}
+    """The environment as foreign code gets it; `named` are those that the user gives it on purpose.
+
+    What a launcher says to one of its processes is not for a child: it would wait for the others.
+    """
+    alone = without_launcher(environment)
+    return {name: value for name, value in alone.items() if name in named or not is_secret(name)}

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from preflight_ocr.harness.config.errors import UserError
+from preflight_ocr.harness.launched import find_place
 
 LOG = logging.getLogger("preflight_ocr.harness.training")
 PLACE = Path("logs") / "run.lock"
@@ -30,7 +31,7 @@ def hold(
     Of the processes that one launcher started together, the first holds it for all. A file system without locks is said,
     and the run goes on.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not find_place().is_first:
         yield
         return
     path = output_dir / place

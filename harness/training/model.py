@@ -18,6 +18,7 @@ from preflight_ocr.harness.config.hub import find_model_files
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.training.quantising import describe_quantisation, prepare, settle_kernels
+from preflight_ocr.harness.training.spreading import choose_device_map
 from preflight_ocr.harness.training.subject import load_part
 
 _DESCRIPTIONS = ("processor_config", "preprocessor_config", "tokenizer_config", "config")
@@ -90,19 +91,22 @@ def load_model(config: Config) -> torch.nn.Module:
     if auto_map and not config.model.trust_remote_code:
         message = f"{config.model.base_model} brings its own code; read it, then set model.trust_remote_code: true"
         raise LoadError(message)
+    quantisation = describe_quantisation(config)
     options: dict[str, Any] = {
         compat.dtype_keyword(): find_dtype(config.model.torch_dtype),
         "attn_implementation": config.model.attn_implementation,
         # Without an accelerator there is nothing to spread over, and placement hooks would only slow the run.
-        "device_map": config.model.device_map if torch.cuda.is_available() else None,
-        "quantization_config": describe_quantisation(config),
+        "device_map": choose_device_map(config.model.device_map, quantised=quantisation is not None)
+        if torch.cuda.is_available()
+        else None,
+        "quantization_config": quantisation,
     }
     chosen = {name: value for name, value in options.items() if value is not None}
     loaded: torch.nn.Module = _choose_auto_class(auto_map).from_pretrained(
         config.model.base_model, **_source_options(config), **chosen
     )
     settle_kernels(loaded)
-    return prepare(loaded) if options["quantization_config"] is not None else loaded
+    return prepare(loaded) if quantisation is not None else loaded
 
 
 def load_processor(config: Config) -> LoadedProcessor:

@@ -13,6 +13,7 @@ import peft
 import torch
 
 from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.launched import find_place
 from preflight_ocr.harness.training.adapter_files import WEIGHTS, AdapterFiles, ForeignAdapter, refuse_foreign
 from preflight_ocr.harness.training.collate import Collator
 from preflight_ocr.harness.training.model import LoadedProcessor, find_directory, load_model, load_processor
@@ -46,6 +47,9 @@ def open_reader(config: Config, adapter: AdapterFiles | None, *, named: bool = F
     directory = find_directory(config)
     if adapter is not None:
         refuse_foreign(adapter, config, directory, named=named)
+    place = find_place()
+    if place.size > 1 and torch.cuda.is_available():
+        torch.cuda.set_device(place.local_rank)  # "cuda" is from here on the card of this process
     with run_anywhere():
         bare = load_model(config)
         processor = load_processor(config)

@@ -11,7 +11,7 @@ import transformers
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.training.collate import Collator
 from preflight_ocr.harness.training.data import Rows
-from preflight_ocr.harness.training.predict import predict
+from preflight_ocr.harness.training.evaluate import read_together
 from preflight_ocr.harness.training.scores import normalise, score_row
 
 METRICS = ("cer", "wer")
@@ -56,8 +56,8 @@ class Reading:
         self.most = config.evaluation.max_new_tokens or 2 * max(lengths) + 1
 
     def measure(self, model: Any) -> dict[str, float]:
-        """`cer` and `wer` over all rows of the sample together."""
-        read = predict(model, self.collator, self.rows, batch_size=self.batch_size, max_new_tokens=self.most)
+        """`cer` and `wer` over all rows of the sample together, of which each process of the run reads its part."""
+        read = read_together(model, self.collator, self.rows, batch_size=self.batch_size, max_new_tokens=self.most)
         scores = [
             score_row(normalise(row["text"], self.steps), normalise(text, self.steps))
             for row, text in zip(self.rows, read, strict=True)

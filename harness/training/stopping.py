@@ -13,6 +13,9 @@ from typing import Any
 
 import transformers
 
+from preflight_ocr.harness.launched import find_place
+from preflight_ocr.harness.training.spreading import agree_on_largest
+
 LOG = logging.getLogger("preflight_ocr.harness.training")
 SIGNALS = ("SIGINT", "SIGTERM")
 
@@ -33,6 +36,8 @@ class Stopper(transformers.TrainerCallback):  # type: ignore[misc]
         self.number = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        # A launcher asks all processes to stop, but not all in the same step; the others would wait for one that stopped.
+        self.number = agree_on_largest(self.number, args.device)
         if self.number and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
@@ -59,5 +64,7 @@ class Stopper(transformers.TrainerCallback):  # type: ignore[misc]
         self.number = self.number or number
         for other, handler in self._former.items():
             signal.signal(other, handler)
+        if not find_place().is_first:
+            return
         said = "Stopping behind this step, with a checkpoint. Once more to stop at once, without one."
         sys.stderr.write(f"\n{said}\n")

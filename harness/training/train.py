@@ -6,14 +6,13 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import psutil
 import torch
 import transformers
 
@@ -21,17 +20,19 @@ from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import find_absent, require
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.families.positions import find_positions
-from preflight_ocr.harness.training import checkpoints
+from preflight_ocr.harness.launched import find_place
+from preflight_ocr.harness.training import checkpoints, spreading
 from preflight_ocr.harness.training.adapter import attach
+from preflight_ocr.harness.training.callbacks import EarlyStop, LogWriter, record_history
 from preflight_ocr.harness.training.checkpointing import start_checkpointing
 from preflight_ocr.harness.training.collate import Collator, build_collator
 from preflight_ocr.harness.training.data import Rows, names_rows, open_rows
 from preflight_ocr.harness.training.evaluate import Score, evaluate
 from preflight_ocr.harness.training.lock import hold
+from preflight_ocr.harness.training.meeting import Meeting, meet
 from preflight_ocr.harness.training.model import (
     LoadedProcessor,
     find_directory,
@@ -95,9 +96,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResult:
     """Train as configured and save the adapter, what prepares its text, the configuration and the clearance's digest.
 
-    Everything is written below `output_dir`. Raises UserError for code that nobody trusted, for a clearance that no longer
-    holds, for a folder in which another run trains and for a part that cannot be built; TrainingStopped when a signal ended
-    the run, with a checkpoint.
+    Everything is written below `output_dir`. Of several processes that one launcher started, each trains its part of the
+    rows, and the first writes; only it needs the clearance. Raises UserError for code that nobody trusted, for a clearance
+    that no longer holds, for a folder in which another run trains and for a part that cannot be built; TrainingStopped
+    when a signal ended the run, with a checkpoint.
     """
     if code := find_untrusted(config):
         trusted = "read it, then set model.trust_remote_code: true"
@@ -107,20 +109,23 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         raise TrainingError(f"the clearance of {clearance.issued} no longer holds ({changed}); run the check again")
     output_dir, started = config.training.output_dir, time.monotonic()
     with (
+        meet() as meeting,
         hold(output_dir),
         write_log(output_dir / "logs" / "training.log") as log_file,
         run_anywhere() as redirects,
     ):
-        resumed_from = checkpoints.choose(config)
-        if (
-            resumed_from is not None
-            and (output_dir / "adapter").is_dir()
-            and checkpoints.is_finished(resumed_from, config)
-        ):
+        start = choose_start(config, meeting)
+        resumed_from = start.checkpoint
+        if resumed_from is not None and start.is_finished:
             return tell_finished(config, resumed_from, log_file)
         transformers.set_seed(config.training.seed)
+        # Before the model: its loading asks how the run is spread, on which card this process is, and what ZeRO-3 splits.
+        settings = None if config.subject.trainer is not None else build_arguments(config)
         parts = load_parts(config)
-        trainer, unused = build_trainer(config, parts)
+        trainer, unused = build_trainer(config, parts, settings)
+        spreading.warn_unsplit(trainer)
+        spreading.refuse_unsavable(trainer)
+        spreading.refuse_waiting(trainer, parts.train_rows)
         record_history(trainer, output_dir)
         stopper = watch_signals(trainer)
         rows = "its trainer's own" if parts.train_rows is None else len(parts.train_rows)
@@ -130,9 +135,15 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
             trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
         if stopper is not None and stopper.number and trainer.state.global_step < trainer.state.max_steps:
             raise tell_stopped(stopper.number, trainer.state.global_step, output_dir)
-        adapter_dir = save(config, parts, output_dir / "adapter", clearance=clearance)
-        LOG.info("saved %s", adapter_dir)
-        test_score = score_test_rows(config, parts)
+        adapter_dir, whole = output_dir / "adapter", spreading.join_weights(trainer)
+        if find_place().is_first:
+            save(config, parts, adapter_dir, clearance=clearance, weights=whole)
+            LOG.info("saved %s", adapter_dir)
+        if config.data.test_path is not None and spreading.is_split(trainer):
+            LOG.warning("data.test_path is not scored: the model is split over the cards; type `preflight evaluate`")
+            test_score = None
+        else:
+            test_score = score_test_rows(config, parts)
     state = getattr(trainer, "state", None)
     history = getattr(state, "log_history", [])
     losses = [entry["loss"] for entry in history if "loss" in entry]
@@ -153,6 +164,34 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         unused_arguments=unused,
         redirects=tuple(redirects),
     )
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run begins. `is_finished` where it has done all its steps, so that nothing is left to do."""
+
+    checkpoint: Path | None = None
+    is_finished: bool = False
+
+
+def choose_start(config: Config, meeting: Meeting | None) -> Start:
+    """Where to begin; the first of several processes chooses. Raises CheckpointError, TrainingError where it is not here."""
+    if meeting is None or meeting.place.is_first:
+        chosen = checkpoints.choose(config)
+        has_adapter = (config.training.output_dir / "adapter").is_dir()
+        ended = chosen is not None and has_adapter and checkpoints.is_finished(chosen, config)
+        start = Start(checkpoint=chosen, is_finished=ended)
+    if meeting is None:
+        return start
+    told = [str(start.checkpoint or ""), start.is_finished] if meeting.place.is_first else None
+    path, ended = msgspec.json.decode(
+        meeting.share("start", msgspec.json.encode(told) if told is not None else None), type=tuple[str, bool]
+    )
+    if path and not Path(path).is_dir():
+        raise TrainingError(
+            f"the run goes on from {path}, which this machine does not have; put training.output_dir into a folder that all "
+            f"machines share"
+        )
+    return Start(checkpoint=Path(path) if path else None, is_finished=ended)
 
 
 def tell_finished(config: Config, checkpoint: Path, log_file: Path) -> TrainingResult:
@@ -257,27 +296,36 @@ def recognise(model: torch.nn.Module) -> Family:
     return family
 
 
-def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
-    """The Trainer and the names in the file that it has no place for."""
-    make = load_part(config, "trainer")
-    if make is not None:
-        rows = parts.train_rows, parts.val_rows
-        return make(config, parts.processor.processor, parts.model, parts.collator, *rows), ()
+def build_arguments(config: Config) -> tuple[Any, tuple[str, ...]]:
+    """TrainingArguments, and the names in the file that they have no place for. Several processes join each other here."""
     arguments, unused = compat.fit_training_arguments(
         choose_arguments(config), compat.accepted_names(transformers.TrainingArguments.__init__)
     )
     for name in unused:
         LOG.warning("the installed transformers has no TrainingArguments field %s; it has no effect", name)
-    early, watched = config.early_stopping, f"eval_{asked_metric(config) or 'loss'}"
     try:
         settings = transformers.TrainingArguments(**arguments)
     except ValueError as error:
         raise TrainingError(
             f"transformers refuses the training section: {error}; correct it in {config.source}"
         ) from None
+    spreading.refuse_lonely(settings)
+    return settings, unused
+
+
+def build_trainer(
+    config: Config, parts: Parts, settings: tuple[Any, tuple[str, ...]] | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """The Trainer and the names in the file that it has no place for. `settings` are what `build_arguments` gave before."""
+    make = load_part(config, "trainer")
+    if make is not None:
+        rows = parts.train_rows, parts.val_rows
+        return make(config, parts.processor.processor, parts.model, parts.collator, *rows), ()
+    arguments, unused = build_arguments(config) if settings is None else settings
+    early, watched = config.early_stopping, f"eval_{asked_metric(config) or 'loss'}"
     keywords = {
         "model": parts.model,
-        "args": settings,
+        "args": arguments,
         "data_collator": parts.collator,
         "train_dataset": parts.train_rows,
         "eval_dataset": parts.val_rows,
@@ -287,12 +335,15 @@ def build_trainer(config: Config, parts: Parts) -> tuple[Any, tuple[str, ...]]:
     accepted = compat.accepted_names(transformers.Trainer.__init__)
     fitted, _ = compat.fit_keywords(keywords, accepted, compat.RENAMED_KEYWORDS)
     trainer = ReadingTrainer(**fitted)
-    trainer.reading = open_reading(config, parts)
+    trainer.reading = open_reading(config, parts, is_split=spreading.is_split(trainer))
     return trainer, unused
 
 
-def open_reading(config: Config, parts: Parts) -> Reading | None:
-    """What is read at each evaluation, None for nothing. Raises TrainingError where it is asked for and cannot be."""
+def open_reading(config: Config, parts: Parts, *, is_split: bool = False) -> Reading | None:
+    """What is read at each evaluation, None for nothing. `is_split`: each process has a part of the weights.
+
+    Raises TrainingError where it is asked for and cannot be.
+    """
     sample = count_sample(config)
     if not sample or parts.val_rows is None:
         return None
@@ -303,10 +354,10 @@ def open_reading(config: Config, parts: Parts) -> Reading | None:
             f"{key} asks for reading in training, and subject.collator builds batches with their targets only; "
             f"remove one of the two"
         )
-    sharded = next((name for name in ("fsdp", "deepspeed") if config.training.arguments.get(name)), None)
-    if sharded is not None:
+    if is_split:
         raise TrainingError(
-            f"{key} asks for reading in training, and training.{sharded} spreads the model; remove {key}"
+            f"{key} asks for reading in training, and FSDP or ZeRO-3 splits the model; remove {key}, and type "
+            f"`preflight evaluate` after the run"
         )
     return Reading(config, parts.collator, parts.val_rows, sample)
 
@@ -336,6 +387,7 @@ def choose_arguments(config: Config) -> dict[str, Any]:
         "prediction_loss_only": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
+    defaults |= spreading.choose_defaults()
     if config.early_stopping is not None and strategy == "no" and "eval_strategy" not in arguments:
         strategy = "steps"
         defaults |= {"eval_strategy": strategy, "eval_steps": training.save_steps}
@@ -354,12 +406,22 @@ def choose_arguments(config: Config) -> dict[str, Any]:
     return {**{name: value for name, value in defaults.items() if name not in given}, **arguments}
 
 
-def save(config: Config, parts: Parts, directory: Path, *, clearance: Clearance | None = None) -> Path:
-    """Write adapter, processor, configuration and provenance, whole or not at all."""
+def save(
+    config: Config,
+    parts: Parts,
+    directory: Path,
+    *,
+    clearance: Clearance | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> Path:
+    """Write adapter, processor, configuration and provenance, whole or not at all.
+
+    `weights` are those of the whole model, where this process has a part of it only.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".adapter-", dir=directory.parent))
     try:
-        parts.model.save_pretrained(str(draft))
+        parts.model.save_pretrained(str(draft), **({} if weights is None else {"state_dict": weights}))
         parts.processor.processor.save_pretrained(str(draft))
         shutil.copyfile(config.source, draft / "config.yaml")
         versions = {name: version(name) for name in ("torch", "transformers", "peft")}
@@ -394,7 +456,10 @@ def score_test_rows(config: Config, parts: Parts) -> Score | None:
 
 @contextmanager
 def write_log(path: Path) -> Iterator[Path]:
-    """Our messages and transformers' go to `path` as UTF-8, whatever the console's code page is."""
+    """Our messages and transformers' go to `path` as UTF-8, whatever the console's code page is. One process writes."""
+    if not find_place().is_first:
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -420,70 +485,3 @@ def run_anywhere() -> Iterator[list[Redirect]]:
         return
     with redirect_cuda() as redirects:
         yield redirects
-
-
-def record_history(trainer: Any, output_dir: Path) -> None:
-    """Have every log written down with the memory in use, by a trainer of the user's too where it takes callbacks."""
-    add = getattr(trainer, "add_callback", None)
-    if callable(add):
-        add(HistoryWriter(output_dir))
-    else:
-        LOG.warning("%s takes no callbacks, so the run leaves no history to draw", type(trainer).__name__)
-
-
-def measure_memory() -> tuple[int, str]:
-    """Bytes in use and what they are, a key of `history.MEMORY`: the accelerator's peak since it was last asked, where
-    there is one; else what the process holds in RAM now."""
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        return peak, "allocated"
-    return psutil.Process().memory_info().rss, "resident"
-
-
-class HistoryWriter(transformers.TrainerCallback):  # type: ignore[misc]
-    """Every line Trainer logs goes to the run's history as soon as it is there, with the memory in use."""
-
-    def __init__(self, output_dir: Path) -> None:
-        self.output_dir = output_dir
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        if state.is_world_process_zero:
-            history.start(self.output_dir, resumed_at=state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
-        if state.is_world_process_zero:
-            memory, measured = measure_memory()
-            history.note(self.output_dir, state.global_step, logs or {}, memory=memory, measured=measured)
-
-
-class LogWriter(transformers.TrainerCallback):  # type: ignore[misc]
-    """Every line Trainer shows also goes to the log file."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
-        LOG.info("step %d: %s", state.global_step, dict(logs or {}))
-
-
-class EarlyStop(transformers.TrainerCallback):  # type: ignore[misc]
-    """Stops after `patience` evaluations whose loss (or error rate) is not below the best by more than `threshold`.
-
-    transformers' own callback asks for load_best_model_at_end, which a file need not set.
-    """
-
-    def __init__(self, patience: int, threshold: float, watched: str = "eval_loss") -> None:
-        self.patience, self.threshold, self.watched = patience, threshold, watched
-        self.best, self.waited = float("inf"), 0
-
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **given: Any
-    ) -> None:
-        loss = (metrics or {}).get(self.watched)
-        if loss is None:
-            return
-        if loss < self.best - self.threshold:
-            self.best, self.waited = loss, 0
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            LOG.info("stopping: %d evaluations without an %s below %.4f", self.waited, self.watched, self.best)
-            control.should_training_stop = True

@@ -18,6 +18,7 @@ from preflight_ocr.harness.foreign.files import is_file
 from preflight_ocr.harness.foreign.rows import list_pages
 from preflight_ocr.harness.foreign.tables import BrokenRows, NoRows, Table, find_table, iterate_rows, needs_pyarrow
 from preflight_ocr.harness.home import find_installed_places, is_ours
+from preflight_ocr.harness.launched import count_processes
 from preflight_ocr.harness.verdict.digests import GONE, digest_files, digest_text
 from preflight_ocr.harness.verdict.gate import Waiver
 
@@ -65,21 +66,26 @@ class Binding:
         return Bound(parts=self._parts, files=files, waivers=self._waivers, changed=tuple(changed))
 
 
-def bind(config: Config, *, waivers: Iterable[Waiver] = ()) -> dict[str, str]:
-    """Part -> sha256, for everything that the configuration names. Reads files; runs and imports nothing foreign."""
+def bind(config: Config, *, waivers: Iterable[Waiver] = (), timed: bool = True) -> dict[str, str]:
+    """Part -> sha256, for everything that the configuration names. Reads files; runs and imports nothing foreign.
+
+    Without `timed`, a picture counts by its name and size alone: a copy on another machine has another time.
+    """
     directory = find_model_files(config)
     model = [("base_model", config.model.base_model), ("revision", str(config.model.revision))]
     if directory is not None:
         model.extend(_read_files(_list_model_files(directory, config.training.output_dir), directory))
+    size = count_processes()  # the steps of a run, its warm-up and its schedule are shared by them
     accepted = [(w.code, f"{w.reason}\0{w.link}\0{w.until}") for w in sorted(waivers, key=lambda w: (w.code, w.until))]
     return {
         "configuration": digest_text(_read_files([config.source], config.source.parent)),
         "trust": digest_text([("trust_remote_code", str(config.model.trust_remote_code))]),
         "model files": digest_text(model),
-        "rows": digest_text(_read_rows(config)),
+        "rows": digest_text(_read_rows(config, timed=timed)),
         "subject": digest_text(_read_files(_list_subject_files(config), config.subject.path)),
         "waivers": digest_text(accepted),
         "versions": digest_text([("python", platform.python_version()), *((name, "") for name in _list_versions())]),
+        **({"number of processes": digest_text([("processes", str(size))])} if size > 1 else {}),
     }
 
 
@@ -108,7 +114,7 @@ def _list_model_files(directory: Path, output_dir: Path) -> list[Path]:
 # ---- the rows
 
 
-def _read_rows(config: Config) -> Iterator[tuple[str, str]]:
+def _read_rows(config: Config, *, timed: bool) -> Iterator[tuple[str, str]]:
     """The files of the rows by their content, and each picture that a row names by its size and time of change.
 
     The pictures that the check opened are bound by their content besides, among the files that it touched.
@@ -124,7 +130,7 @@ def _read_rows(config: Config) -> Iterator[tuple[str, str]]:
             continue
         yield from _read_files(table.files, table.folder.parent)
         for picture in dict.fromkeys(_list_pictures(table)):
-            yield picture, _tell_size_and_time(table.folder / picture)
+            yield picture, _tell_size_and_time(table.folder / picture, timed=timed)
 
 
 def _list_pictures(table: Table) -> Iterator[str]:
@@ -142,12 +148,12 @@ def _list_pictures(table: Table) -> Iterator[str]:
         return
 
 
-def _tell_size_and_time(path: Path) -> str:
+def _tell_size_and_time(path: Path, *, timed: bool) -> str:
     try:
         seen = path.stat()
     except (OSError, ValueError):
         return GONE
-    return f"{seen.st_size} {seen.st_mtime_ns}"
+    return f"{seen.st_size} {seen.st_mtime_ns}" if timed else str(seen.st_size)
 
 
 # ---- the user's own code

@@ -35,8 +35,9 @@ class Clearance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """That a check ended well, and sha256 digests of everything it depended on.
 
     `bound_to` holds one digest each for the configuration, trust, the model's files, the rows, the subject's source, the
-    waivers and the installed versions; `files` one for each further file that foreign code imported or opened. So a
-    clearance that no longer holds can say what changed. `waivers` are those that were given, with their last days.
+    waivers, the installed versions and, above 1, the number of processes that train together; `files` one for each further
+    file that foreign code imported or opened. So a clearance that no longer holds can say what changed. `waivers` are those
+    that were given, with their last days.
     """
 
     schema_version: Literal[2] = 2

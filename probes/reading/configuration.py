@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.keys import effective_keys, inert_keys
 from preflight_ocr.harness.facts import Checkpoint, Configuration, KeyFact, Unknown
+from preflight_ocr.harness.launched import count_processes
 from preflight_ocr.probes.reading.dataset import count_rows
 from preflight_ocr.probes.reading.exports import Exports
 from preflight_ocr.probes.reading.json_files import get_text, get_whole, read_object
@@ -74,7 +74,7 @@ def look_at_configuration(config: Config, exports: Exports) -> Configuration:
         budget_bytes=round(config.budget.vram_gb * _GIBIBYTE) if config.budget.vram_gb is not None else None,
         output_dir=str(training.output_dir),
         checkpoints=tuple(find_checkpoints(training.output_dir)),
-        world_size=_count_ranks(),
+        world_size=count_processes(),
         refused_values=tuple(find_refused(config, exports)),
         lacking_packages=tuple(find_lacking(config, exports)),
         replaced_parts=tuple(find_parts(config)),
@@ -114,7 +114,7 @@ def count_steps(config: Config) -> int | Unknown:
     rows = count_rows(config.data.train_path)
     if isinstance(rows, Unknown):
         return rows
-    batch = training.per_device_train_batch_size * _count_ranks()
+    batch = training.per_device_train_batch_size * count_processes()
     if batch < 1 or training.gradient_accumulation_steps < 1:
         return Unknown(reason="the batch size and gradient_accumulation_steps have to be 1 or more")
     drops = training.arguments.get("dataloader_drop_last") is True
@@ -140,12 +140,6 @@ def _count_eval_steps(config: Config, total: int) -> int | None:
 def _whole_steps(steps: float, total: int) -> int:
     """Trainer takes a number below 1 for a fraction of the run."""
     return math.ceil(steps * total) if 0 < steps < 1 else int(steps)
-
-
-def _count_ranks() -> int:
-    """How many processes torchrun started, 1 without it."""
-    given = os.environ.get("WORLD_SIZE", "")
-    return max(1, int(given)) if given.isdecimal() else 1
 
 
 def _name_devices(device_map: str | dict[str, Any] | None) -> str | None:

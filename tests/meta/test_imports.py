@@ -19,7 +19,7 @@ import pytest
 from tests.support.places import ROOT
 
 FLOORS = (
-    ("harness/__init__", "harness/home", "harness/atomic", "harness/state", "harness/foreign"),
+    ("harness/__init__", "harness/home", "harness/atomic", "harness/state", "harness/launched", "harness/foreign"),
     ("harness/facts",),
     ("harness/config",),
     ("harness/isolation",),

@@ -19,6 +19,7 @@ from preflight_ocr.harness.foreign.files import is_file, open_file
 from preflight_ocr.harness.training.collate import CollateError, Sequenced
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.images import ImageError
+from preflight_ocr.harness.training.meeting import Meeting
 from preflight_ocr.harness.training.predict import WINDOW, Reading, read
 from preflight_ocr.harness.training.reader import Reader
 from preflight_ocr.harness.training.repetition import SPAN
@@ -35,6 +36,7 @@ from preflight_ocr.harness.training.scores import (
     score_row,
     summarise,
 )
+from preflight_ocr.harness.training.spreading import deal
 
 Split = Literal["train", "val", "test"]
 Side = Literal["base", "adapter"]
@@ -165,16 +167,22 @@ def evaluate(
     limit: int | None,
     progress: Callable[[str], None],
     versions: Mapping[str, str],
-) -> Evaluation:
-    """Read the first `limit` rows with each side and compare. Raises EvaluationError where no row could be read."""
+    meeting: Meeting | None = None,
+) -> Evaluation | None:
+    """Read the first `limit` rows with each side and compare. Raises EvaluationError where no row could be read.
+
+    Of several processes, which have a `meeting`, each reads its part; the first returns the evaluation, the others None.
+    """
     config, number = reader.config, min(len(rows), limit or len(rows))
     sides: tuple[Side, ...] = ("base", "adapter") if adapter is not None else ("base",)
     most = config.evaluation.max_new_tokens or _find_limit(reader, rows, number)
+    rank, size = (meeting.place.rank, meeting.place.size) if meeting is not None else (0, 1)
+    mine = deal(number, window=WINDOW * batch_size, rank=rank, size=size)
     found: list[ReadRow] = []
     failed: dict[int, str] = {}
-    for start in range(0, number, WINDOW * batch_size):
+    for span in mine:
         prompts: dict[int, Sequenced] = {}
-        for index in range(start, min(start + WINDOW * batch_size, number)):
+        for index in span:
             try:
                 prompts[index] = reader.collator.prepare_prompt(rows[index])
             except _ROW_FAULTS as error:
@@ -182,7 +190,13 @@ def evaluate(
         texts = {side: _read(reader, side, list(prompts.values()), batch_size, most) for side in sides}
         for place, index in enumerate(prompts):
             found.append(_score(index, rows, {side: texts[side][place] for side in sides}, config))
-        progress(f"{len(found) + len(failed)} of {number} rows read")
+        progress(f"{len(found) + len(failed)} of {sum(map(len, mine))} rows read")
+    if meeting is not None:
+        progress("waiting for the other processes")
+        parts = meeting.gather("rows", msgspec.msgpack.encode((found, failed)))
+        if not meeting.place.is_first:
+            return None
+        found, failed = _join(parts)
     if not found:
         raise EvaluationError(f"none of the {number} rows could be read; the first: {next(iter(failed.values()))}")
     scores = {side: [row.scores[side] for row in found] for side in sides}
@@ -203,6 +217,17 @@ def evaluate(
         failed=failed,
         versions=dict(versions),
     )
+
+
+def _join(parts: Sequence[bytes]) -> tuple[list[ReadRow], dict[int, str]]:
+    """What all processes read, in the order of the rows."""
+    found: list[ReadRow] = []
+    failed: dict[int, str] = {}
+    for part in parts:
+        rows, lost = msgspec.msgpack.decode(part, type=tuple[list[ReadRow], dict[int, str]])
+        found += rows
+        failed |= lost
+    return sorted(found, key=lambda row: row.number), dict(sorted(failed.items()))
 
 
 def _find_limit(reader: Reader, rows: Rows, number: int) -> int:

@@ -17,9 +17,11 @@ from preflight_ocr.harness.families import FamilyError
 from preflight_ocr.harness.training.adapter_files import SETTINGS, AdapterFiles
 from preflight_ocr.harness.training.collate import CollateError, Sequenced
 from preflight_ocr.harness.training.images import ImageError
+from preflight_ocr.harness.training.meeting import Meeting
 from preflight_ocr.harness.training.pages import InputError, Page, list_files, list_pages, open_page
 from preflight_ocr.harness.training.predict import WINDOW, Ended, Reading, read
 from preflight_ocr.harness.training.reader import Reader
+from preflight_ocr.harness.training.spreading import deal
 
 LOG = logging.getLogger("preflight_ocr.harness.commands.trained")
 
@@ -212,21 +214,29 @@ def predict(
     batch_size: int,
     progress: Callable[[str], None],
     show: Callable[[str], None],
-) -> Outcome:
+    meeting: Meeting | None = None,
+) -> Outcome | None:
     """Read every page of `inputs`. The output is written in one step when all is read; without one, `show` gets the texts.
 
-    Until then they are in `OUTPUT.part`, from which the next run with the same command goes on. Raises UserError, and
-    OSError where the output cannot be written.
+    Until then they are in `OUTPUT.part`, from which the next run with the same command goes on. Of several processes, which
+    have a `meeting`, each reads its part; the first keeps the journal, writes the output and returns, the others return
+    None. Raises UserError, and OSError where the output cannot be written.
     """
     pages, broken, passed = find_pages(inputs)
+    if meeting is not None and not meeting.place.is_first:
+        _read_for_the_first(reader, pages, meeting, asked=asked, batch_size=batch_size)
+        return None
     journal = Journal(output.with_name(f"{output.name}.part"), asked) if output is not None else None
     try:
         left = [page for page in pages if journal is None or page not in journal]
         failed, done, counts = list(broken), len(pages) - len(left), {"repetition": 0, "length": 0}
         progress(f"{done} of {len(pages)} pages read")
-        for records in read_pages(
-            reader, left, batch_size=batch_size, max_new_tokens=asked.max_new_tokens, dpi=asked.dpi
-        ):
+        if meeting is None:
+            read = read_pages(reader, left, batch_size=batch_size, max_new_tokens=asked.max_new_tokens, dpi=asked.dpi)
+        else:
+            read = _read_with_others(reader, pages, left, meeting, asked=asked, batch_size=batch_size)
+            read = read if journal is not None else _put_in_order(read, left)
+        for records in read:
             if journal is not None:
                 journal.add(records)
             else:
@@ -252,6 +262,77 @@ def predict(
         cut=counts["length"],
         passed=passed,
     )
+
+
+def _read_with_others(
+    reader: Reader, pages: Sequence[Page], left: Sequence[Page], meeting: Meeting, *, asked: Asked, batch_size: int
+) -> Iterator[list[Record]]:
+    """Records of all pages that are `left`, in whatever order they come: this process's, and those that the others send."""
+    here = set(left)
+    told = (_name_pages(pages), [number for number, page in enumerate(pages) if page in here])
+    meeting.share("pages", msgspec.msgpack.encode(told))
+    size, window = meeting.place.size, WINDOW * batch_size
+    awaited = {
+        rank: len(deal(len(left), window=window, rank=rank, size=size)) for rank in range(1, size)
+    }  # so many parts will come from each
+    taken = dict.fromkeys(awaited, 0)
+
+    def take(rank: int) -> list[Record]:
+        data = meeting.hear(f"records {taken[rank]}", rank, keeps=False)
+        taken[rank] += 1
+        return msgspec.msgpack.decode(data, type=list[Record])
+
+    for span in deal(len(left), window=window, rank=0, size=size):
+        yield from _read_span(reader, left, span, asked, batch_size)
+        for rank, count in awaited.items():
+            while taken[rank] < count and meeting.has_said(f"records {taken[rank]}", rank):
+                yield take(rank)
+    for rank, count in awaited.items():
+        while taken[rank] < count:
+            yield take(rank)
+
+
+def _read_for_the_first(
+    reader: Reader, pages: Sequence[Page], meeting: Meeting, *, asked: Asked, batch_size: int
+) -> None:
+    """Read this process's part of what the first says is left, and send it what was read."""
+    names, numbers = msgspec.msgpack.decode(meeting.share("pages"), type=tuple[list[str], list[int]])
+    if names != _name_pages(pages):
+        raise InputError(
+            f"{meeting.place.name}: found {len(pages)} pages here and {len(names)} on the first machine, of other names; "
+            f"give a folder that all machines share"
+        )
+    left = [pages[number] for number in numbers]
+    place = meeting.place
+    spans = deal(len(left), window=WINDOW * batch_size, rank=place.rank, size=place.size)
+    for number, span in enumerate(spans):
+        records = [record for part in _read_span(reader, left, span, asked, batch_size) for record in part]
+        meeting.say(f"records {number}", msgspec.msgpack.encode(records))
+
+
+def _read_span(
+    reader: Reader, left: Sequence[Page], span: range, asked: Asked, batch_size: int
+) -> Iterator[list[Record]]:
+    chosen = [left[number] for number in span]
+    return read_pages(reader, chosen, batch_size=batch_size, max_new_tokens=asked.max_new_tokens, dpi=asked.dpi)
+
+
+def _name_pages(pages: Sequence[Page]) -> list[str]:
+    return [f"{page.path} {page.number}/{page.count}" for page in pages]
+
+
+def _put_in_order(read: Iterator[list[Record]], left: Sequence[Page]) -> Iterator[list[Record]]:
+    """The same records in the order of the pages, each as soon as all before it are there."""
+    waiting: dict[tuple[str, int], Record] = {}
+    order = iter([(str(page.path), page.number) for page in left])
+    following = next(order, None)
+    for records in read:
+        waiting |= {(record.file, record.page): record for record in records}
+        whole = []
+        while following in waiting:
+            whole.append(waiting.pop(following))
+            following = next(order, None)
+        yield whole
 
 
 def _finish(journal: Journal, pages: Sequence[Page], failed: Sequence[Record], output: Path, shape: Format) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.training import reading_trainer
+from preflight_ocr.harness.training.predict import predict
 from preflight_ocr.harness.training.train import build_trainer, choose_arguments, load_parts, run_anywhere, train
 
 ASKED = {"metric_for_best_model": "cer", "load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 2}
@@ -30,7 +31,7 @@ def test_what_is_measured_in_training_is_what_is_read(configure):
         trainer, _ = build_trainer(config, load_parts(config))
         metrics = trainer.evaluate()
         rows = trainer.reading.rows
-        read = reading_trainer.predict(trainer.model, trainer.data_collator, rows, max_new_tokens=4)
+        read = predict(trainer.model, trainer.data_collator, rows, max_new_tokens=4)
     edits = [reading_trainer.score_row(row["text"], text) for row, text in zip(rows, read, strict=True)]
     assert len(rows) == 2
     assert metrics["eval_cer"] == sum(one.edits for one in edits) / sum(one.characters for one in edits)

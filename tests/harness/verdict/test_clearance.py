@@ -47,6 +47,17 @@ def cleared(config: Config, project: Path) -> Clearance:
     return clear(config, waivers=(WAIVER,), touched=tuple(str(project / name) for name in TOUCHED))
 
 
+def test_a_clearance_of_one_process_is_none_for_eight_that_share_its_steps(
+    cleared: Clearance, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert cleared.changes(config, waivers=(WAIVER,), today=TODAY) == ("number of processes",)
+    eight = clear(config, waivers=(WAIVER,))
+    assert eight.still_holds(config, waivers=(WAIVER,), today=TODAY)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert eight.changes(config, waivers=(WAIVER,), today=TODAY) == ("number of processes",)
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_clearance_falls_with_what_it_was_given_for(
     name: str, cleared: Clearance, config: Config, project: Path

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from preflight_ocr.harness.config.errors import ConfigError
 from preflight_ocr.harness.facts import Checkpoint, Configuration, Unknown
+from preflight_ocr.harness.launched import COUNT, without_launcher
 from preflight_ocr.probes.reading.configuration import look_at_configuration
 from preflight_ocr.probes.reading.exports import Exports
 
@@ -39,6 +42,12 @@ def test_optimizer_steps_are_counted_as_trainer_counts_them(look, training, rows
 
 def test_steps_are_shared_between_the_ranks(look, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
+    seen = look({"training": {"per_device_train_batch_size": 1, "num_train_epochs": 1}}, rows=8)
+    assert (seen.world_size, seen.total_steps) == (4, 2)
+    # A child of the check is none of the four, and counts their steps all the same.
+    alone = without_launcher(os.environ)
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv(COUNT, alone[COUNT])
     seen = look({"training": {"per_device_train_batch_size": 1, "num_train_epochs": 1}}, rows=8)
     assert (seen.world_size, seen.total_steps) == (4, 2)
 
