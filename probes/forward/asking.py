@@ -56,8 +56,8 @@ def ask(parts: Assembly, batch: Batch, runs: Sequence[Run], rows: Sequence[Any] 
     """
     rows = parts.sample if rows is None else rows
     if parts.reference is not None:
-        prompts: list[Batch] = [parts.reference.prompts([dict(row)]) for row in rows]
-        return Asked(prompts, parts.seeded(parts.reference, rows))
+        ours: list[Batch] = [parts.reference.prompts([dict(row)]) for row in rows]
+        return Asked(ours, parts.seeded(parts.reference, rows))
     if parts.is_encoder_decoder:
         return Unknown(reason=f"{parts.no_reference}, and none of its prompts")
     asked = _ask_processor(parts, batch, runs, rows)
@@ -77,7 +77,7 @@ def _ask_processor(parts: Assembly, batch: Batch, runs: Sequence[Run], rows: Seq
     shared = _share_out(calls, len(rows))
     if shared is None:
         return Unknown(reason=NOT_CALLED)
-    prompts = []
+    prompts: list[Batch] = []
     for at, (own, run) in enumerate(zip(shared, runs, strict=True)):
         said = parts.tokenizer.decode([i for i in run.tokens if i not in parts.end_ids]).strip()
         before = read_before(batch, runs, at)
@@ -94,8 +94,9 @@ def _round_as(batch: Batch, made: Batch) -> dict[str, Any]:
 
     def round_one(name: str, value: Any) -> Any:
         given = batch.get(name)
-        both = isinstance(value, torch.Tensor) and isinstance(given, torch.Tensor)
-        return value.to(given.dtype) if both and given.is_floating_point() and value.is_floating_point() else value
+        if not isinstance(value, torch.Tensor) or not isinstance(given, torch.Tensor):
+            return value
+        return value.to(given.dtype) if given.is_floating_point() and value.is_floating_point() else value
 
     return {name: round_one(name, value) for name, value in made.items()}
 
