@@ -109,10 +109,12 @@ def _listen(processor: Any) -> Iterator[list[Call]]:
     takes = inspect.signature(original)
 
     def call(self: Any, *given: Any, **named: Any) -> Any:
+        # Before the call: some releases write the places of the pictures into the list of texts that they are given.
+        noted = attempt(lambda: _note(takes.bind(self, *given, **named).arguments, self))
         returned = original(self, *given, **named)
-        noted = attempt(lambda: _note(takes.bind(self, *given, **named).arguments, self, returned))
         if isinstance(noted, Call):
-            calls.append(noted)
+            kept = attempt(lambda: _copy(returned))
+            calls.append(noted._replace(returned={} if isinstance(kept, Raised) else kept))
         return returned
 
     had_its_own = "__call__" in vars(owner)
@@ -126,8 +128,13 @@ def _listen(processor: Any) -> Iterator[list[Call]]:
             del owner.__call__
 
 
-def _note(arguments: Mapping[str, Any], processor: Any, returned: Any) -> Call | None:
-    """The call by its texts, with the pictures of each; None where they cannot be told apart."""
+def _copy(returned: Any) -> dict[str, Any]:
+    """What a processor returned: the collator goes on with it, and may write into it."""
+    return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in dict(returned).items()}
+
+
+def _note(arguments: Mapping[str, Any], processor: Any) -> Call | None:
+    """The call by its texts, with the pictures of each, before it returns; None where they cannot be told apart."""
     named = {name: value for name, value in arguments.items() if name != "self"}
     for name in [n for n, value in named.items() if isinstance(value, dict) and not n.endswith("_kwargs")]:
         named |= named.pop(name)  # what came through **kwargs
@@ -143,9 +150,7 @@ def _note(arguments: Mapping[str, Any], processor: Any, returned: Any) -> Call |
         shared = list(pictures)
     else:
         return None
-    # The collator goes on with what was returned: it may write into it.
-    kept = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in dict(returned).items()}
-    return Call(processor, tuple(texts), tuple(map(_as_list, shared)), named, kept)
+    return Call(processor, tuple(texts), tuple(map(_as_list, shared)), named, {})
 
 
 def _is_nested(pictures: Any) -> bool:

@@ -127,6 +127,19 @@ def test_a_collator_that_calls_no_processor_tells_nothing():
     assert isinstance(found, Unknown) and "calls no processor" in found.reason
 
 
+def test_texts_that_a_processor_writes_into_are_kept_as_they_were_given(monkeypatch):
+    original = Processor.__call__
+
+    def write_into(self, text=None, **named):
+        made = original(self, text=text, **named)
+        text[:] = [one.replace("<image>", "<image> <image>") for one in text]
+        return made
+
+    monkeypatch.setattr(Processor, "__call__", write_into)
+    asked = ask(make_parts(collate_at_once), collate_at_once(ROWS), RUNS)
+    assert isinstance(asked, Asked) and asked.prompts[0]["input_ids"].tolist() == [[2, 3, 4]]
+
+
 def test_a_mark_of_each_token_that_nobody_declares_is_not_guessed(monkeypatch):
     original = Processor.__call__
 
