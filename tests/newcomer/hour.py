@@ -146,6 +146,7 @@ def calm(text: str, folder: Path) -> str:
     text = re.sub(r"^    N  one row was not known by heart.*\n(?:       .*\n)*", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b\d+\.\d+ on held-out", "N on held-out", text)
     text = re.sub(r"\bloss \d+\.\d+ -> \d+\.\d+", "loss N -> N", text)
+    text = re.sub(r"\b(before training is|once it is|guess has)(\s+)\d+\.\d+", r"\1\2N", text)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
