@@ -16,10 +16,13 @@ __all__ = ["Place", "count_processes", "find_place", "without_launcher"]
 COUNT = "PREFLIGHT_PROCESSES"
 """How many processes train, for one that is none of them: a child of the check."""
 
-_OF_A_LAUNCHER = re.compile(
+_OF_A_PROCESS = re.compile(
     r"(RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|GROUP_RANK|GROUP_WORLD_SIZE|ROLE_RANK|ROLE_NAME|ROLE_WORLD_SIZE"
-    r"|CROSS_RANK|CROSS_SIZE|MASTER_ADDR|MASTER_PORT|FORK_LAUNCHED|TORCHELASTIC_.*|ACCELERATE_(?!MIXED_PRECISION).*|FSDP_.*|MEGATRON_LM_.*"
-    r"|PARALLELISM_CONFIG_.*|(PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_(LOCAL_)?(RANK|SIZE))$"
+    r"|CROSS_RANK|CROSS_SIZE|MASTER_ADDR|MASTER_PORT|FORK_LAUNCHED|TORCHELASTIC_.*"
+    r"|(PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_(LOCAL_)?(RANK|SIZE))$"
+)
+_OF_A_SPREAD_RUN = re.compile(
+    r"(ACCELERATE_(?!MIXED_PRECISION$|GRADIENT_ACCUMULATION_STEPS$).*|FSDP_.*|MEGATRON_LM_.*|PARALLELISM_CONFIG_.*)$"
 )
 
 
@@ -59,11 +62,17 @@ def find_place() -> Place:
 def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of one process by itself: who reads it waits for no other, and does not think it is one of many.
 
-    How many there are stays known, since the steps of a run are shared by them.
+    How many there are stays known, since the steps of a run are shared by them. What shapes the run itself stays where the
+    process is alone anyway: it may be the user's.
     """
-    alone = {name: value for name, value in environment.items() if not _OF_A_LAUNCHER.match(name)}
     size = environment.get("WORLD_SIZE", "")
-    return alone | ({COUNT: size} if size.isdecimal() and int(size) > 1 else {})
+    is_one_of_many = size.isdecimal() and int(size) > 1
+    alone = {
+        name: value
+        for name, value in environment.items()
+        if not _OF_A_PROCESS.match(name) and not (is_one_of_many and _OF_A_SPREAD_RUN.match(name))
+    }
+    return alone | ({COUNT: size} if is_one_of_many else {})
 
 
 def count_processes() -> int:

@@ -28,7 +28,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts, Raised, Unknown
+from preflight_ocr.harness.judging.failures import UNICODE_ERRORS
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, list_places, show_site, show_some
@@ -43,6 +44,7 @@ DIAGNOSIS = Diagnosis(
     where="a row's text has letters beyond ASCII",
 )
 
+_STAGES = ("trainer", "optimizer", "step", "evaluation", "checkpoint", "saving", "processor")
 _UNICODE = {"utf-8", "utf-8-sig", "utf-7", "utf-16", "utf-32"}
 
 
@@ -70,8 +72,19 @@ def examine(facts: Facts) -> Iterator[Finding]:
         places=list_places(*sites),
         fix='Name encoding="utf-8" at every open(), and start Python in UTF-8 mode.',
         snippet='open(path, "w", encoding="utf-8")\n\n# in the shell; Windows: set PYTHONUTF8=1\nexport PYTHONUTF8=1',
-        severity=None if sites or subject.parts else Severity.MINOR,
+        severity=_choose_severity(facts, has_own_code=bool(sites or subject.parts)),
     )
+
+
+def _choose_severity(facts: Facts, *, has_own_code: bool) -> Severity | None:
+    """What was seen to end the rehearsed run will end the real one."""
+    if not isinstance(facts.rehearsal, Unknown):
+        run = facts.rehearsal
+        callbacks = () if isinstance(run.callbacks, Unknown) else tuple(failed.raised for failed in run.callbacks)
+        ended = (*(getattr(run, stage) for stage in _STAGES), *callbacks)
+        if any(isinstance(one, Raised) and one.type in UNICODE_ERRORS for one in ended):
+            return Severity.BLOCKER
+    return None if has_own_code else Severity.MINOR
 
 
 def _is_legacy(name: str) -> bool:

@@ -34,9 +34,12 @@ def is_same_failure(left: object, right: object) -> bool:
     return left.site is not None and right.site is not None and left.site == right.site
 
 
+UNICODE_ERRORS = ("UnicodeEncodeError", "UnicodeDecodeError")
+
+
 def list_read_owners(facts: Facts, raised: Raised) -> tuple[str, ...]:
     """Names of the diagnoses that reading alone could make, and that own the cause of this exception if they do."""
-    if raised.type in ("UnicodeEncodeError", "UnicodeDecodeError"):
+    if raised.type in UNICODE_ERRORS:
         return ("legacy_encoding",)
     if raised.site is None or isinstance(facts.subject, Unknown):
         return ()

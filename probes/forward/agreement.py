@@ -22,13 +22,14 @@ from preflight_ocr.harness.training.quantising import rounds
 from preflight_ocr.probes.forward.asking import ask
 from preflight_ocr.probes.forward.runs import LABELS, MASK, TOKENS, Run, ask_as_trained, find_runs, has_prompt
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.calls import Batch, call, read_logits
+from preflight_ocr.probes.workbench.calls import Batch, call, is_same, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
 TOLERANCE = 1e-3  # of the logits' standard deviation; healthy models in float32 stay below 1e-5
 BEYOND_REFERENCE = 4.0  # in other dtypes: times what our own batch differs by
 MOST_CACHED = 4  # tokens read with a cache, behind the first
 DEAR = 2.0  # seconds of the processor for one reading, from which only the first row is read with a cache
+OTHER_PROMPT = "the collator writes another prompt than the one that is read with"
 ROUNDED = "in half precision, and with packed weights, rounding hides the answer"
 POSITIONS = "position_ids"
 
@@ -64,7 +65,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
     if apart:
         prompts = [ask_as_trained(batch, run, prompt) for run, prompt in zip(runs, prompts, strict=True)]
     elif not all(has_prompt(batch, runs, at, prompt) for at, prompt in enumerate(prompts)):
-        return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
+        return Unknown(reason=OTHER_PROMPT)
     readings = _read_all(parts, prompts, runs)
     if parts.reference is not None:
         batch, logits = _with_expected_images(parts, batch, reference, logits)
@@ -104,7 +105,7 @@ def _compare(parts: Assembly, batch: Batch, logits: torch.Tensor) -> Agreement |
         return max(map(max, _measure(parts, after, runs, readings, deviation))) <= tolerance
 
     names = [n for n in dict.fromkeys([*reference, *batch]) if n not in (TOKENS, LABELS)]
-    different = [n for n in names if not _is_same(batch.get(n), reference.get(n))]
+    different = [n for n in names if not is_same(batch.get(n), reference.get(n))]
     # What raises with one entry changed is no explanation.
     mended = tuple(name for name in different if attempt(partial(agrees, name)) is True)
     return msgspec.structs.replace(found, mended_by=mended)
@@ -146,16 +147,8 @@ def _with_expected_images(
 def take_expected_images(parts: Assembly, batch: Batch, reference: Batch) -> Batch:
     """The batch with the pictures of our own collator's batch of the same rows; the very same where nothing differs."""
     names = [name for name, role in (parts.family.roles if parts.family else {}).items() if role != "placement_mask"]
-    different = {n: reference[n] for n in names if n in reference and not _is_same(batch.get(n), reference[n])}
+    different = {n: reference[n] for n in names if n in reference and not is_same(batch.get(n), reference[n])}
     return {**batch, **different} if different else batch
-
-
-def _is_same(left: Any, right: Any) -> bool:
-    if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
-        return left.shape == right.shape and bool(torch.equal(left, right.to(left.dtype)))
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(_is_same(a, b) for a, b in zip(left, right, strict=True))
-    return type(left) is type(right) and bool(left == right)
 
 
 def _measure(

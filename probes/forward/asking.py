@@ -19,13 +19,15 @@ import torch
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.probes.forward.runs import MASK, TOKENS, Run, read_before
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.calls import Batch
+from preflight_ocr.probes.workbench.calls import Batch, is_same
 from preflight_ocr.probes.workbench.tracing import attempt
 
 NOT_OF_TEXT = frozenset(("mm_token_type_ids",))
 """Marks of a token that are 0 for text by what they mean: which kind of picture it stands for."""
 
 NOT_CALLED = "the collator calls no processor with the text and the pictures of each row"
+OTHER_TOKENS = "the processor writes other tokens for the text before the target than the collator"
+MIXED = "which of the collator's calls of its processor is for which row cannot be told"
 _OF_THE_BATCH = frozenset(
     ("suffix", "padding", "padding_side", "truncation", "max_length", "pad_to_multiple_of", "return_tensors", "labels")
 )
@@ -33,7 +35,11 @@ _OF_THE_BATCH = frozenset(
 
 
 class Call(NamedTuple):
-    """One call of a processor: its texts, the pictures of each, its other options, and a copy of what it returned."""
+    """One call of a processor: its texts, its other options, and a copy of what it returned.
+
+    `pictures` has for each text what `images` would be for it alone, in the form that the collator gives them in; None for
+    none.
+    """
 
     processor: Any
     texts: tuple[str, ...]
@@ -75,16 +81,22 @@ def _ask_processor(parts: Assembly, batch: Batch, runs: Sequence[Run], rows: Seq
     with _listen(parts.processor) as calls:
         attempt(lambda: parts.seeded(parts.collate, rows))
     shared = _share_out(calls, len(rows))
-    if shared is None:
+    if not shared:
         return Unknown(reason=NOT_CALLED)
     prompts: list[Batch] = []
-    for at, (own, run) in enumerate(zip(shared, runs, strict=True)):
+    for at, run in enumerate(runs):
         said = parts.tokenizer.decode([i for i in run.tokens if i not in parts.end_ids]).strip()
         before = read_before(batch, runs, at)
-        found = next((p for p in _try_out(parts, own, said) if p[TOKENS][0].tolist() == before), None)
-        if found is None:
-            return Unknown(reason="the processor writes other tokens for the text before the target than the collator")
-        prompts.append(_round_as(batch, found))
+        found = [
+            next((p for p in _try_out(parts, order[at], said) if p[TOKENS][0].tolist() == before), None)
+            for order in shared
+        ]
+        prompt = found[0]
+        if prompt is None:
+            return Unknown(reason=OTHER_TOKENS)
+        if not all(is_same(prompt, other) for other in found):
+            return Unknown(reason=MIXED)
+        prompts.append(_round_as(batch, prompt))
     whole = next((c.returned for c in calls if len(c.texts) == len(rows) and _holds_pictures(c)), {})
     return Asked(prompts, _round_as(batch, _take_tensors(parts, whole)))
 
@@ -107,15 +119,23 @@ def _listen(processor: Any) -> Iterator[list[Call]]:
     owner, calls = type(processor), []
     original = owner.__call__
     takes = inspect.signature(original)
+    itself = next(iter(takes.parameters))
+    rest = next((p.name for p in takes.parameters.values() if p.kind is p.VAR_KEYWORD), "")
 
     def call(self: Any, *given: Any, **named: Any) -> Any:
         # Before the call: some releases write the places of the pictures into the list of texts that they are given.
-        noted = attempt(lambda: _note(takes.bind(self, *given, **named).arguments, self))
+        noted = attempt(lambda: _note(bind(self, *given, **named), self))
         returned = original(self, *given, **named)
         if isinstance(noted, Call):
             kept = attempt(lambda: _copy(returned))
             calls.append(noted._replace(returned={} if isinstance(kept, Raised) else kept))
         return returned
+
+    def bind(*given: Any, **named: Any) -> dict[str, Any]:
+        """The arguments by their names, with those that only `**kwargs` takes, and without the processor itself."""
+        bound = dict(takes.bind(*given, **named).arguments)
+        further: dict[str, Any] = bound.pop(rest, {})
+        return {name: value for name, value in bound.items() if name != itself} | further
 
     had_its_own = "__call__" in vars(owner)
     owner.__call__ = call
@@ -135,47 +155,44 @@ def _copy(returned: Any) -> dict[str, Any]:
 
 def _note(arguments: Mapping[str, Any], processor: Any) -> Call | None:
     """The call by its texts, with the pictures of each, before it returns; None where they cannot be told apart."""
-    named = {name: value for name, value in arguments.items() if name != "self"}
-    for name in [n for n, value in named.items() if isinstance(value, dict) and not n.endswith("_kwargs")]:
-        named |= named.pop(name)  # what came through **kwargs
+    named = dict(arguments)
     texts, pictures = named.pop("text", None), named.pop("images", None)
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         return None
-    if pictures is None:
-        shared: list[Any] = [None] * len(texts)
-    elif len(texts) == 1:
-        shared = [pictures[0] if _is_nested(pictures) and len(pictures) == 1 else pictures]
+    if pictures is None or len(texts) == 1:
+        shared: list[Any] = [pictures] * len(texts)
     elif isinstance(pictures, list | tuple) and len(pictures) == len(texts):
-        shared = list(pictures)
+        shared = [[picture] for picture in pictures]
     else:
         return None
-    return Call(processor, tuple(texts), tuple(map(_as_list, shared)), named, {})
+    return Call(processor, tuple(texts), tuple(shared), named, {})
 
 
-def _is_nested(pictures: Any) -> bool:
-    return isinstance(pictures, list | tuple) and bool(pictures) and isinstance(pictures[0], list | tuple)
+def _share_out(calls: Sequence[Call], rows: int) -> list[list[list[Call]]]:
+    """The orders that these calls can have, in each for every row its calls, with one text each; empty for none.
 
-
-def _as_list(pictures: Any) -> list[Any] | None:
-    if pictures is None:
-        return None
-    return list(pictures) if isinstance(pictures, list | tuple) else [pictures]
-
-
-def _share_out(calls: Sequence[Call], rows: int) -> list[list[Call]] | None:
-    """For each row its calls, each with one text: a call holds a text of each row, or calls follow row by row."""
+    A call holds a text of each row, or it is one row's: then all calls of a row come together, or the rows take turns.
+    """
     whole = [call for call in calls if len(call.texts) == rows]
     single = [call for call in calls if len(call.texts) == 1 and rows > 1]
     each, rest = divmod(len(single), rows)
-    shared = [
-        [
-            *(c._replace(texts=(c.texts[row],), pictures=(c.pictures[row],)) for c in whole),
-            *(() if rest else single[row * each : (row + 1) * each]),
+    orders: list[list[Sequence[Call]]] = (
+        [[()] * rows]
+        if rest or not single
+        else [
+            [single[row * each : (row + 1) * each] for row in range(rows)],
+            [single[row::rows] for row in range(rows)],
         ]
-        for row in range(rows)
+    )
+    found = [
+        [
+            [*(c._replace(texts=(c.texts[row],), pictures=(c.pictures[row],)) for c in whole), *own[row]]
+            for row in range(rows)
+        ]
+        for own in orders
     ]
-    return shared if all(any(map(_holds_pictures, own)) for own in shared) else None
+    return [order for order in found if all(any(map(_holds_pictures, own)) for own in order)]
 
 
 def _holds_pictures(call: Call) -> bool:
@@ -188,13 +205,10 @@ def _try_out(parts: Assembly, calls: Sequence[Call], said: str) -> Iterator[Batc
         text, pictures = call.texts[0], call.pictures[0]
         at = text.rfind(said) if said else -1
         cuts = [text] if at < 0 else [text[:at], text[:at].rstrip(" "), text]
-        options = {name: value for name, value in call.options.items() if name not in _OF_THE_BATCH}
-        # Some take a list of pictures for each text, some one list.
-        shapes = [{}] if pictures is None else [{"images": [pictures]}, {"images": pictures}]
+        given = {name: value for name, value in call.options.items() if name not in _OF_THE_BATCH}
+        given |= {"return_tensors": "pt"} | ({} if pictures is None else {"images": pictures})
         for cut in dict.fromkeys(cuts):
-            given = {"text": [cut], "return_tensors": "pt", **options}
-            ended: Iterator[Any] = (attempt(partial(call.processor, **given, **shape)) for shape in shapes)
-            made = next((one for one in ended if not isinstance(one, Raised)), None)
+            made: Any = attempt(partial(call.processor, text=[cut], **given))
             if isinstance(made, Mapping) and isinstance(made.get(TOKENS), torch.Tensor):
                 yield _take_tensors(parts, made)
 

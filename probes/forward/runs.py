@@ -50,8 +50,7 @@ def find_runs(parts: Assembly, batch: Batch, sample: Sequence[Mapping[str, Any]]
 
 def read_before(batch: Batch, runs: Sequence[Run], at: int) -> list[int]:
     """The tokens before a row's target that the mask shows, behind those of the row before it in the same sequence."""
-    run, before = runs[at], runs[at - 1] if at else None
-    begin = before.start + len(before.tokens) if before is not None and before.sequence == run.sequence else 0
+    run, begin = runs[at], _find_begin(runs, at)
     ids, mask = batch[TOKENS][run.sequence, begin : run.start], batch.get(MASK)
     if isinstance(mask, torch.Tensor) and mask.shape == batch[TOKENS].shape:
         ids = ids[mask[run.sequence, begin : run.start].bool()]
@@ -59,10 +58,15 @@ def read_before(batch: Batch, runs: Sequence[Run], at: int) -> list[int]:
     return stands
 
 
+def _find_begin(runs: Sequence[Run], at: int) -> int:
+    """Where the row of this target begins in its sequence: behind the target of the row before it."""
+    run, before = runs[at], runs[at - 1] if at else None
+    return before.start + len(before.tokens) if before is not None and before.sequence == run.sequence else 0
+
+
 def has_prompt(batch: Batch, runs: Sequence[Run], at: int, prompt: Batch) -> bool:
     """Whether exactly the reading's prompt stands before the target, behind padding or the row before it."""
-    run, before = runs[at], runs[at - 1] if at else None
-    begin = before.start + len(before.tokens) if before is not None and before.sequence == run.sequence else 0
+    run, begin = runs[at], _find_begin(runs, at)
     wanted = prompt[TOKENS][0].tolist()
     stands = batch[TOKENS][run.sequence, begin : run.start].tolist()
     if len(stands) < len(wanted) or stands[len(stands) - len(wanted) :] != wanted:

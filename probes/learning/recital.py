@@ -18,7 +18,7 @@ from torch import nn
 
 from preflight_ocr.harness.facts import NEUTRAL_SETTINGS, Raised, Recital, Unknown
 from preflight_ocr.harness.training.predict import list_ends, write_greedily
-from preflight_ocr.probes.forward.agreement import take_expected_images
+from preflight_ocr.probes.forward.agreement import OTHER_PROMPT, take_expected_images
 from preflight_ocr.probes.forward.asking import ask
 from preflight_ocr.probes.forward.runs import Run, ask_as_trained, find_runs, has_prompt
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -88,7 +88,7 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
         if isinstance(asked, Unknown):
             return asked
         if not parts.is_encoder_decoder and not has_prompt(batch, runs, 0, asked.prompts[0]):
-            return Unknown(reason="the collator writes another prompt than the one our own collator reads with")
+            return Unknown(reason=OTHER_PROMPT)
         if wanted := _cut_behind_end(runs[0], ends):
             found.append((number, batch, wanted))
     if not found:

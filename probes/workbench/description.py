@@ -218,20 +218,25 @@ def _read_spellings(parts: HeldAssembly) -> Spellings | Unknown:
     for index, one in enumerate(told):
         for text in one.texts:
             reader.look(f"row {index}", text)
-    found, total = reader.finish(), len(parts.held.rows) if hasattr(parts.held.rows, "__len__") else None
-    if not (found.shaped_rows or found.letters) and total != len(parts.rows):
-        return Unknown(reason=f"only the first {len(parts.rows)} of {total or 'many'} rows were looked at")
-    return found
+    found = reader.finish()
+    return found if found.shaped_rows or found.letters else _tell_unread(parts) or found
+
+
+def _tell_unread(parts: HeldAssembly) -> Unknown | None:
+    """Why what was not seen in the first rows may be in another; None where there is no other."""
+    total = len(parts.held.rows) if hasattr(parts.held.rows, "__len__") else None
+    if total == len(parts.rows):
+        return None
+    return Unknown(reason=f"only the first {len(parts.rows)} of {total or 'many'} rows were looked at")
 
 
 def _tell_headers(parts: HeldAssembly, opened: int, has_problems: bool) -> int | Unknown:
     """How many pictures were opened; Unknown where more rows are there and none of the first has a problem."""
-    total = len(parts.held.rows) if hasattr(parts.held.rows, "__len__") else None
-    if not opened and not has_problems:
+    if has_problems:
+        return opened
+    if not opened:
         return Unknown(reason="the rows hold no picture that can be found: they were prepared before the collator")
-    if not has_problems and total != len(parts.rows):
-        return Unknown(reason=f"only the first {len(parts.rows)} of {total or 'many'} rows were looked at")
-    return opened
+    return _tell_unread(parts) or opened
 
 
 def _find_shared(parts: HeldAssembly) -> Iterator[str]:

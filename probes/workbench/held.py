@@ -459,8 +459,11 @@ class HeldReader(RowReader):
         """The tokens [first, after) that hold the characters [at, end) of the decoded text."""
         lengths = _Lengths(self, kept)
         first = bisect.bisect_right(lengths, at) - 1
-        after = bisect.bisect_left(lengths, end)
-        return max(first, 0), min(after, len(kept))
+        # The last byte of a letter adds nothing to the length: what was read of the letter before it counts as one already.
+        after = bisect.bisect_right(lengths, end) - 1
+        while after > first and kept[after - 1] in self.end_ids:
+            after -= 1
+        return max(first, 0), after
 
     def _mark_end(self, ids: list[int], text: Sequence[int], after: int, roles: list[str], *, is_last: bool) -> None:
         place = after

@@ -45,9 +45,8 @@ def tell_constants(evaluation: Evaluation) -> Iterator[str]:
         if found := evaluation.find_constant(side):
             text, times = found
             who = "The adapter" if side == "adapter" else "The base model"
-            what = f"the same text, {clean_line(text, limit=40)!r}" if text.strip() else "an empty text"
-            rows = f"{times} of {len(evaluation.rows)} rows"
-            yield f"{who} gave {rows} {what}, and it is not theirs: the page does not decide."
+            what = f"the same wrong text, {clean_line(text, limit=40)!r}" if text.strip() else "no text"
+            yield f"{who} gave {times} of {len(evaluation.rows)} pages {what}: what is on them changes nothing."
 
 
 def render(evaluation: Evaluation) -> str:

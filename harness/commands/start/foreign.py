@@ -63,6 +63,7 @@ _SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "load_in_8bit": {"model.quantization.load_in_8bit": True},
 }
 """What a key that is true says with us. LLaMA-Factory's `quantization_bit` is one of the last two."""
+_OF_BITSANDBYTES = (None, "bnb", "bitsandbytes")  # LLaMA-Factory's own default; hqq and eetq have no place with us
 _NAMED_IN_QUANTIZATION = {
     "quantization_type": "bnb_4bit_quant_type",
     "double_quantization": "bnb_4bit_use_double_quant",
@@ -110,13 +111,13 @@ def _translate(program: str, document: Mapping[str, Any], names: Mapping[str, st
             continue  # what is switched off says nothing
         elif key in _SWITCHES:
             values |= _SWITCHES[key]
-        elif key == "quantization_bit" and value in (4, 8):
+        elif key == "quantization_bit" and value in (4, 8) and document.get("quantization_method") in _OF_BITSANDBYTES:
             values |= _SWITCHES[f"load_in_{value}bit"]
         elif key == "flash_attn" and value in _ATTENTION:
             values["model.attn_implementation"] = _ATTENTION[value]
         elif isinstance(key, str) and is_training_argument(key) and value != "auto":
             values[f"training.{key}"] = _as_number(value)
-        elif key not in _NAMED_IN_QUANTIZATION:
+        elif key not in _NAMED_IN_QUANTIZATION or "quantization_bit" not in document:
             left.append(str(key))
     if "model.quantization.load_in_4bit" in values:
         values |= {

@@ -57,6 +57,7 @@ def test_a_healthy_program_is_held_and_silent(project: Path, program: str, at: s
     [
         ("train_messages.py", "unmasked_prompt", "LBL002"),
         ("train_messages.py", "drops_token_types", "LRN008"),
+        pytest.param("train_messages.py", "two_spellings", "DAT011", marks=pytest.mark.slow),
         pytest.param("train_messages.py", "darkens_pages", "LRN008", marks=pytest.mark.slow),
         pytest.param("train_loop.py", "unsupervised_eos", "LBL006", marks=pytest.mark.slow),
     ],
@@ -64,7 +65,14 @@ def test_a_healthy_program_is_held_and_silent(project: Path, program: str, at: s
 def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, fault: str, code: str) -> None:
     watched = _check(project, program, fault)
     assert _codes(watched) == [code]
-    assert watched.report.lines.get("subject.collator") or program == "train_loop.py" or code == "LRN008"
+    assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
+
+
+def test_texts_whose_last_letter_is_several_tokens_are_found_whole(project: Path) -> None:
+    watched = _check(project, "train_messages.py", "letters_of_several_bytes")
+    assert _codes(watched) == []
+    kept = {j.contract.diagnosis.code for j in watched.report.judgements if isinstance(j.outcome, Kept)}
+    assert {"LBL001", "LBL002", "LBL006", "LRN008", "LRN009"} <= kept
 
 
 @pytest.mark.slow

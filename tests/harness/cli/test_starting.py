@@ -120,6 +120,11 @@ def test_a_file_that_is_there_is_left_as_it_is(run, data, tmp_path):
             "Not taken over from axolotl: rl",
         ),
         (
+            "model_name_or_path: some/model\nquantization_bit: 4\nquantization_method: hqq\nlora_rank: 2\n",
+            {"lora": {"r": 2}},
+            "Not taken over from LLaMA-Factory: quantization_bit, quantization_method",
+        ),
+        (
             "model_name_or_path: some/model\nquantization_bit: 4\nquantization_type: fp4\nlora_target: all\nstage: sft\n",
             {
                 "lora": {"target_modules": "all-linear"},

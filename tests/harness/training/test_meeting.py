@@ -103,8 +103,12 @@ def test_a_child_of_the_check_does_not_think_that_it_is_one_of_many(monkeypatch)
         "TORCHELASTIC_RUN_ID": "x", "ACCELERATE_USE_FSDP": "true",
     }  # fmt: skip
     mine = {"PATH": "/bin", "ACCELERATE_MIXED_PRECISION": "bf16", "MY_RANK": "1", "RANKING": "2"}
+    mine |= {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}  # it decides what a step is
     assert without_launcher(told | mine) == mine | {"PREFLIGHT_PROCESSES": "2"}
-    assert without_launcher(told | mine | {"WORLD_SIZE": "1"}) == mine
+    # One that is alone may have been told by its user; it waits for nobody.
+    own = {"FSDP_VERSION": "2", "ACCELERATE_USE_FSDP": "true"}
+    assert without_launcher(told | mine | {"WORLD_SIZE": "1"}) == mine | own
+    assert without_launcher(mine | own) == mine | own
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     assert find_place() == Place(rank=0, size=2, local_rank=0, local_size=1)

@@ -119,6 +119,54 @@ def test_a_prompt_of_other_tokens_than_the_batch_has_is_not_believed():
     assert isinstance(found, Unknown) and "writes other tokens" in found.reason
 
 
+def test_calls_that_may_be_of_either_row_are_not_guessed():
+    alike = tuple({**row, "answer": "one"} for row in ROWS)
+
+    def take_turns(rows):  # first the prompts of all rows, then the whole texts of all, one call each
+        processor = Processor()
+        for row in rows:
+            processor(text=["<image> read this"], images=[row["page"]])
+        whole = [processor(text=["<image> read this one <end>"], images=[row["page"]]) for row in rows]
+        return {name: torch.cat([one[name] for one in whole]) for name in ("input_ids", "attention_mask")}
+
+    runs = [Run(0, 3, (6, 1)), Run(1, 3, (6, 1))]
+    parts = make_parts(take_turns)
+    parts.sample = alike
+    found = ask(parts, take_turns(alike), runs)
+    assert isinstance(found, Unknown) and "is for which row cannot be told" in found.reason
+    # Where the answers differ, only one order explains the texts.
+    parts.sample = ROWS
+
+    def tell_apart(rows):
+        processor = Processor()
+        for row in rows:
+            processor(text=["<image> read this"], images=[row["page"]])
+        for row in rows:
+            processor(text=[f"<image> read this {row['answer']} <end>"], images=[row["page"]])
+        return {}
+
+    parts.collate = tell_apart
+    asked = ask(parts, collate_at_once(ROWS), RUNS)
+    assert isinstance(asked, Asked)
+    assert [prompt["pixel_values"].tolist() for prompt in asked.prompts] == [[7.0], [8.0]]
+
+
+def test_an_option_that_is_a_mapping_is_handed_on_whole(monkeypatch):
+    original = Processor.__call__
+
+    def with_size(self, text=None, images=None, size=None, **named):
+        return original(self, text=text, images=images, scale=size["scale"], **named)
+
+    monkeypatch.setattr(Processor, "__call__", with_size)
+
+    def collate(rows):
+        texts = [f"<image> read this {row['answer']} <end>" for row in rows]
+        return Processor()(text=texts, images=[[row["page"]] for row in rows], size={"scale": 2}, padding=True)
+
+    asked = ask(make_parts(collate), collate(ROWS), RUNS)
+    assert isinstance(asked, Asked) and asked.prompts[0]["pixel_values"].tolist() == [14.0]
+
+
 def test_a_collator_that_calls_no_processor_tells_nothing():
     def prepared(rows):
         return {"input_ids": torch.tensor([[2, 3, 4, 6, 1, 0], [2, 3, 4, 7, 8, 1]])}

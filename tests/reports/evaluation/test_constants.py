@@ -39,12 +39,12 @@ def test_one_text_for_most_rows_is_said_on_the_terminal_and_on_the_page():
     found = evaluate(base=("",) * 6, adapter=("table",) * 5 + ("paper",))
     said = list(terminal.tell_constants(found))
     assert said == [
-        "The base model gave 6 of 6 rows an empty text, and it is not theirs: the page does not decide.",
-        "The adapter gave 4 of 6 rows the same text, 'table', and it is not theirs: the page does not decide.",
+        "The base model gave 6 of 6 pages no text: what is on them changes nothing.",
+        "The adapter gave 4 of 6 pages the same wrong text, 'table': what is on them changes nothing.",
     ]
     assert all(sentence in terminal.render(found) for sentence in said)
     shown = page.render(found)
-    assert "an empty text, and it is not theirs" in shown and '<span class="dim">no text</span>' in shown
+    assert "gave 6 of 6 pages no text" in shown and '<span class="dim">no text</span>' in shown
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,16 @@ FAULT = sys.argv[3] if len(sys.argv) > 3 else ""
 class Pages(torch.utils.data.Dataset):
     def __init__(self, file):
         self.rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        if FAULT == "letters_of_several_bytes":  # no fault at all
+            for row, end in zip(
+                self.rows,
+                (" \u043f\u0438\u0441\u044c\u043c\u043e", " caf\u00e9", " \u6f22\u5b57", " \U0001f600"),
+                strict=True,
+            ):
+                row["answer"] += end
+        if FAULT == "two_spellings":
+            self.rows[0]["answer"] += " caf\u00e9"
+            self.rows[1]["answer"] += " cafe\u0301"
 
     def __len__(self):
         return len(self.rows)
