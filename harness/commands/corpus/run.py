@@ -73,14 +73,15 @@ def run_corpus(
     alone: bool = False,
     dry_run: bool = True,
     jobs: int | None = None,
+    known: Sequence[Trial] = (),
     progress: Callable[[Trial], object] = lambda trial: None,
 ) -> Run:
     """Try everything, or what is named (with `healthy` the healthy models as well). `groups` pairs and triples are drawn
     with `seed` beside it.
 
     With `alone` each fault has a project of its own, and each is given to Trainer; without it only those are that
-    `choose_dry_runs` chooses. `jobs` is the number of worker processes, one a core where it is None. `progress` is told
-    each trial as it ends.
+    `choose_dry_runs` chooses. `jobs` is the number of worker processes, one a core where it is None. `known` are trials
+    that the same run has ended before: they are taken as they are. `progress` is told each other trial as it ends.
     """
     started = time.perf_counter()
     jobs = max(1, os.cpu_count() or 1) if jobs is None else jobs
@@ -90,7 +91,12 @@ def run_corpus(
             wanted += draw_groups(groups, seed, models)
         stepped = {_key(t) for t in (wanted if alone or models else choose_dry_runs(wanted))} if dry_run else set()
         lone = {_key(t) for t in choose_lone(wanted)}
-        done = _try_all(wanted, stepped, lone, alone=alone, jobs=jobs, progress=progress)
+        done = {_key(trial): trial for trial in (*(t for t in wanted if t.obstacle is not None), *known)}
+        models_left = {trial.model for trial in wanted if _key(trial) not in done}
+        # A healthy project is what the others of its model are begun with, so that it comes again before what is left.
+        waiting = [t for t in wanted if _key(t) not in done or (not t.faults and t.model in models_left)]
+        waiting = [trial for trial in waiting if trial.obstacle is None]
+        done |= _try_all(waiting, stepped, lone, alone=alone, jobs=jobs, progress=progress)
     return Run(
         versions=read_versions(),
         jobs=jobs,
@@ -122,7 +128,7 @@ def _key(trial: Trial) -> Key:
 
 
 def _try_all(
-    wanted: Sequence[Trial],
+    waiting: Sequence[Trial],
     stepped: set[Key],
     lone: set[Key],
     *,
@@ -135,8 +141,7 @@ def _try_all(
 
     The faults of a model wait for its healthy project where that is tried.
     """
-    done = {_key(trial): trial for trial in wanted if trial.obstacle is not None}
-    waiting = [trial for trial in wanted if trial.obstacle is None]
+    done: dict[Key, Trial] = {}
     healthy = {trial.model for trial in waiting if not trial.faults}
     baselines: dict[str, Baseline | None] = {}
     with (

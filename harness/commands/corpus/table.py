@@ -1,14 +1,16 @@
 """The corpus as tables: what `preflight corpus` prints, and what `docs/measured/corpus.md` is made of.
 
 `python -m preflight_ocr.harness.commands.corpus.table` runs everything and writes `results.json` beside this file. With
-models or `--fault ID` it runs only those, and writes nothing unless `--write FILE` says where. What an environment with
-other releases says of the laws is kept beside it, as `results-transformers-RELEASE.json`.
+models or `--fault ID` it runs only those, and writes nothing unless `--write FILE` says where. With `--keep FILE` each trial
+is kept as it ends, and a run that was stopped goes on. What an environment with other releases says of the laws is kept
+beside it, as `results-transformers-RELEASE.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,8 +20,9 @@ import msgspec
 from preflight_ocr.fixtures.corpus import find_faults
 from preflight_ocr.fixtures.corpus.models import find_miniatures
 from preflight_ocr.harness import atomic
+from preflight_ocr.harness.commands.corpus.kept import Kept
 from preflight_ocr.harness.commands.corpus.laws import summarise_laws
-from preflight_ocr.harness.commands.corpus.run import run_corpus
+from preflight_ocr.harness.commands.corpus.run import read_versions, run_corpus
 from preflight_ocr.harness.commands.corpus.trials import Run, Trial
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -161,14 +164,29 @@ def main(words: Sequence[str], *, write: Callable[[str], object] = sys.stdout.wr
     """
     asked = _read(words)
     named = bool(asked.models or asked.fault)
+    try:
+        kept = None if asked.keep is None else Kept(asked.keep, read_versions())
+    except ValueError as error:
+        write(f"{error}\n")
+        return 2
+    started = time.monotonic()
+
+    def tell(trial: Trial) -> None:
+        if kept is not None:
+            kept.add(trial, time.monotonic() - started)
+        write(describe(trial) + "\n")
+
     run = run_corpus(
         models=asked.models,
         faults=asked.fault,
         healthy=asked.healthy,
         groups=0 if named else 16,
         jobs=asked.jobs,
-        progress=lambda trial: write(describe(trial) + "\n"),
+        known=() if kept is None else kept.trials,
+        progress=tell,
     )
+    if kept is not None:
+        run = msgspec.structs.replace(run, seconds=round(kept.seconds + run.seconds, 1))
     if asked.write is not None or not named:
         write_results(run, asked.write or RESULTS)
     for line in (*summarise(run), *summarise_laws([run])):
@@ -184,6 +202,9 @@ def _read(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fault", action="append", default=[], metavar="ID", help="only this fault; may be repeated")
     parser.add_argument("--healthy", action="store_true", help="the healthy models too, where faults are named")
     parser.add_argument("--write", type=Path, metavar="FILE", help="where to write; needed for a part of the corpus")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="keep each trial there, and go on with those it holds"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; one for each core by default")
     return parser.parse_args(words)
 
