@@ -41,6 +41,9 @@ def open_sandbox(preload: Sequence[str] = (), *, named: Sequence[str] = (), netw
             "CUDA_VISIBLE_DEVICES": "",
             "TRANSFORMERS_VERBOSITY": "error",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            # glibc keeps what was freed: a child of a few seconds would ask the system for the same pages again and again.
+            "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+            "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
         },
     )
 

@@ -36,6 +36,7 @@ from preflight_ocr.probes.workbench.calls import (
     record_keywords,
 )
 from preflight_ocr.probes.workbench.generation import look_at_generation
+from preflight_ocr.probes.workbench.half import speed_up_half
 from preflight_ocr.probes.workbench.landing import read_landing
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -73,6 +74,11 @@ def look_at_forward(parts: Assembly) -> Forward:
     if isinstance(loaded, Raised):
         return _unloaded(loaded)
     model, bare = loaded
+    with speed_up_half(bare, parts.config.training):
+        return _look_at_loaded(parts, model, bare)
+
+
+def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forward:
     lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
     initial_state = remember(model)
     reference = _collate_reference(parts)

@@ -6,6 +6,7 @@ The same rows each time, so that a cache is full after the first round; what sti
 from __future__ import annotations
 
 import gc
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,11 +19,13 @@ from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.tracing import attempt
 
 SETTLING, ROUNDS = 2, 5
+SLOW, FEWER = 1.0, 3  # seconds of the processor for a round, and how many rounds are then enough
 FEW = 8  # tensors, and containers at a time, that are followed to their holder
 
 
 def look_at_growth(parts: Assembly, adapted: Any, step: Callable[[], torch.Tensor]) -> Growth | Unknown:
-    """Tensors, entries of the collator's own containers, open files and threads after each of ROUNDS rounds.
+    """Tensors, entries of the collator's own containers, open files and threads after each of ROUNDS rounds; after FEWER,
+    where they are slow.
 
     Leaves no gradient. Unknown where a round raises, or is too dear.
     """
@@ -49,7 +52,12 @@ def _repeat(parts: Assembly, adapted: Any, step: Callable[[], torch.Tensor]) -> 
     threads: list[int] = []
     first: set[int] = set()
     holders: tuple[str, ...] = ()
+    rounds, started = ROUNDS, time.thread_time()
     for number in range(SETTLING + ROUNDS):
+        if number == SETTLING and time.thread_time() - started > SETTLING * SLOW:
+            rounds = FEWER
+        if number == SETTLING + rounds:
+            break
         parts.seeded(collate, parts.sample)
         step().backward()  # type: ignore[no-untyped-call]
         adapted.zero_grad(set_to_none=True)
@@ -64,7 +72,7 @@ def _repeat(parts: Assembly, adapted: Any, step: Callable[[], torch.Tensor]) -> 
         threads.append(process.num_threads())
         if number == SETTLING:
             first = {id(tensor) for tensor in live}
-        elif number == SETTLING + ROUNDS - 1 and tensors[-1] > tensors[0]:
+        elif number == SETTLING + rounds - 1 and tensors[-1] > tensors[0]:
             gc.unfreeze()  # who holds them may have been there before
             holders = tuple(dict.fromkeys(_name_holders([tensor for tensor in live if id(tensor) not in first], live)))
         del live

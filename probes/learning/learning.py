@@ -25,10 +25,11 @@ from preflight_ocr.probes.learning.recipe import look_at_recipe
 from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
-from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.assembly import Assembly, shorten
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.calls import read_logits, read_loss
+from preflight_ocr.probes.workbench.half import speed_up_half
 from preflight_ocr.probes.workbench.landing import trace_landing
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -37,7 +38,8 @@ BESIDE = ("vision", "projector")
 STEPS = 8
 RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
 TOLERANCE = 1e-3
-LONG = 1024  # tokens; a batch that is padded to more is one row
+LONG = 1024  # tokens; a batch that is padded to more is made shorter
+FIRST_WORDS = 160  # characters
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -49,7 +51,7 @@ def observe_parts(
     parts: Assembly, folder: Path, beside: Callable[[Any], None] = lambda adapted: None
 ) -> dict[str, object]:
     """The same of parts that are there. `beside` is shown the adapted model as it was before its steps."""
-    with redirect_cuda():
+    with redirect_cuda(), speed_up_half(parts.bare, parts.config.training):
         found = look_at_learning(parts, folder, beside)
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
 
@@ -141,12 +143,16 @@ def _look_without_adapter(
 
 
 def _choose_batch(parts: Assembly) -> dict[str, Any]:
-    """The sampled rows; of a model that had to be cut, and of rows as long as a written page, one of them: some twenty steps
-    follow, attention costs the square of the length, and what is asked of them does not depend on how many rows there are.
-    What rows do to each other is asked by the forward child, with all of them."""
+    """The sampled rows; of a model that had to be cut one of them. Rows as long as a written page give their first words,
+    and where they are still long there is one of them: some twenty steps follow, attention costs the square of the length,
+    and what is asked depends neither on how long rows are nor on how many. Whole rows, and what they do to each other, are
+    for the forward child."""
     rows = parts.sample[:1] if parts.built.cut else parts.sample
     if parts.reference is not None:
         batch = dict(parts.seeded(parts.reference, rows))
+        if _is_long(batch):
+            rows = tuple(shorten(row, FIRST_WORDS) for row in rows)
+            batch = dict(parts.seeded(parts.reference, rows))
         if len(rows) > 1 and _is_long(batch):
             batch = dict(parts.seeded(parts.reference, rows[:1]))
         return batch
@@ -497,7 +503,7 @@ def reload_parts(parts: Assembly, folder: Path) -> dict[str, object]:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    with redirect_cuda():
+    with redirect_cuda(), speed_up_half(parts.bare, parts.config.training):
         batch = _choose_batch(parts)
         while isinstance(attempt(partial(_logits, parts.bare, batch)), Raised) and make_runnable(parts, batch):
             batch = _choose_batch(parts)

@@ -21,7 +21,7 @@ from preflight_ocr.harness.training.predict import list_ends, write_greedily
 from preflight_ocr.probes.forward.agreement import OTHER_PROMPT, take_expected_images
 from preflight_ocr.probes.forward.asking import ask
 from preflight_ocr.probes.forward.runs import Run, ask_as_trained, find_runs, has_prompt
-from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.assembly import Assembly, shorten
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -31,6 +31,7 @@ MOST_STEPS = 150
 MOST_SECONDS = 6.0  # of the processor, so that the answer is the same on a busy machine
 TRIED, USUAL_STEPS = 5, 50  # a row whose first steps are too slow for the usual number is given up at once
 LONGEST = 24  # tokens of the target
+FIRST_WORDS, FULL = 20, 5  # characters of a page full of text, which has FULL times as many
 IN_A_ROW = 3  # steps at which every place was right; a single one may be luck
 MORE = 8  # tokens that the model may write behind the row before it counts as going on
 LABELS = "labels"
@@ -44,10 +45,14 @@ def recite(parts: Assembly, adapted: nn.Module, inner: nn.Module) -> Recital | U
     candidates = _choose(parts)
     if isinstance(candidates, Unknown):
         return candidates
-    for row, batch, wanted in candidates:
+    tried = None
+    for row, _, batch, wanted in candidates:
+        if tried is not None and _weigh(batch) >= _weigh(tried):
+            break  # it was too slow for the one before
         chosen, learned = (row, wanted), attempt(partial(_learn, parts, adapted, batch))
         if isinstance(learned, int):
             break
+        tried = batch
     row, wanted = chosen
     if isinstance(learned, Raised):
         return Unknown(reason=f"learning one row by heart raised {learned.type}: {learned.message}")
@@ -68,14 +73,37 @@ def recite(parts: Assembly, adapted: nn.Module, inner: nn.Module) -> Recital | U
     )
 
 
-def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] | Unknown:
-    """Rows to try, each with the collator's batch of it alone and the tokens to be written.
+# A row's number, the row as it is tried, the collator's batch of it alone, and what is to be written.
+Candidate = tuple[int, Mapping[str, Any], Batch, tuple[int, ...]]
 
-    First the one with the longest target of at most LONGEST tokens, which tells more, then the one with the shortest.
-    """
+
+def _choose(parts: Assembly) -> tuple[Candidate, ...] | Unknown:
+    """Rows to try: first the one with the longest target of at most LONGEST tokens, which tells more, then the one with the
+    shortest. Where all are pages full of text they give their first words, if the collator takes them so."""
+    shorter = [shorten(row, FIRST_WORDS) for row in parts.sample]
+    found: list[Candidate] | Unknown = Unknown(reason="no row is long")
+    if all(len(row.get("text", "")) > FULL * FIRST_WORDS for row in parts.sample):
+        found = _read_rows(parts, shorter)
+    if isinstance(found, Unknown):
+        found = _read_rows(parts, parts.sample)
+    if isinstance(found, Unknown):
+        return found
+    found.sort(key=lambda one: len(one[3]))
+    longest = max(found, key=lambda one: len(one[3]) if len(one[3]) <= LONGEST else -len(one[3]))
+    ours = parts.reference
+    if ours is None:
+        return longest, found[0]
+    return tuple(
+        (number, row, take_expected_images(parts, batch, parts.seeded(ours, [row])), wanted)
+        for number, row, batch, wanted in (longest, found[0])
+    )
+
+
+def _read_rows(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> list[Candidate] | Unknown:
+    """Each row by itself, as the collator trains on it."""
     ends = list_ends(parts.bare, parts.tokenizer)
-    found: list[tuple[int, Batch, tuple[int, ...]]] = []
-    for number, row in enumerate(parts.sample):
+    found: list[Candidate] = []
+    for number, row in enumerate(rows):
         batch = attempt(partial(_collate, parts, row))
         if isinstance(batch, Raised):
             return Unknown(reason=f"the collator raised {batch.type} for a single row: {batch.message}")
@@ -90,18 +118,13 @@ def _choose(parts: Assembly) -> tuple[tuple[int, Batch, tuple[int, ...]], ...] |
         if not parts.is_encoder_decoder and not has_prompt(batch, runs, 0, asked.prompts[0]):
             return Unknown(reason=OTHER_PROMPT)
         if wanted := _cut_behind_end(runs[0], ends):
-            found.append((number, batch, wanted))
-    if not found:
-        return Unknown(reason="no row's labels hold a token that generation stops at")
-    found.sort(key=lambda one: len(one[2]))
-    longest = max(found, key=lambda one: len(one[2]) if len(one[2]) <= LONGEST else -len(one[2]))
-    ours = parts.reference
-    if ours is None:
-        return longest, found[0]
-    return tuple(
-        (number, take_expected_images(parts, batch, parts.seeded(ours, [parts.sample[number]])), wanted)
-        for number, batch, wanted in (longest, found[0])
-    )
+            found.append((number, row, batch, wanted))
+    return found or Unknown(reason="no row's labels hold a token that generation stops at")
+
+
+def _weigh(batch: Batch) -> int:
+    """How many values a batch holds."""
+    return sum(value.numel() for value in batch.values() if isinstance(value, torch.Tensor))
 
 
 def _collate(parts: Assembly, row: Mapping[str, Any]) -> Batch:
@@ -131,7 +154,9 @@ def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown:
         if right == IN_A_ROW:
             return step
         taken = time.thread_time() - started
-        if taken > MOST_SECONDS or (step == TRIED and taken / step * USUAL_STEPS > MOST_SECONDS):
+        # The first step says little: it is given up for it only where it was very slow.
+        allowed = {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(step)
+        if taken > MOST_SECONDS or (allowed is not None and taken / step * USUAL_STEPS > allowed):
             reason = f"one row was not known by heart within {MOST_SECONDS:.0f} s: {share:.0%} of it after {step} steps"
             return Unknown(reason=reason)
         loss.backward()  # type: ignore[no-untyped-call]

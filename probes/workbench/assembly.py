@@ -442,6 +442,12 @@ def _write_page(value: Any, pages: Path | None) -> str:
     return str(path)
 
 
+def shorten(row: Row, most: int) -> Row:
+    """The row with the first `most` characters of its text."""
+    text = row.get("text")
+    return {**row, "text": text[:most].rstrip() or text[:most]} if isinstance(text, str) and len(text) > most else row
+
+
 def restore_form(row: Row) -> dict[str, Any]:
     """The row as its author writes it, with the page and the text that stand under our names now."""
     if NAMED_ANEW not in row:

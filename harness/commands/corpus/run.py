@@ -192,13 +192,9 @@ def _put_together(trials: Sequence[Trial], alone: bool) -> Iterator[tuple[Trial,
 
 @contextmanager
 def calm_libraries() -> Iterator[None]:
-    """In the block, and in the processes started there, the libraries stay offline, single-threaded and quiet.
-
-    The allocator keeps what was freed: a child of a few seconds would otherwise ask for the same pages again and again.
-    """
+    """In the block, and in the processes started there, the libraries stay offline, single-threaded and quiet."""
     calm = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     calm |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    calm |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
     before = {name: os.environ.get(name) for name in calm}
     os.environ.update(calm)
     try:

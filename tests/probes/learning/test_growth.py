@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.facts import Unknown
-from preflight_ocr.probes.learning.growth import ROUNDS, look_at_growth
+from preflight_ocr.probes.learning import growth as growth_module
+from preflight_ocr.probes.learning.growth import FEWER, ROUNDS, look_at_growth
 
 
 class Collating:
@@ -51,6 +52,13 @@ def test_a_collator_that_keeps_its_batches_is_found_with_its_attribute(look):
 def test_a_cache_with_an_end_does_not_grow(look):
     found = look(Collating(keeps=False))
     assert len(set(found.tensors)) == 1 and found.holders == ()
+
+
+def test_of_slow_rounds_fewer_are_enough(look, monkeypatch):
+    monkeypatch.setattr(growth_module, "SLOW", 0.0)
+    found = look(Collating(keeps=True))
+    assert len(found.tensors) == FEWER > 2
+    assert found.holders == ("Collating.seen",)
 
 
 def test_a_step_that_raises_or_is_dear_is_unknown(look):

@@ -155,6 +155,15 @@ def test_only_a_user_s_trainer_is_measured(learned, healthy):
     assert "no subject.trainer" in learned["learning"].accumulation_ratio.reason
 
 
+def test_of_rows_as_long_as_a_page_the_first_words_are_learnt(assemble, monkeypatch):
+    parts = assemble()
+    monkeypatch.setattr(learning_module, "LONG", 400)
+    monkeypatch.setattr(parts, "sample", tuple({**row, "text": "so it goes " * 200} for row in parts.sample))
+    batch = learning_module._choose_batch(parts)
+    assert len(batch["input_ids"]) == len(parts.sample) > 1
+    assert batch["input_ids"].shape[1] < learning_module.LONG < parts.reference(parts.sample)["input_ids"].shape[1]
+
+
 def test_of_rows_as_long_as_a_page_one_is_learnt_and_nothing_else_is_left_out(assemble, project, tmp_path, monkeypatch):
     seen = []
     choose = learning_module._choose_batch

@@ -5,13 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.facts import Recital, Unknown
 from preflight_ocr.harness.training.predict import list_ends
 from preflight_ocr.probes.forward.runs import Run
+from preflight_ocr.probes.learning import recital
 from preflight_ocr.probes.learning.adapter import attach_plain
-from preflight_ocr.probes.learning.recital import _cut_behind_end, _find_hindering, recite
+from preflight_ocr.probes.learning.recital import _choose, _cut_behind_end, _find_hindering, recite
 from preflight_ocr.probes.workbench.assembly import Assembly
 
 TOKENIZER = SimpleNamespace(eos_token_id=2)
@@ -38,10 +40,9 @@ def test_a_line_break_of_the_template_behind_the_end_is_not_asked_for():
     assert _cut_behind_end(Run(0, 4, (11, 12)), (2,)) == ()
 
 
-@pytest.fixture(scope="module")
-def assembly(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recital")
-    return Assembly(str(write_project(folder / "project", [], model="qwen2_vl")), trust=True, folder=folder)
+@pytest.fixture
+def assembly(tmp_path):
+    return Assembly(str(write_project(tmp_path / "project", [], model="qwen2_vl")), trust=True, folder=tmp_path)
 
 
 def test_a_healthy_model_writes_the_row_and_stops(assembly):
@@ -50,6 +51,41 @@ def test_a_healthy_model_writes_the_row_and_stops(assembly):
     assert isinstance(found, Recital), found
     assert found.read == found.wanted and len(found.wanted) > 8
     assert found.hindering == ()
+
+
+def test_of_pages_full_of_text_the_first_words_are_learnt(assembly, monkeypatch):
+    full = tuple({**row, "text": "an old page that goes on " * 60} for row in assembly.sample)
+    monkeypatch.setattr(assembly, "sample", full)
+    adapted = attach_plain(assembly)
+    found = recite(assembly, adapted, adapted.get_base_model())
+    assert isinstance(found, Recital), found
+    assert found.read == found.wanted and found.text.startswith("an old page that go")
+    assert len(found.wanted) <= 24
+
+
+def test_a_collator_that_takes_whole_texts_only_is_given_them(assembly, monkeypatch):
+    whole = "an old page that goes on " * 5
+
+    def collate(rows):
+        if any(row["text"] != whole for row in rows):
+            raise ValueError("not a whole page")
+        return assembly.reference(rows)
+
+    monkeypatch.setattr(assembly, "sample", tuple({**row, "text": whole} for row in assembly.sample))
+    monkeypatch.setattr(assembly, "collate", collate)
+    chosen = _choose(assembly)
+    assert [row["text"] for _, row, _, _ in chosen] == [whole, whole]
+
+
+def test_a_row_as_large_as_one_that_was_too_slow_is_not_tried(assembly, monkeypatch):
+    tried = []
+    monkeypatch.setattr(recital, "_learn", lambda parts, adapted, batch: tried.append(batch) or Unknown(reason="slow"))
+    small, large = {"pixels": torch.ones(2, 3)}, {"pixels": torch.ones(3, 3)}
+    for batches, expected in ([[small, large], 1], [[large, small], 2]):
+        tried.clear()
+        monkeypatch.setattr(recital, "_choose", lambda parts, b=batches: tuple((0, {}, one, (5, 2)) for one in b))
+        assert recite(assembly, None, None).reason == "slow"
+        assert len(tried) == expected
 
 
 def test_settings_of_a_model_whose_generate_does_not_work_were_not_tried(assembly, monkeypatch):
