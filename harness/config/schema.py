@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from preflight_ocr.harness.foreign.files import is_folder
+from preflight_ocr.harness.foreign.files import is_folder, is_there
 
 
 class UnknownKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,12 @@ class ModelSection(msgspec.Struct, frozen=True, kw_only=True):
         """The local model directory, or None when `base_model` is the id of a hub repository."""
         path = Path(self.base_model)
         return path if is_folder(path) else None
+
+    @property
+    def is_hub_id(self) -> bool:
+        """Whether `base_model` is written as the id of a hub repository is, and nothing here has that name."""
+        written = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.base_model) is not None
+        return written and not self.base_model.startswith(".") and not is_there(Path(self.base_model))
 
 
 class LoraSection(msgspec.Struct, frozen=True, kw_only=True):

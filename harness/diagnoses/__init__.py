@@ -52,7 +52,8 @@ NAMES = (
     # LRN
     "frozen_adapter", "checkpointing_starves", "flat_loss", "worse_than_guessing", "misscaled_loss", "failing_step",
     "misaligned_loss", "training_differs_from_generation", "unwritten_target", "hindering_setting",
-    "unfit_learning_rate", "failing_start", "failing_evaluation", "missing_metric", "failing_callback",
+    "unfit_learning_rate",
+    "waiting_processes", "failing_start", "failing_evaluation", "missing_metric", "failing_callback",
     # VER
     "missing_symbol", "removed_api", "unregistered_auto_class",
     # MEM

@@ -34,6 +34,7 @@ from preflight_ocr.harness.facts.learning import (
     Recital,
     RoundTrip,
     Target,
+    Uneven,
 )
 from preflight_ocr.harness.facts.memory import MemoryChange, MemoryForecast, Peak, RehearsedStep, Share
 from preflight_ocr.harness.facts.preparing import (
@@ -226,6 +227,7 @@ __all__ = [
     "Token",
     "Tokenizer",
     "Undecided",
+    "Uneven",
     "Unknown",
     "Unmoved",
     "Unwritable",

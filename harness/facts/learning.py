@@ -186,6 +186,21 @@ class Growth(Fact, kw_only=True):
     holders: tuple[str, ...]
 
 
+class Uneven(Fact, kw_only=True):
+    """What a row without a picture leaves out of a training step, where the run's rows are of both kinds.
+
+    `waits` is the setting that makes processes wait for each other. `left_out` is part of the model -> trained weights that
+    get no gradient from such a row, and get one from rows with a picture; `example` one of them. `trained` are all trained
+    weights, `reached` those that rows with a picture give a gradient.
+    """
+
+    waits: str
+    left_out: dict[str, int]
+    example: str
+    reached: int
+    trained: int
+
+
 class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
@@ -198,6 +213,7 @@ class Learning(Fact, kw_only=True):
     unsaved: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # parameters that moved and whose numbers are in no saved tensor
     alike_rows: AlikeRows | Unknown = NOT_LOOKED_AT
     recital: Recital | Unknown = NOT_LOOKED_AT
+    uneven: Uneven | Unknown | None = NOT_LOOKED_AT  # None where no process would wait, or rows are of one kind
     recipe: Recipe | Unknown = NOT_LOOKED_AT
     merged_equals_unmerged: bool | Unknown = NOT_LOOKED_AT
     merge_loss: float | Unknown = (

@@ -239,7 +239,7 @@ def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:
 
 def _try_mixed(parts: Assembly, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, tuple[int, ...]]:
     """A batch in which one row has no image, made only where the data has such rows."""
-    bare = parts.find_bare_row()
+    bare = parts.find_bare_row() if parts.mixes_rows else None
     if bare is None:
         return Unknown(reason="no batch of the run has rows both with an image and without"), ()
     mixed = [bare, *rows[:1]]

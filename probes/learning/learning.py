@@ -25,6 +25,7 @@ from preflight_ocr.probes.learning.recipe import look_at_recipe
 from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
+from preflight_ocr.probes.learning.uneven import look_at_uneven
 from preflight_ocr.probes.workbench.assembly import Assembly, shorten
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.brought import open_parts
@@ -96,6 +97,7 @@ def look_at_learning(
         adapted.train()
         recipe = look_at_recipe(parts.config, inner, step, batch)
         growth = look_at_growth(parts, adapted, step)
+        uneven = look_at_uneven(parts, inner, step.target, batch)
         if training == "ok":
             beside(adapted)
     learning = Learning(
@@ -112,6 +114,7 @@ def look_at_learning(
         recital=recital,
         recipe=recipe,
         growth=growth,
+        uneven=uneven,
         alike_rows=Unknown(reason=alike.message) if isinstance(alike, Raised) else alike,
     )
     merged = _merge(adapted, batch)

@@ -43,7 +43,7 @@ def look_at_configuration(config: Config, exports: Exports) -> Configuration:
         ),
         ineffective_keys=(*_find_ineffective(config), *_find_departed(config, exports)),
         base_model=config.model.base_model,
-        is_local=config.model.directory is not None,
+        is_local=not config.model.is_hub_id,
         revision=config.model.revision,
         trust_remote_code=config.model.trust_remote_code,
         torch_dtype=config.model.torch_dtype,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -55,7 +54,7 @@ def find_model_directory(config: Config) -> Path | Unknown:
         return config.model.directory
     if is_there(Path(name)):
         return Unknown(reason=f"{name} is a file; `model.base_model` expects the model's folder or a Hub id")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+    if not config.model.is_hub_id:
         return Unknown(reason=f"there is no folder {name}; correct `model.base_model` in {config.source}")
     revision = config.model.revision or "main"
     if (snapshot := find_snapshot(config)) is not None:

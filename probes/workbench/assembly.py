@@ -164,6 +164,11 @@ class Assembly:
         """What the first rows ask to be learnt, as far as that can be told."""
         return [str(row.get("text", "")) for row in self.rows[:most]]
 
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a batch of the run can have rows of several kinds."""
+        return True
+
     def find_bare_row(self) -> dict[str, Any] | None:
         """A row without a picture, where the data has one."""
         return next((dict(row) for row in self.rows if not row.get("image_path")), None)

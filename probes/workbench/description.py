@@ -127,6 +127,8 @@ def _describe_training(held: Held) -> TrainingSection:
         if held.asked.get(name):
             given[name] = True
     given["arguments"] = {"dataloader_pin_memory": held.pins_memory}
+    if getattr(arguments, "ddp_find_unused_parameters", None) is False:
+        given["arguments"]["ddp_find_unused_parameters"] = False
     given["per_device_train_batch_size"] = held.batch_size
     given["remove_unused_columns"] = False  # what it removes is removed: the loader that was held has done it
     if int(given.get("max_steps", -1)) <= 0 and (steps := _count_steps(held)) is not None:

@@ -261,13 +261,13 @@ class HeldAssembly(Assembly):
     def list_texts(self, most: int) -> list[str]:
         return [text for row in self.rows[:most] for text in tell_texts(row).texts]
 
-    def find_bare_row(self) -> Any:
-        """A row without a picture; None where no row has one, as when they were prepared before the collator.
+    @property
+    def mixes_rows(self) -> bool:
+        """A batch of one row never does."""
+        return self.held.batch_size > 1
 
-        None as well where the run's batches have one row: it never mixes such a row with others.
-        """
-        if self.held.batch_size < 2:
-            return None
+    def find_bare_row(self) -> Any:
+        """A row without a picture; None where no row has one, as when they were prepared before the collator."""
         with_pictures = [bool(find_pictures(row)) for row in self.rows]
         return (
             next((r for r, has in zip(self.rows, with_pictures, strict=True) if not has), None)

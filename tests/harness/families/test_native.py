@@ -99,7 +99,7 @@ def test_the_prompt_for_generation_is_the_training_prompt(opened, rows, name):
 
 @EVERY
 def test_the_prompt_asks_for_what_the_configuration_says(open_collator, rows, name):
-    if not find_miniature(name).has_image_tokens or name == "got_ocr2":
+    if not find_miniature(name).takes_prompt:
         with pytest.raises(FamilyError, match=r"`data\.prompt` has no place"):
             open_collator(name, prompt="What is written here?")
         return

@@ -161,3 +161,17 @@ def test_checkpoints_are_read_in_the_order_of_their_steps(look, tmp_path):
 def test_batches_are_pinned_unless_the_file_says_no(look):
     assert look().pins_memory
     assert not look({"training": {"dataloader_pin_memory": False}}).pins_memory
+
+
+@pytest.mark.parametrize(
+    ("base_model", "is_local"),
+    [
+        ("org/model", False),
+        ("/models/absent", True),
+        ("./absent", True),
+        ("../models/absent", True),
+        ("models/of/absent", True),
+    ],
+)
+def test_a_path_where_nothing_lies_is_no_hub_id(look, base_model, is_local):
+    assert look({"model": {"base_model": base_model}}).is_local == is_local
