@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Batch, Collator, Facts, Unknown
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import count_real, get_rows
+from preflight_ocr.harness.judging.rows import is_packed
 from preflight_ocr.harness.judging.wording import known, list_places, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -44,7 +44,7 @@ DIAGNOSIS = Diagnosis(
 def examine(facts: Facts) -> Iterator[Finding]:
     collator = known(facts.collator)
     batch = known(collator.batch)
-    if _is_packed(collator, batch):
+    if is_packed(batch):
         return
     if batch.rows_out != batch.rows_in:
         seen = f"The collator was given {batch.rows_in} rows and returned {batch.rows_out}."
@@ -63,11 +63,3 @@ def examine(facts: Facts) -> Iterator[Finding]:
             [counted, *(f"an exception is swallowed at {s.file}:{s.line}: {s.code}" for s in swallowed)]
         ),
     )
-
-
-def _is_packed(collator: Collator, batch: Batch) -> bool:
-    """Whether one long row holds all the rows: packing, which loses nothing."""
-    mine, theirs = get_rows(batch), get_rows(collator.reference)
-    if batch.rows_out != 1 or not mine or not theirs:
-        return False
-    return sum(map(count_real, mine)) >= sum(map(count_real, theirs))

@@ -25,6 +25,7 @@ def compute_metrics(prediction):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Raised, Unknown
@@ -49,6 +50,8 @@ _EARLIER = (
     "mixed_model_dtypes", "failing_dtype",
 )  # fmt: skip
 
+_EMPTY = re.compile(r"\bno rows\b|\bnon-empty\b|\bempty (list|sequence|batch)\b|list index out of range")
+
 
 def examine(facts: Facts) -> Iterator[Finding]:
     raised = known(facts.rehearsal).evaluation
@@ -61,8 +64,13 @@ def examine(facts: Facts) -> Iterator[Finding]:
         fix="Mend the quoted line. Labels hold -100 where nothing is learnt: replace it before they are decoded."
         if "-100" in raised.message or raised.type == "OverflowError"
         else "Mend the quoted line: it is reached in evaluation only, with the batches of the evaluation rows.",
-        owners=_EARLIER if before else list_read_owners(facts, raised),
+        owners=_EARLIER if before else (*list_read_owners(facts, raised), *_list_emptied(raised)),
     )
+
+
+def _list_emptied(raised: Raised) -> tuple[str, ...]:
+    """A collator that leaves rows out ends a batch of which it leaves none."""
+    return ("dropped_rows",) if _EMPTY.search(raised.message) else ()
 
 
 def excuse(facts: Facts) -> str:

@@ -2,7 +2,8 @@
 
 ## What it does
 Recognises a batch that has as many supervised stretches as rows, but fewer sequences, and compares the logits of each
-stretch with those that the row has by itself.
+stretch with those that the row has by itself. Where these cannot be had, since the rows are asked in other words than
+inference uses, it changes one row's picture and looks at the logits of the rows behind it.
 
 ## Why it matters
 Packing saves padding. Without a mask that keeps the rows apart, each page is read with the pages before it in view, and the
@@ -32,9 +33,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.facts import Facts, Raised, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
+from preflight_ocr.harness.judging.rows import get_rows, is_packed
 from preflight_ocr.harness.judging.wording import count, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -43,15 +45,12 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="rows that are packed into one sequence do not see each other",
-    needs=("forward.agreement",),
+    needs=("forward",),
     where="several rows are packed into one sequence",
-    explains=(
-        "dropped_rows", "swapped_images", "training_differs_from_generation", "wrong_target", "padding_changes_row",
-        "leaking_image", "placeholder_mismatch", "mismatched_prompt", "unsupervised_eos", "unmasked_prompt",
-    ),
+    explains=("training_differs_from_generation", "leaking_image", "padding_changes_row"),
     keys=("subject.collator",),
     entries=("attention_mask",),
-)  # fmt: skip
+)
 
 
 def applies(facts: Facts) -> bool:
@@ -59,19 +58,49 @@ def applies(facts: Facts) -> bool:
     return isinstance(forward, Unknown) or isinstance(forward.agreement, Unknown) or forward.agreement.packed
 
 
+def excuse(facts: Facts) -> str:
+    agreement = known(facts.forward).agreement
+    return agreement.reason if isinstance(agreement, Unknown) and not _list_leaks(facts) else ""
+
+
 def examine(facts: Facts) -> Iterator[Finding]:
-    agreement = known(known(facts.forward).agreement)
+    agreement = known(facts.forward).agreement
+    if isinstance(agreement, Unknown):
+        leaks = _list_leaks(facts)
+        rows = len(get_rows(known(facts.collator).batch))
+        yield _report(
+            f"{count(rows, 'row')} stand packed in fewer sequences, and another picture in one of them changes the logits "
+            f"of {count(len({other for _, other in leaks}), 'other')}; expected none.",
+            evidence=show_some(f"the picture of row {row} reaches row {other}" for row, other in leaks),
+        )
+        return
     departing = agreement.departing
     if not departing:
         return
     largest = max(*agreement.first, *agreement.along)
-    yield DIAGNOSIS.finding(
+    yield _report(
         f"{count(len(agreement.first), 'row')} stand packed in fewer sequences, and {len(departing)} of them have other "
         f"logits there than alone, by up to {largest:.2g} of their standard deviation; expected the same.",
         evidence=show_some(
             f"row {row}: {agreement.first[row]:.2g} at the first target, {agreement.along[row]:.2g} behind it"
             for row in departing
         ),
+    )
+
+
+def _report(summary: str, *, evidence: tuple[str, ...]) -> Finding:
+    return DIAGNOSIS.finding(
+        summary,
+        evidence=evidence,
         fix="Give each row a sequence of its own, or hand over a block-diagonal attention mask with the packed rows.",
         snippet="blocks = torch.block_diag(*[torch.ones(n, n).tril() for n in lengths]).bool()",
     )
+
+
+def _list_leaks(facts: Facts) -> tuple[tuple[int, int], ...]:
+    """(row, other row that its picture reaches), of rows that are packed; none where that is not known."""
+    behaviour, collator = known(facts.forward).behaviour, facts.collator
+    if isinstance(behaviour, Unknown) or isinstance(collator, Unknown) or isinstance(behaviour.image_leaks, Unknown):
+        return ()
+    batch = collator.batch
+    return behaviour.image_leaks if not isinstance(batch, Raised | Unknown) and is_packed(batch) else ()

@@ -46,6 +46,7 @@ DIAGNOSIS = Diagnosis(
         "unheard_text",
         "wrapped_before_adapter",
         "flat_loss",
+        "untrainable_vision_adapters",
     ),
     keys=("subject.model", "subject.peft"),
 )

@@ -15,6 +15,11 @@ def get_rows(batch: Batch | Raised | Unknown) -> tuple[Row, ...]:
     return batch.rows
 
 
+def is_packed(batch: Batch) -> bool:
+    """Whether all rows stand in fewer sequences: packing, which loses nothing."""
+    return batch.rows_out < batch.rows_in == len(get_rows(batch))
+
+
 def pair_rows(collator: Collator) -> tuple[tuple[int, Row, Row], ...]:
     """(number, the user's row, the reference's row); none where the two batches do not have the same rows."""
     given, reference = get_rows(collator.batch), get_rows(collator.reference)

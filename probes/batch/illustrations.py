@@ -63,9 +63,9 @@ def show_rows(parts: Assembly) -> Illustrations:
     roles = dict(parts.family.roles) if parts.family else {}
     pages = [parts.open_page(row) for row in parts.sample]
     normalisation = _find_normalisation(parts)
-    views, remarks = _find_all(parts, given, roles)
-    tokens: Any = attempt(lambda: parts.reader.spell(given))
-    count = count_rows(given)
+    tokens: Any = attempt(lambda: parts.reader.spell(given, parts.sample))
+    count = max(count_rows(given), 0 if isinstance(tokens, Raised) else len(tokens))
+    views, remarks = _find_all(parts, given, roles, rows=count)
     tiling = next((given.get(name) for name, role in roles.items() if role == "tiling"), None)
     rows = []
     for index in range(count):
@@ -88,7 +88,7 @@ def show_rows(parts: Assembly) -> Illustrations:
 
 
 def _find_all(
-    parts: Assembly, given: Mapping[str, Any], roles: Mapping[str, str]
+    parts: Assembly, given: Mapping[str, Any], roles: Mapping[str, str], *, rows: int
 ) -> tuple[list[tuple[int, str, torch.Tensor]], list[str]]:
     """Every view (row, path, [3, H, W] as float) of the batch, and what holds pictures and cannot be drawn."""
     packing = parts.reference.intake.packing if parts.reference else None
@@ -96,7 +96,6 @@ def _find_all(
     shares = count_shares(parts, reference, parts.sample, roles) if reference else {}
     batch = spread({k: _as_float(v) for k, v in given.items()}, roles=roles, packing=packing, shares=shares)
     named = [name for name, role in roles.items() if role == "pixels"]
-    rows = count_rows(given)
     found, remarks = [], []
     for name in [*named, *(k for k in given if k not in roles)]:
         if name not in batch:

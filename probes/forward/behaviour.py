@@ -13,7 +13,7 @@ from PIL import ImageOps
 from preflight_ocr.harness.facts import Behaviour, Raised, Unknown
 from preflight_ocr.harness.training.quantising import mixes_rows, rounds
 from preflight_ocr.probes.workbench.assembly import Assembly, Collate
-from preflight_ocr.probes.workbench.batches import IGNORED
+from preflight_ocr.probes.workbench.batches import IGNORED, Span
 from preflight_ocr.probes.workbench.calls import Batch, call, read_logits, read_signature
 from preflight_ocr.probes.workbench.repair import substitute
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -41,7 +41,7 @@ def look_at_behaviour(
         return fresh
 
     def change() -> Behaviour:
-        image_reaches, leaks = _change_images(parts, base, collate_again)
+        image_reaches, leaks = _change_images(parts, base, batch, collate_again)
         # A row alone is another batch; that it cannot be had says nothing about the images.
         padding = attempt(lambda: _remove_padding(parts, base, batch, collate_again))
         return Behaviour(
@@ -69,23 +69,31 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
     sequence = parts.reader.sequence
     ids = batch[sequence]
     changed = ids.clone()
-    first: list[int | None] = []
-    for row, text in enumerate(parts.reader.find_text(batch, parts.sample)):
-        first.append(text[0] if text else None)
+    found = parts.reader.find_text(batch, parts.sample)
+    for span, text in found:
         if text:
-            others = {int(ids[row, i]) for i in text} - {int(ids[row, text[0]])}
-            changed[row, text[0]] = min(others, default=(int(ids[row, text[0]]) + 1) % base.shape[-1])
+            row, first = span.sequence, text[0]
+            others = {int(ids[row, i]) for i in text} - {int(ids[row, first])}
+            changed[row, first] = min(others, default=(int(ids[row, first]) + 1) % base.shape[-1])
     after = read_logits(call(parts.bare, {**batch, sequence: changed}))
-    return tuple(
-        at is None or (after is not None and _differ(base[row, at:], after[row, at:])) for row, at in enumerate(first)
-    )
+
+    def moves(span: Span, text: list[int]) -> bool:
+        if not text:
+            return True
+        behind = span.sequence, slice(text[0], span.stop)
+        return after is not None and _differ(base[behind], after[behind])
+
+    return tuple(moves(span, text) for span, text in found)
 
 
 def _change_images(
-    parts: Assembly, base: torch.Tensor, collate_again: Any
+    parts: Assembly, base: torch.Tensor, batch: Batch, collate_again: Any
 ) -> tuple[tuple[bool | None, ...], tuple[tuple[int, int], ...]]:
     """Another picture of the same size in one row: do that row's logits move, and no other's?"""
     rows = list(parts.sample)
+    # Several rows may stand in one sequence; else each has its own, and all of its logits are compared.
+    spans = parts.reader.find_spans(batch, rows) if len(base) < len(rows) else ()
+    places = [(s.sequence, slice(s.start, s.stop)) for s in spans] if len(spans) == len(rows) else [*range(len(base))]
     reaches: list[bool | None] = []
     leaks = []
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +104,7 @@ def _change_images(
             after = read_logits(call(parts.bare, changed))
             if after is None or after.shape != base.shape:
                 return tuple(None for _ in rows), ()
-            moved = [_differ(base[r], after[r]) for r in range(len(base))]
+            moved = [_differ(base[place], after[place]) for place in places]
             reaches.append(moved[index] if index < len(moved) else None)
             leaks += [(index, r) for r, flag in enumerate(moved) if flag and r != index]
     return tuple(reaches), tuple(leaks)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from preflight_ocr.harness.facts import Agreement, Forward, Placement, Raised, Site, Unknown, Wrapper, blank
+from preflight_ocr.harness.facts import Agreement, Forward, Landing, Placement, Raised, Site, Unknown, Wrapper, blank
 from preflight_ocr.harness.families.anatomy import find_embeddings
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.probes.batch.collator import look_at_reference
@@ -37,7 +37,7 @@ from preflight_ocr.probes.workbench.calls import (
 )
 from preflight_ocr.probes.workbench.generation import look_at_generation
 from preflight_ocr.probes.workbench.half import speed_up_half
-from preflight_ocr.probes.workbench.landing import read_landing
+from preflight_ocr.probes.workbench.landing import read_landing, share_landing
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -149,9 +149,7 @@ def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forwa
     return msgspec.structs.replace(
         facts,
         wrapper=_look_again(facts.wrapper, model, bare, batch),
-        landing=APART
-        if parts.is_encoder_decoder
-        else read_landing(bare, parts.anatomy, batch, seen.trace, image_token_id=parts.image_token_id),
+        landing=APART if parts.is_encoder_decoder else _read_landing(parts, batch, seen),
         idle_keys=find_idle_keys(parts, batch, seen),
         returned=_name_returned(seen),
         positions=look_at_positions(parts, batch, recorded),
@@ -166,6 +164,14 @@ def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forwa
         else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
         placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok"),
     )
+
+
+def _read_landing(parts: Assembly, batch: Batch, seen: Seen) -> tuple[Landing, ...] | Unknown:
+    image, spans = parts.image_token_id, parts.reader.find_spans(batch, parts.sample)
+    landings = read_landing(parts.bare, parts.anatomy, batch, seen.trace, image_token_id=image)
+    if isinstance(landings, Unknown) or len(spans) <= len(landings):
+        return landings
+    return share_landing(landings, [(s.sequence, s.start, s.stop) for s in spans], batch["input_ids"], image)
 
 
 def _name_returned(seen: Seen) -> tuple[str, ...] | Unknown:

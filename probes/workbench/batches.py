@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -191,6 +192,15 @@ def _equivalent(given: torch.Tensor, expected: torch.Tensor, role: str | None) -
     return not given.is_floating_point() and not expected.is_floating_point()
 
 
+class Span(NamedTuple):
+    """Where one row of data stands: a whole sequence, or a stretch of one that several rows share. `target` is its text."""
+
+    sequence: int
+    start: int
+    stop: int
+    target: str
+
+
 class RowReader:
     """Reads rows token by token with the tokenizer's special ids.
 
@@ -215,20 +225,98 @@ class RowReader:
         self.read_prompt = read_prompt
 
     def read(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...] | Unknown:
-        """One Row per row of the sequence; rows beyond the given ones have no target text."""
-        read = self._read_row if self.sequence == "input_ids" else self._read_labels
-        targets = self._find_targets(batch[self.sequence], [str(row.get("text", "")) for row in rows])
+        """One Row per span of the sequences; sequences beyond the given rows have no target text."""
+        spans = self.find_spans(batch, rows)
+        if self.sequence == "input_ids":
+            return tuple(self._read_row(batch, span) for span in spans)
+        return tuple(self._read_labels(batch, span.sequence, span.target) for span in spans)
+
+    def find_text(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[tuple[Span, list[int]]]:
+        """Each row's span, and the positions of its text tokens in that sequence: an encoder's prompt stands before them."""
+        spans, read = self.find_spans(batch, rows), self.read(batch, rows)
+        assert not isinstance(read, Unknown)
+        found = []
+        for span, row in zip(spans, read, strict=True):
+            roles = row.roles[-(span.stop - span.start) :]
+            found.append((span, [span.start + i for i, role in enumerate(roles) if role in "pt"]))
+        return found
+
+    def find_spans(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Span, ...]:
+        """Where the rows stand, in their order: each in a sequence of its own, or several packed into one."""
+        sequences, texts = batch[self.sequence], [str(row.get("text", "")) for row in rows]
+        if len(sequences) < len(texts) <= MOST_ALIGNED and self.sequence == "input_ids":
+            packed = self._find_packed(batch, texts)
+            if packed is not None:
+                return packed
+        targets = self._find_targets(sequences, texts)
         return tuple(
-            read(batch, index, targets[index] if index < len(targets) else "")
-            for index in range(len(batch[self.sequence]))
+            Span(index, 0, sequences.shape[1], targets[index] if index < len(targets) else "")
+            for index in range(len(sequences))
         )
 
-    def find_text(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-        """The positions of each row's text tokens in its own sequence: an encoder's prompt stands before a decoder's."""
-        length = batch[self.sequence].shape[1]
-        read = self.read(batch, rows)
-        assert not isinstance(read, Unknown)
-        return [[i for i, role in enumerate(row.roles[-length:]) if role in "pt"] for row in read]
+    def _find_packed(self, batch: Mapping[str, Any], texts: Sequence[str]) -> tuple[Span, ...] | None:
+        """The spans of rows of which each stands whole in one of fewer sequences; None where one of them does not.
+
+        A row begins behind the end of the one before it, and behind the white space that a template writes there.
+        """
+        sequences = batch[self.sequence].tolist()
+        trained = [_read_trained(batch, index, len(ids)) for index, ids in enumerate(sequences)]
+        taken: list[list[tuple[int, int, int]]] = [
+            [] for _ in sequences
+        ]  # where a target starts and ends, and whose it is
+        for number in sorted(range(len(texts)), key=lambda number: -len(texts[number])):
+            at = next(
+                (
+                    (index, *place)
+                    for index, ids in enumerate(sequences)
+                    if (place := self._locate(ids, texts[number], trained[index], taken[index])) is not None
+                ),
+                None,
+            )
+            if at is None:
+                return None
+            taken[at[0]].append((at[1], at[2], number))
+        spans: dict[int, Span] = {}
+        for index, ids in enumerate(sequences):
+            begin, targets = 0, sorted(taken[index])
+            for turn, (_, after, number) in enumerate(targets):
+                last = turn == len(targets) - 1
+                stop = len(ids) if last else self._find_behind(ids, after, targets[turn + 1][0])
+                spans[number] = Span(index, begin, stop, texts[number])
+                begin = stop
+        return tuple(spans[number] for number in range(len(texts)))
+
+    def _locate(
+        self, ids: list[int], text: str, trained: str, taken: Sequence[tuple[int, int, int]]
+    ) -> tuple[int, int] | None:
+        """Where a target stands in a sequence of several: its tokens, trained on or ended by a token that ends texts."""
+        wanted = self.tokenizer.encode(text, add_special_tokens=False) if text else []
+        if not wanted:
+            return None
+
+        def is_free(first: int, after: int) -> bool:
+            return all(after <= start or first >= stop for start, stop, _ in taken)
+
+        for first in range(len(ids) - len(wanted) + 1):
+            after = first + len(wanted)
+            if ids[first] != wanted[0] or ids[first:after] != wanted or not is_free(first, after):
+                continue
+            if trained[first] == "1" or (after < len(ids) and ids[after] in self.end_ids):
+                return first, after
+        # A tokenizer that merged across the boundary: what is trained on in one piece holds the words.
+        for match in re.finditer("1+", trained):
+            first, after = match.span()
+            if is_free(first, after) and text.strip() and text.strip() in self._decode(ids[first:after]):
+                return first, after
+        return None
+
+    def _find_behind(self, ids: list[int], after: int, most: int) -> int:
+        """Where the next row begins, behind this one's target: past its end and the white space there, at `most` at last."""
+        end = next((i for i in range(after - 1, most) if ids[i] in self.end_ids), None)
+        at = after if end is None else max(after, end + 1)
+        while at < most and self._decode([ids[at]]).isspace():
+            at += 1
+        return at
 
     def _find_targets(self, sequences: torch.Tensor, texts: Sequence[str]) -> Sequence[str]:
         """The texts in order; where some rows were dropped, those of the rows that are still there, by what is in them."""
@@ -243,21 +331,22 @@ class RowReader:
         # The first of equally good ones: nothing dropped in front.
         return [texts[at] for at in max(combinations(range(len(texts)), len(decoded)), key=count_found)]
 
-    def spell(self, batch: Mapping[str, Any]) -> tuple[tuple[TokenText, ...], ...]:
+    def spell(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[TokenText, ...], ...]:
         """Every token's text, aligned with the rows that `read` gives, at most MOST_SPELLED of a row."""
         known: dict[int, str] = {}
         sequence: Any = batch.get(self.sequence)
         if not isinstance(sequence, torch.Tensor) or sequence.dim() != 2:
             return ()
         spelled = []
-        for index, ids in enumerate(sequence.tolist()):
+        for index, start, stop, _ in self.find_spans(batch, rows):
+            ids: list[int] = sequence[index, start:stop].tolist()
             labels = ids
             if self.sequence == "labels":
                 asked, _, _ = self._read_encoder(batch, index)
                 pad = self.tokenizer.pad_token_id
                 ids = labels = [*asked, *(pad if i == IGNORED and pad is not None else i for i in ids)]
             elif isinstance(given := batch.get("labels"), torch.Tensor) and given.shape == sequence.shape:
-                labels = given[index].tolist()
+                labels = given[index, start:stop].tolist()
             spelled.append(
                 tuple(
                     TokenText(
@@ -315,21 +404,17 @@ class RowReader:
         # What ends an encoder's prompt, and what stands behind that, is a part of it.
         return ids, roles.replace("e", "p").replace("?", "p"), attended
 
-    def _read_row(self, batch: Mapping[str, Any], index: int, target: str) -> Row:
-        ids = batch["input_ids"][index].tolist()
-        attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
-        roles, cut = self._tell_roles(ids, attended, target, trained=_read_trained(batch, index, len(ids)))
-        return self._write_row(batch, index, roles, target=target, cut=cut)
-
-    def _write_row(self, batch: Mapping[str, Any], index: int, roles: str, *, target: str, cut: bool) -> Row:
-        ids = batch["input_ids"][index].tolist()
-        attended = _flags(batch.get("attention_mask"), index, default="1" * len(ids))
+    def _read_row(self, batch: Mapping[str, Any], span: Span) -> Row:
+        index, inside = span.sequence, slice(span.start, span.stop)
+        whole: list[int] = batch["input_ids"][index].tolist()
+        ids = whole[inside]
+        attended = _read_attended(batch.get("attention_mask"), index, len(whole))[inside]
+        trained = _read_trained(batch, index, len(whole))[inside]
+        roles, cut = self._tell_roles(ids, attended, span.target, trained=trained)
         labels: Any = batch.get("labels")
-        trained = _read_trained(batch, index, len(ids))
-        marked = _flags(batch.get(self.mask_argument), index, default="") if self.mask_argument else ""
-        supervised = [
-            i for i, flag in zip(labels[index].tolist() if "1" in trained else [], trained, strict=False) if flag == "1"
-        ]
+        marked = _flags(batch.get(self.mask_argument), index, default="")[inside] if self.mask_argument else ""
+        trained_ids = labels[index, inside].tolist() if "1" in trained else []
+        supervised = [i for i, flag in zip(trained_ids, trained, strict=False) if flag == "1"]
         prompt = [i for i, role in zip(ids, roles, strict=True) if role == "p"]
         return Row(
             roles=roles,
@@ -337,7 +422,7 @@ class RowReader:
             attended=attended,
             marked=marked,
             supervised_text=self._decode([i for i in supervised if i != self.image_token_id]),
-            target_text=target,
+            target_text=span.target,
             prompt_text=self._decode(prompt),
             truncated=cut,
         )
@@ -458,6 +543,24 @@ def _read_trained(batch: Mapping[str, Any], index: int, length: int) -> str:
     if isinstance(labels, torch.Tensor) and labels.dim() == 2 and index < len(labels):
         return "".join("0" if label == IGNORED else "1" for label in labels[index].tolist())
     return "0" * length
+
+
+def _read_attended(mask: Any, index: int, length: int) -> str:
+    """`1` where a token of the row is attended to by any; all of them without a mask.
+
+    A mask [B, heads, S, S], or [B, S, S], says it for each pair of tokens: as booleans, or as what is added to the scores.
+    """
+    if (
+        not isinstance(mask, torch.Tensor)
+        or mask.dim() < 3
+        or index >= len(mask)
+        or mask.shape[-2:] != (length, length)
+    ):
+        return _flags(mask, index, default="1" * length)
+    pairs = mask[index].reshape(-1, length)  # each query of each head
+    is_added = pairs.is_floating_point() and not bool((pairs > 0).any())
+    seen = (pairs >= 0 if is_added else pairs != 0).any(0)
+    return "".join("1" if flag else "0" for flag in seen.tolist())
 
 
 def _flags(value: Any, index: int, *, default: str) -> str:

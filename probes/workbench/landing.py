@@ -11,7 +11,7 @@ does not follow its own token's embedding. That holds for any function of a posi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,6 +150,33 @@ def read_landing(
         )
         for row in range(len(ids))
     )
+
+
+def share_landing(
+    landings: Sequence[Landing], spans: Sequence[tuple[int, int, int]], ids: torch.Tensor, image_token_id: int | None
+) -> tuple[Landing, ...]:
+    """A Landing per row of data where sequences hold several: `spans` are (sequence, start, stop), in the rows' order.
+
+    Features have no owner. Each row is given as many as it has placeholders, and what its sequence was offered beyond that,
+    or less, is the last one's.
+    """
+    last = {sequence: max(stop for one, _, stop in spans if one == sequence) for sequence, _, _ in spans}
+    shared = []
+    for row, (sequence, start, stop) in enumerate(spans):
+        whole = landings[sequence]
+        own = int((ids[sequence, start:stop] == image_token_id).sum()) if image_token_id is not None else 0
+        left = (
+            0 if isinstance(whole.features, Unknown) or stop != last[sequence] else whole.features - whole.placeholders
+        )
+        shared.append(
+            Landing(
+                row=row,
+                placeholders=own,
+                features=whole.features if isinstance(whole.features, Unknown) else own + left,
+                landed=whole.landed[start:stop],
+            )
+        )
+    return tuple(shared)
 
 
 def _tells(moved: torch.Tensor, ids: torch.Tensor) -> bool:

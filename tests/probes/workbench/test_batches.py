@@ -265,3 +265,72 @@ def test_a_prompt_that_is_trained_from_its_first_token_stays_a_prompt():
 
 def test_what_closes_an_answer_belongs_to_it():
     assert train([0, *spell("readhellox"), 1], "hello", 5, 12).roles == "bpppptttttte"
+
+
+def packed(*rows: str, labels: bool = True, **batch) -> tuple[dict, list[dict]]:
+    """Rows of one prompt in one sequence, each with BOS, a picture of two tokens and EOS; only targets are trained on."""
+    ids, trained = [], []
+    for row in rows:
+        ids += [0, IMAGE, IMAGE, *spell("read"), *spell(row), 1]
+        trained += [-100] * 7 + [*spell(row), 1]
+    given = {"input_ids": torch.tensor([ids]), **({"labels": torch.tensor([trained])} if labels else {}), **batch}
+    return given, [{"text": row} for row in rows]
+
+
+def read_all(batch, rows):
+    return RowReader(Letters(), image_token_id=IMAGE, mask_argument="mask").read(batch, rows)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_rows_that_are_packed_into_one_sequence_are_read_one_by_one(labels):
+    rows = read_all(*packed("hello", "ab", "xyz", labels=labels))
+    assert [row.roles for row in rows] == ["biipppp" + "t" * n + "e" for n in (5, 2, 3)]
+    assert [row.target_text for row in rows] == ["hello", "ab", "xyz"]
+    assert [row.supervised_text for row in rows] == (["hello", "ab", "xyz"] if labels else [""] * 3)
+    assert all(len(row.roles) == len(row.trained) == len(row.attended) for row in rows)
+
+
+def test_packed_rows_keep_their_order_where_the_collator_sorts_them():
+    batch, rows = packed("ab", "hello")
+    assert [row.target_text for row in read_all(batch, rows[::-1])] == ["hello", "ab"]
+
+
+def test_two_packed_rows_of_one_text_are_two():
+    assert [row.roles for row in read_all(*packed("ab", "ab"))] == ["biippppttte"[:9] + "e"] * 2
+
+
+def test_a_text_that_a_prompt_holds_as_well_is_found_where_it_is_trained_on():
+    assert [row.roles for row in read_all(*packed("ea", "ab"))] == ["biippppttte"[:9] + "e"] * 2
+
+
+def test_a_sequence_that_lacks_one_of_the_rows_is_not_packed():
+    batch, rows = packed("hello", "ab")
+    read = read_all(batch, [*rows, {"text": "missing"}])
+    assert len(read) == 1
+
+
+def test_the_white_space_of_a_template_belongs_to_the_row_before():
+    class Spacing(Letters):
+        def decode(self, ids, skip_special_tokens=False):
+            return "".join("\n" if i == 10 else super(Spacing, self).decode([i]) for i in ids)
+
+    ids = torch.tensor([[0, *spell("hello"), 1, 10, 0, *spell("ab"), 1, 10]])
+    spans = RowReader(Spacing(), image_token_id=IMAGE, mask_argument=None).find_spans(
+        {"input_ids": ids}, [{"text": "hello"}, {"text": "ab"}]
+    )
+    assert [(span.start, span.stop) for span in spans] == [(0, 8), (8, 13)]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda b: b, lambda b: torch.where(b, 0.0, -3e38), lambda b: b.int(), lambda b: b.float()]
+)
+@pytest.mark.parametrize("heads", [(), (1,), (4,)])
+def test_a_mask_of_pairs_hides_what_no_token_attends_to(write, heads):
+    blocks = torch.block_diag(*[torch.ones(3, 3).tril()] * 2).bool()
+    blocks[:, 4] = False
+    mask = write(blocks).expand(1, *heads, 6, 6)
+    assert read([0, *spell("ab"), 0, *spell("cd")], "cd", attention_mask=mask).attended == "111101"
+
+
+def test_a_mask_that_is_added_and_hides_nothing_hides_nothing():
+    assert read([0, *spell("ab")], "b", attention_mask=torch.zeros(1, 1, 3, 3)).attended == "111"
