@@ -56,7 +56,7 @@ OWNERS = (
     "hidden_tokens", "shifted_mask", "broadcast_mask", "non_boolean_mask", "missing_placeholders",
     "placeholder_mismatch", "unmasked_padding", "dropped_rows", "malformed_grid", "malformed_tiling",
     "malformed_images", "truncated_image_tokens", "random_collator", "wrong_target", "uninitialised_buffer",
-    "unaccepted_batch_key", "missing_required_input", "failing_batch",
+    "unaccepted_batch_key", "missing_required_input", "failing_batch", "squashed_page",
 )  # fmt: skip
 """Diagnoses that see the cause itself, of which this is what it does to the logits."""
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.facts import Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known
@@ -49,7 +49,7 @@ DIAGNOSIS = Diagnosis(
 
 
 def applies(facts: Facts) -> bool:
-    return known(facts.learning).uneven is not None
+    return isinstance(facts.learning, Unknown) or facts.learning.uneven is not None
 
 
 def examine(facts: Facts) -> Iterator[Finding]:

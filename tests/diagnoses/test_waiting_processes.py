@@ -27,3 +27,8 @@ def test_it_is_no_matter_where_no_process_waits(outcome_of):
 def test_a_step_that_could_not_be_taken_is_no_pass(outcome_of):
     unknown = altered(SICK, {"learning.uneven": Unknown(reason="the row was refused")})
     assert isinstance(outcome_of("waiting_processes", unknown), Skipped)
+
+
+def test_where_nothing_was_run_it_is_skipped(outcome_of):
+    unrun = altered(SICK, {"learning": Unknown(reason="not run")})
+    assert isinstance(outcome_of("waiting_processes", unrun), Skipped)
