@@ -18,11 +18,6 @@ def fill_corpus() -> str:
     return fill_blocks("<!-- generated: corpus -->\n<!-- end generated -->\n")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the committed run is older than the laws' faults and the foreign patterns; "
-    "`python -m preflight_ocr.harness.commands.corpus.table` writes it anew",
-)
 def test_every_case_has_a_result_and_every_result_a_case():
     if read_versions() != read_results().versions:
         pytest.skip(f"the committed results are of {read_results().versions}, installed is {read_versions()}")
