@@ -1,12 +1,13 @@
 """Where a training command is held, and what is done differently until then: one patch for each library.
 
-What this machine cannot carry out (a card, quantised weights, flash attention, an upload) is left out and written down,
-never guessed. Everything else runs as the command wrote it.
+What this machine cannot carry out (a card, flash attention, an upload) is left out and written down, never guessed. So are
+packed weights where bitsandbytes is not installed, or packs none on a CPU. Everything else runs as the command wrote it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -20,8 +21,8 @@ from preflight_ocr.harness.holding.held import Held, Interruption, Load
 from preflight_ocr.harness.holding.imports import patch_on_import
 
 TakeOver = Callable[[Held], None]
-Build = Callable[[Any, Any, str | None], Any]
-"""(model class, configuration, dtype) -> Built: the model cut, with random weights."""
+Build = Callable[[Any, Any, str | None, Any], Any]
+"""(model class, configuration, dtype, BitsAndBytesConfig or None) -> Built: the model cut, with random weights."""
 
 FULL_LOAD_BYTES = 1 << 30  # weights up to this size are loaded as they are
 _FLASH = ("flash_attention_2", "flash_attention_3", "flash_attn")
@@ -151,6 +152,7 @@ class Holder:
         """The model with its weights where they are few and here, else built from its configuration."""
         self.tell(f"loading {source}")
         attention = _name_attention(named)
+        packing = self._take_packing(named := dict(named))
         named = self._drop_what_needs_a_card(named)
         weights = _weigh(source)
         dtype = next((named[k] for k in ("dtype", "torch_dtype") if named.get(k) is not None), None)
@@ -164,12 +166,14 @@ class Holder:
             "attention": attention,
         }
         if 0 < weights <= FULL_LOAD_BYTES or named.get("state_dict") is not None:
-            with self.at_work():
-                model = original(cls, source, **named)
+            model = self._load_whole(partial(original, cls, source), named, packing)
             self.loads.append(Load(**about))
             return model
+        model_config = self._configure(cls, source, named)
+        own = {"quantization_config": vars(model_config).pop("quantization_config", None)}
+        packing = packing or self._take_packing(own)  # of a checkpoint that was packed before it was published
         with self.at_work():
-            built = self.build(cls, self._configure(cls, source, named), about["dtype"])
+            built = self._try_packed(lambda how: self.build(cls, model_config, about["dtype"], how), packing)
         self.loads.append(
             Load(**about, weights="random", cut=tuple(built.cut), bytes_before_cut=built.bytes_before_cut)
         )
@@ -177,8 +181,50 @@ class Holder:
         self.leave_out(f"{source} was built from its configuration, with random weights: {why}")
         return built.model
 
+    def _load_whole(self, original: Any, named: dict[str, Any], packing: Any) -> Any:
+        """The model with its own weights; of packed ones, one kernel for training and evaluation."""
+        from preflight_ocr.harness.training.quantising import settle_kernels
+
+        def load(how: Any) -> Any:
+            return original(**named) if how is None else original(**named, quantization_config=how)
+
+        with self.at_work():
+            model = self._try_packed(load, packing)
+        settle_kernels(model)
+        return model
+
+    def _try_packed(self, load: Callable[[Any], Any], packing: Any) -> Any:
+        """What `load` gives with these packed weights, and where that raises, with plain ones."""
+        if packing is None:
+            return load(None)
+        try:
+            return load(packing)
+        except Exception as error:  # noqa: BLE001 (whatever the libraries raise, the command goes on)
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            self.leave_out(f"quantization_config: the weights are loaded unquantised ({said})")
+            return load(None)
+
+    def _take_packing(self, named: dict[str, Any]) -> Any:
+        """The BitsAndBytesConfig of these keywords, which are taken out; None where they ask for nothing of the kind, or for
+        what cannot be had here."""
+        asked = named.pop("quantization_config", None)
+        bits = {name: named.pop(name) for name in ("load_in_4bit", "load_in_8bit") if name in named}
+        if asked is None and not any(bits.values()):
+            return None
+        from transformers import BitsAndBytesConfig
+
+        if asked is None:
+            asked = BitsAndBytesConfig(**bits)
+        elif isinstance(asked, dict) and asked.get("quant_method", "bitsandbytes") == "bitsandbytes":
+            asked = BitsAndBytesConfig.from_dict(asked)
+        if not isinstance(asked, BitsAndBytesConfig) or importlib.util.find_spec("bitsandbytes") is None:
+            what = "bitsandbytes is not installed" if isinstance(asked, BitsAndBytesConfig) else type(asked).__name__
+            self.leave_out(f"quantization_config: the weights are loaded unquantised ({what})")
+            return None
+        return asked
+
     def _configure(self, cls: Any, source: str, named: dict[str, Any]) -> Any:
-        """The configuration that `from_pretrained` would have used, without what was left out."""
+        """The configuration that `from_pretrained` would have used."""
         from transformers import AutoConfig, PretrainedConfig
 
         config = named.get("config")
@@ -191,19 +237,12 @@ class Holder:
         for name, value in named.items():
             if name not in ("config", "dtype", "torch_dtype", "attn_implementation") and hasattr(config, name):
                 setattr(config, name, value)
-        if getattr(config, "quantization_config", None) is not None:
-            self.leave_out("the checkpoint's own quantization_config: its weights are built unquantised")
-            del config.quantization_config
         if isinstance(named.get("attn_implementation"), str):
             config._attn_implementation = named["attn_implementation"]
         return config
 
     def _drop_what_needs_a_card(self, named: dict[str, Any]) -> dict[str, Any]:
         left = dict(named)
-        if left.pop("quantization_config", None) is not None or any(
-            left.pop(name, False) for name in ("load_in_4bit", "load_in_8bit")
-        ):
-            self.leave_out("quantization_config: the weights are loaded unquantised")
         if left.pop("device_map", None) not in (None, "cpu", {"": "cpu"}):
             self.leave_out("device_map: everything is on the CPU")
         left.pop("max_memory", None)

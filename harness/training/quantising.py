@@ -84,13 +84,17 @@ def pack(model: nn.Module, config: Config) -> nn.Module:
     """A model that was built and not loaded, on the meta device, with layers for packed weights where loading would make
     them. `fill` gives them numbers. The same model where the YAML asks for nothing of the kind."""
     settings = describe_quantisation(config)
-    if settings is None:
-        return model
+    return model if settings is None else pack_by(model, settings)
+
+
+def pack_by(model: nn.Module, settings: Any) -> nn.Module:
+    """The same by a BitsAndBytesConfig. Raises what transformers' quantiser raises."""
     from transformers.quantizers import AutoHfQuantizer
 
     quantiser: Any = AutoHfQuantizer.from_config(settings, pre_quantized=False)
     quantiser.preprocess_model(model=model, device_map=None, keep_in_fp32_modules=[])
     quantiser.postprocess_model(model)
+    model.hf_quantizer = quantiser  # as loading leaves it: Trainer asks it whether such a model can be trained
     settle_kernels(model)
     return model
 

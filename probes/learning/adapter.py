@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Adapter, Carrier, Raised, Site, Target, Unknown, Wrapper
+from preflight_ocr.harness.facts import Adapter, Carrier, Quantised, Raised, Site, Target, Unknown, Wrapper
 from preflight_ocr.harness.families.anatomy import Anatomy, unwrap
 from preflight_ocr.probes.forward.forward import look_at_wrapper
-from preflight_ocr.probes.learning.quantised import find_merges, look_at_quantised
+from preflight_ocr.probes.learning.quantised import find_merges
 from preflight_ocr.probes.learning.trainer import LOSS_KEYWORD, adds_loss_keyword
 from preflight_ocr.probes.reading.subject import read_part
 from preflight_ocr.probes.workbench.assembly import Assembly
@@ -22,8 +22,8 @@ from preflight_ocr.probes.workbench.calls import Batch, read_signature, record_k
 from preflight_ocr.probes.workbench.tracing import attempt
 
 
-def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
-    """The Adapter facts, and the adapted model or None."""
+def look_at_adapter(parts: Assembly, batch: Batch, quantised: Quantised | Unknown | None = None) -> tuple[Adapter, Any]:
+    """The Adapter facts, and the adapted model or None. `quantised` is what was packed before anything was mended."""
     keys = tuple(batch)
     bare, anatomy = parts.bare, parts.anatomy
     names_before = parts.list_carriers()
@@ -31,8 +31,7 @@ def look_at_adapter(parts: Assembly, batch: Batch) -> tuple[Adapter, Any]:
     # Where PEFT cannot adapt anything at all, the adapter step below says so.
     found: Any = attempt(lambda: tuple(find_fitting_task_types(keys, accepted)))
     fitting: tuple[str, ...] = () if isinstance(found, Raised) else found
-    packed, merges = attempt(lambda: look_at_quantised(parts)), find_merges(parts.config)
-    quantised = Unknown(reason=f"{packed.type}: {packed.message}") if isinstance(packed, Raised) else packed
+    merges = find_merges(parts.config)
     adapted: Any = attempt(parts.adapt)
     if isinstance(adapted, Raised):
         targets = count_targets(parts.config.lora.target_modules, names_before, anatomy)

@@ -21,6 +21,7 @@ from preflight_ocr.harness.training.quantising import list_quantised
 from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.probes.learning.adapter import attach_plain, look_at_adapter, name_kind
 from preflight_ocr.probes.learning.growth import look_at_growth
+from preflight_ocr.probes.learning.quantised import look_at_quantised
 from preflight_ocr.probes.learning.recipe import look_at_recipe
 from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
@@ -61,8 +62,9 @@ def look_at_learning(
     parts: Assembly, folder: Path, beside: Callable[[Any], None] = lambda adapted: None
 ) -> dict[str, Any]:
     """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
+    packed = look_at_quantised(parts)  # first: a layer that cannot run is replaced, so that the rest can be looked at
     batch = _choose_batch(parts)
-    adapter, adapted = look_at_adapter(parts, batch)
+    adapter, adapted = look_at_adapter(parts, batch, packed)
     if adapted is None:
         assert adapter.raised is not None
         reason = Unknown(reason=f"the adapter step raised {adapter.raised.type}: {adapter.raised.message}")
@@ -159,7 +161,10 @@ def _choose_batch(parts: Assembly) -> dict[str, Any]:
         if len(rows) > 1 and _is_long(batch):
             batch = dict(parts.seeded(parts.reference, rows[:1]))
         return batch
-    batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
+    start = parts.seeded(parts.collate, rows)
+    batch, _, seen = repair(parts, start, None)
+    while isinstance(seen, Raised) and make_runnable(parts, start):
+        batch, _, seen = repair(parts, parts.seeded(parts.collate, rows), None)
     if isinstance(seen, Raised):
         raise ValueError(f"forward raised {seen.type}: {seen.message}")
     return supervise(batch)

@@ -11,17 +11,23 @@ from typing import Any
 from torch import nn
 
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Quantised, Site, Unknown
+from preflight_ocr.harness.facts import Quantised, Raised, Site, Unknown
 from preflight_ocr.harness.training.quantising import is_packed, is_packing
 from preflight_ocr.probes.reading.subject import read_part
 from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.tracing import attempt
 
 PARTS = ("model", "collator", "peft", "trainer")
 MERGING = ("merge_and_unload", "merge_adapter")
 
 
-def look_at_quantised(parts: Assembly) -> Quantised | None:
+def look_at_quantised(parts: Assembly) -> Quantised | Unknown | None:
     """What of the bare model is packed; None where nothing is."""
+    found = attempt(lambda: _read_quantised(parts))
+    return Unknown(reason=f"{found.type}: {found.message}") if isinstance(found, Raised) else found
+
+
+def _read_quantised(parts: Assembly) -> Quantised | None:
     layers = {name: module for name, module in parts.bare.named_modules() if is_packing(module)}
     if not layers:
         return None

@@ -235,11 +235,10 @@ class RowReader:
         """Each row's span, and the positions of its text tokens in that sequence: an encoder's prompt stands before them."""
         spans, read = self.find_spans(batch, rows), self.read(batch, rows)
         assert not isinstance(read, Unknown)
-        found = []
-        for span, row in zip(spans, read, strict=True):
-            roles = row.roles[-(span.stop - span.start) :]
-            found.append((span, [span.start + i for i, role in enumerate(roles) if role in "pt"]))
-        return found
+        return [
+            (span, list_text(span, row.roles[-(span.stop - span.start) :]))
+            for span, row in zip(spans, read, strict=True)
+        ]
 
     def find_spans(self, batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[Span, ...]:
         """Where the rows stand, in their order: each in a sequence of its own, or several packed into one."""
@@ -405,12 +404,20 @@ class RowReader:
         return ids, roles.replace("e", "p").replace("?", "p"), attended
 
     def _read_row(self, batch: Mapping[str, Any], span: Span) -> Row:
+        ids, attended, trained = self._cut_out(batch, span)
+        roles, cut = self._tell_roles(ids, attended, span.target, trained=trained)
+        return self._write_row(batch, span, roles, cut=cut)
+
+    def _cut_out(self, batch: Mapping[str, Any], span: Span) -> tuple[list[int], str, str]:
+        """The ids of a span, whether each is attended to, and whether it is trained on."""
         index, inside = span.sequence, slice(span.start, span.stop)
         whole: list[int] = batch["input_ids"][index].tolist()
-        ids = whole[inside]
-        attended = _read_attended(batch.get("attention_mask"), index, len(whole))[inside]
-        trained = _read_trained(batch, index, len(whole))[inside]
-        roles, cut = self._tell_roles(ids, attended, span.target, trained=trained)
+        attended = _read_attended(batch.get("attention_mask"), index, len(whole))
+        return whole[inside], attended[inside], _read_trained(batch, index, len(whole))[inside]
+
+    def _write_row(self, batch: Mapping[str, Any], span: Span, roles: str, *, cut: bool) -> Row:
+        index, inside = span.sequence, slice(span.start, span.stop)
+        ids, attended, trained = self._cut_out(batch, span)
         labels: Any = batch.get("labels")
         marked = _flags(batch.get(self.mask_argument), index, default="")[inside] if self.mask_argument else ""
         trained_ids = labels[index, inside].tolist() if "1" in trained else []
@@ -511,6 +518,11 @@ class RowReader:
                 False,
             )
         return len(ids), len(ids), False
+
+
+def list_text(span: Span, roles: str) -> list[int]:
+    """The positions in its sequence of a span's text tokens."""
+    return [span.start + i for i, role in enumerate(roles) if role in "pt"]
 
 
 def _measure_found(text: str, line: str) -> int:

@@ -25,7 +25,7 @@ from preflight_ocr.harness.foreign.rows import get_at, put_at
 from preflight_ocr.harness.holding.held import Held
 from preflight_ocr.harness.training.images import ImageError
 from preflight_ocr.probes.workbench.assembly import CARRIERS, SAMPLED_ROWS, Assembly, limit_ids
-from preflight_ocr.probes.workbench.batches import IGNORED, RowReader, _flags, _strip
+from preflight_ocr.probes.workbench.batches import IGNORED, MOST_ALIGNED, RowReader, Span, _strip, list_text
 from preflight_ocr.probes.workbench.model import Built
 from preflight_ocr.probes.workbench.rows import (
     Spot,
@@ -362,60 +362,75 @@ class HeldReader(RowReader):
 
     def read(self, batch: Mapping[str, Any], rows: Sequence[Any]) -> tuple[Row, ...] | Unknown:
         """One Row per row of the batch, or Unknown where a row's target is not certain."""
-        sequences = batch[self.sequence]
-        if len(sequences) != len(rows):
-            return Unknown(reason=f"the batch has {len(sequences)} rows for {len(rows)}, so no row can be told")
+        spans = self.find_spans(batch, rows)
+        if len(spans) != len(rows):
+            return Unknown(reason=f"the batch has {len(spans)} rows for {len(rows)}, so no row can be told")
         read = []
-        for index, row in enumerate(rows):
-            turns = self._choose(batch, index, tell_texts(row))
+        for span, row in zip(spans, rows, strict=True):
+            turns = self._choose(batch, span, tell_texts(row))
             if not turns:
                 return Unknown(reason=NO_TARGET)
-            ids = self._list_ids(batch, index)
-            inside = self._list_inside(batch, index, ids)
-            roles, cut = self._tell_turns(ids, inside, turns)
+            roles, cut = self._tell_turns(self._list_ids(batch, span), self._list_inside(batch, span), turns)
             longest = max(turns, key=len)
-            write = self._write_row if self.sequence == "input_ids" else self._write_labels
-            read.append(write(batch, index, roles, target=longest, cut=cut))
+            read.append(
+                self._write_row(batch, span._replace(target=longest), roles, cut=cut)
+                if self.sequence == "input_ids"
+                else self._write_labels(batch, span.sequence, roles, target=longest, cut=cut)
+            )
         return tuple(read)
 
-    def find_text(self, batch: Mapping[str, Any], rows: Sequence[Any]) -> list[list[int]]:
-        """The positions of each row's text tokens, whatever they are there for."""
+    def find_spans(self, batch: Mapping[str, Any], rows: Sequence[Any]) -> tuple[Span, ...]:
+        """Where the rows stand: each in a sequence of its own, or several packed into one, which the last of what each asks
+        to be learnt tells apart."""
+        sequences = batch[self.sequence]
+        whole = tuple(Span(index, 0, sequences.shape[1], "") for index in range(len(sequences)))
+        if not len(sequences) < len(rows) <= MOST_ALIGNED or self.sequence != "input_ids":
+            return whole
+        trained = "".join(self._decode_plain(self._list_trained(batch, span)) for span in whole)
+
+        def choose(told: Told) -> str:
+            here = [text.strip() for text in told.texts if text.strip() and text.strip() in trained]
+            return here[-1] if here and told.certain else max(here, key=len, default="")
+
+        return self._find_packed(batch, [choose(tell_texts(row)) for row in rows]) or whole
+
+    def find_text(self, batch: Mapping[str, Any], rows: Sequence[Any]) -> list[tuple[Span, list[int]]]:
+        """Each row's span, and the positions of its text tokens, whatever they are there for."""
         found = []
-        for index in range(len(batch[self.sequence])):
-            ids = self._list_ids(batch, index)
-            roles, _ = self._tell_roles(ids, self._list_inside(batch, index, ids), "")
-            found.append([i for i, role in enumerate(roles) if role in "pt"])
+        for span in self.find_spans(batch, rows):
+            roles, _ = self._tell_roles(self._list_ids(batch, span), self._list_inside(batch, span), "")
+            found.append((span, list_text(span, roles)))
         return found
 
-    def _list_ids(self, batch: Mapping[str, Any], index: int) -> list[int]:
-        ids: list[int] = batch[self.sequence][index].tolist()
+    def _list_ids(self, batch: Mapping[str, Any], span: Span) -> list[int]:
+        ids: list[int] = batch[self.sequence][span.sequence, span.start : span.stop].tolist()
         pad = self.tokenizer.pad_token_id
         return [pad if i == IGNORED and pad is not None else i for i in ids] if self.sequence == "labels" else ids
 
-    def _list_inside(self, batch: Mapping[str, Any], index: int, ids: Sequence[int]) -> str:
+    def _list_inside(self, batch: Mapping[str, Any], span: Span) -> str:
         if self.sequence == "labels":
-            return "".join("0" if label == IGNORED else "1" for label in batch["labels"][index].tolist())
-        return _flags(batch.get("attention_mask"), index, default="1" * len(ids))
+            return "".join("0" if label == IGNORED else "1" for label in batch["labels"][span.sequence].tolist())
+        return self._cut_out(batch, span)[1]
 
-    def _choose(self, batch: Mapping[str, Any], index: int, told: Told) -> tuple[str, ...]:
+    def _choose(self, batch: Mapping[str, Any], span: Span, told: Told) -> tuple[str, ...]:
         """The texts that stand in this row's tokens: all that are certain, else the longest in what is trained."""
-        whole = self._decode_plain(self._list_ids(batch, index))
+        whole = self._decode_plain(self._list_ids(batch, span))
         if told.certain:
             here = tuple(text.strip() for text in told.texts if text.strip() in whole)
             return here or tuple(text.strip() for text in told.texts[-1:] if text.strip()[:16] in whole)
-        trained = self._decode_plain(self._list_trained(batch, index))
+        trained = self._decode_plain(self._list_trained(batch, span))
         inside = [text.strip() for text in told.texts if text.strip() and text.strip() in trained]
         if not inside:
             return ()
         is_masked = len(trained) < len(whole)
         return (max(inside, key=len) if is_masked else inside[0],)
 
-    def _list_trained(self, batch: Mapping[str, Any], index: int) -> list[int]:
+    def _list_trained(self, batch: Mapping[str, Any], span: Span) -> list[int]:
         labels = batch.get("labels")
-        if not isinstance(labels, torch.Tensor) or labels.dim() != 2 or index >= len(labels):
-            return self._list_ids(batch, index)
-        kept = [label for label in labels[index].tolist() if label != IGNORED]
-        return kept or self._list_ids(batch, index)
+        if not isinstance(labels, torch.Tensor) or labels.dim() != 2 or span.sequence >= len(labels):
+            return self._list_ids(batch, span)
+        kept = [label for label in labels[span.sequence, span.start : span.stop].tolist() if label != IGNORED]
+        return kept or self._list_ids(batch, span)
 
     def _decode_plain(self, ids: Sequence[int]) -> str:
         kept = [i for i in ids if i >= 0 and i != self.image_token_id]

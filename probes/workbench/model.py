@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.harness.training.model import find_dtype, load_model
-from preflight_ocr.harness.training.quantising import asks_for_quantisation, fill, is_packed, pack, prepare
+from preflight_ocr.harness.training.quantising import asks_for_quantisation, fill, is_packed, pack, pack_by, prepare
 from preflight_ocr.probes.reading.repository import find_model_directory
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -86,10 +86,11 @@ def _read_generation_settings(model: Any, config: Config) -> None:
         model.generation_config = found
 
 
-def build_like(kind: Any, model_config: Any, dtype: str | None) -> Built:
+def build_like(kind: Any, model_config: Any, dtype: str | None, packing: Any = None) -> Built:
     """A model of class `kind` from its configuration, on the meta device first, then cut and filled as `build_small` does.
 
-    `dtype` is what the caller of `from_pretrained` asked for; "auto" and None mean what the configuration names.
+    `dtype` is what the caller of `from_pretrained` asked for; "auto" and None mean what the configuration names. `packing`
+    is a BitsAndBytesConfig, None for plain weights.
     """
     from accelerate import init_empty_weights
 
@@ -110,6 +111,8 @@ def build_like(kind: Any, model_config: Any, dtype: str | None) -> Built:
     cut = tuple(_cut(model))
     for known in (model_config, model.config):
         _count_layers_again(known, model)
+    if packing is not None:
+        pack_by(model, packing)
     _materialise(model, asked)
     if hasattr(model, "tie_weights"):
         model.tie_weights()
