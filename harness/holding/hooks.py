@@ -213,15 +213,18 @@ class Holder:
             return None
         from transformers import BitsAndBytesConfig
 
+        method = asked.get("quant_method", "bitsandbytes") if isinstance(asked, dict) else "bitsandbytes"
         if asked is None:
             asked = BitsAndBytesConfig(**bits)
-        elif isinstance(asked, dict) and asked.get("quant_method", "bitsandbytes") == "bitsandbytes":
+        elif isinstance(asked, dict) and method == "bitsandbytes":
             asked = BitsAndBytesConfig.from_dict(asked)
-        if not isinstance(asked, BitsAndBytesConfig) or importlib.util.find_spec("bitsandbytes") is None:
-            what = "bitsandbytes is not installed" if isinstance(asked, BitsAndBytesConfig) else type(asked).__name__
-            self.leave_out(f"quantization_config: the weights are loaded unquantised ({what})")
-            return None
-        return asked
+        if isinstance(asked, BitsAndBytesConfig) and importlib.util.find_spec("bitsandbytes") is not None:
+            return asked
+        why = "bitsandbytes is not installed"
+        if not isinstance(asked, BitsAndBytesConfig):
+            why = str(method) if isinstance(asked, dict) else type(asked).__name__
+        self.leave_out(f"quantization_config: the weights are loaded unquantised ({why})")
+        return None
 
     def _configure(self, cls: Any, source: str, named: dict[str, Any]) -> Any:
         """The configuration that `from_pretrained` would have used."""

@@ -68,6 +68,40 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
     assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
 
 
+PACKED = "train_packed.py"
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        ((), []),
+        (("packs_the_head",), ["DTY011"]),
+        pytest.param(("packs_the_tower",), ["DTY012"], marks=pytest.mark.slow),
+        pytest.param(("unprepared",), ["LRA009"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_program_that_packs_its_weights_is_held_with_them_packed(
+    project: Path, fault: tuple[str, ...], codes: list[str]
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    watched = _check(project, PACKED, *fault)
+    assert watched.taken.at == "transformers.trainer.Trainer.train", watched.taken.ended
+    assert _codes(watched) == codes
+    assert not any("quantization_config" in line for line in watched.taken.undone)
+    packed = watched.report.facts.adapter.quantised
+    assert packed.formats and packed.parts["attention"] == 8
+
+
+def test_weights_that_are_not_there_are_packed_as_well(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    project = write_held_project(tmp_path)
+    for file in (project / "model").glob("*.safetensors"):
+        file.unlink()
+    watched = _check(project, PACKED)
+    assert _codes(watched) == []
+    assert watched.report.facts.adapter.quantised.formats == ("nf4",)
+
+
 def test_texts_whose_last_letter_is_several_tokens_are_found_whole(project: Path) -> None:
     watched = _check(project, "train_messages.py", "letters_of_several_bytes")
     assert _codes(watched) == []

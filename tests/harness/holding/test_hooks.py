@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from preflight_ocr.harness.holding import hooks
 from preflight_ocr.harness.holding.hooks import Holder, read_lightning, take_apart
 
 
@@ -89,3 +90,39 @@ def test_what_a_training_step_raises_before_its_model_is_raised_and_one_that_cal
     silent.training_step = lambda batch, batch_idx: None  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="did not call its model"):
         take_apart(silent, (1, 2, 3))
+
+
+def test_weights_that_no_library_packs_here_are_loaded_plain_and_it_is_said(holder: Holder) -> None:
+    asked: list[Any] = []
+
+    def load(packing: Any) -> str:
+        asked.append(packing)
+        if packing is not None:
+            raise RuntimeError("no kernel for this processor")
+        return "plain"
+
+    assert holder._try_packed(load, "nf4") == "plain"
+    assert asked == ["nf4", None]
+    assert "unquantised (RuntimeError: no kernel for this processor)" in holder.undone[0]
+
+
+@pytest.mark.parametrize("asked", [{}, {"load_in_4bit": False}, {"quantization_config": None, "load_in_8bit": False}])
+def test_a_command_that_packs_nothing_is_asked_for_nothing(holder: Holder, asked: dict[str, Any]) -> None:
+    assert holder._take_packing(asked) is None
+    assert asked == {} and holder.undone == []
+
+
+def test_without_bitsandbytes_weights_are_loaded_plain_and_it_is_said(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import BitsAndBytesConfig
+
+    packing = BitsAndBytesConfig()
+    monkeypatch.setattr(hooks.importlib.util, "find_spec", lambda name: None)
+    assert holder._take_packing({"quantization_config": packing}) is None
+    assert "bitsandbytes is not installed" in holder.undone[0]
+
+
+def test_weights_packed_by_another_library_are_loaded_plain_and_it_is_named(holder: Holder) -> None:
+    assert holder._take_packing({"quantization_config": {"quant_method": "gptq", "bits": 4}}) is None
+    assert "unquantised (gptq)" in holder.undone[0]
