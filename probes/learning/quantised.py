@@ -41,7 +41,9 @@ def _read_quantised(parts: Assembly) -> Quantised | None:
             others[_name_dtype(parameter.dtype)] += parameter.numel()
             if "norm" in type(module).__name__.lower():
                 norms[_name_dtype(parameter.dtype)] += parameter.numel()
-    kept = [n for n, m in parts.bare.named_modules() if isinstance(m, nn.Linear) and n not in layers]
+    # An adapter that is on the model already has linear layers of its own.
+    linear = [n for n, m in parts.bare.named_modules() if isinstance(m, nn.Linear) and ".lora_" not in n]
+    kept = [name for name in linear if name not in layers]
     head: Any = parts.bare.get_output_embeddings()
     return Quantised(
         parts=dict(Counter(map(parts.anatomy.part_of, layers))),
