@@ -187,14 +187,31 @@ def _measure_cache(readings: Sequence[Reading], deviation: float) -> tuple[float
 
 def _read_all(parts: Assembly, prompts: Sequence[Batch], runs: Sequence[Run]) -> list[Reading]:
     readings: list[Reading] = []
-    dear = False
+    dear = ahead = False
     for prompt, run in zip(prompts, runs, strict=True):
         started = time.thread_time()
         forced = _read_forced(parts, prompt, run.tokens)
         dear = dear or time.thread_time() - started > DEAR
         with_cache = callable(getattr(parts.bare, "generate", None)) and not (dear and readings)
-        readings.append(Reading(forced, attempt(partial(_generate, parts, prompt, run.tokens)) if with_cache else None))
+        generated = attempt(partial(_generate, parts, prompt, run.tokens)) if with_cache else None
+        if not parts.is_encoder_decoder and not rounds(parts.bare):
+            ahead = ahead or _looks_ahead(parts, prompt, forced, generated)
+            if ahead:  # what one forward of prompt and target gives is nothing that generation computes
+                forced = generated if isinstance(generated, torch.Tensor) else _read_prompt(parts, prompt)
+        readings.append(Reading(forced, generated))
     return readings
+
+
+def _looks_ahead(parts: Assembly, prompt: Batch, forced: torch.Tensor, generated: Any) -> bool:
+    """Whether forward without labels lets the prompt's end see the target behind it, as PaliGemma's did before
+    transformers 5. Where `generate` gave nothing it is asked of the prompt alone."""
+    alone = generated if isinstance(generated, torch.Tensor) else _read_prompt(parts, prompt)
+    return bool(len(alone)) and bool(_differ(forced[:1], alone[:1]).max() > TOLERANCE * float(forced.std()))
+
+
+def _read_prompt(parts: Assembly, prompt: Batch) -> torch.Tensor:
+    """Logits [1, V] behind the prompt alone."""
+    return _need_logits(call(parts.bare, prompt))[0, -1:].float()
 
 
 def _read_forced(parts: Assembly, prompt: Batch, tokens: Sequence[int]) -> torch.Tensor:
