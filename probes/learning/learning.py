@@ -156,7 +156,7 @@ def _choose_batch(parts: Assembly) -> dict[str, Any]:
     if parts.reference is not None:
         batch = dict(parts.seeded(parts.reference, rows))
         if _is_long(batch):
-            rows = tuple(shorten(row, FIRST_WORDS) for row in rows)
+            rows = tuple(dict(shorten(row, FIRST_WORDS)) for row in rows)
             batch = dict(parts.seeded(parts.reference, rows))
         if len(rows) > 1 and _is_long(batch):
             batch = dict(parts.seeded(parts.reference, rows[:1]))

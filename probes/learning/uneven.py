@@ -32,7 +32,7 @@ def look_at_uneven(parts: Assembly, inner: nn.Module, target: Any, batch: Mappin
     if bare is None:
         return None
     collated = bare if isinstance(bare, Raised) else attempt(lambda: parts.seeded(parts.collate, [bare]))
-    reached = [
+    reached: list[Any] = [
         one if isinstance(one, Raised) else attempt(partial(_list_reached, inner, target, one))
         for one in (collated, batch)
     ]

@@ -32,7 +32,7 @@ def speed_up_half(model: nn.Module, training: TrainingSection) -> Iterator[None]
     if not asked & slow:
         yield
         return
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():  # torch says that each takes the place of another, which is meant
             warnings.simplefilter("ignore")
@@ -60,7 +60,8 @@ def _multiply(product: Any, slow: frozenset[torch.dtype], *given: Any, **named: 
     # Of two dtypes, the one that torch would answer in: with another it would complain of `out`.
     out = widened[-1 if "bmm" in product.__name__ else 0].new_empty(0)
     product(*widened, **named, out=out)
-    return out.to(given[0].dtype)
+    rounded: torch.Tensor = out.to(given[0].dtype)
+    return rounded
 
 
 def _attend(attention: Any, slow: frozenset[torch.dtype], *given: Any, **named: Any) -> torch.Tensor:

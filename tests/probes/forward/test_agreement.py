@@ -8,6 +8,7 @@ import torch
 from preflight_ocr.fixtures.corpus.models import find_model_obstacle
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.probes.forward import agreement
 from preflight_ocr.probes.forward.agreement import look_at_agreement
 from preflight_ocr.probes.workbench.assembly import Assembly
 from preflight_ocr.probes.workbench.calls import call, read_logits
@@ -41,6 +42,31 @@ def test_an_entry_that_is_left_out_is_named(look):
     found = look(lambda batch: {name: value for name, value in batch.items() if name != "token_type_ids"})
     assert found.departing == (0, 1, 2) and found.mended_by == ("token_type_ids",)
     assert max(found.cached) < 1e-4
+
+
+@pytest.fixture
+def looking_ahead(monkeypatch):
+    """Without labels the model lets the prompt see what stands behind it."""
+    read = agreement._read_forced
+    monkeypatch.setattr(
+        agreement, "_read_forced", lambda *given: read(*given) + torch.linspace(-1, 1, read(*given).shape[-1])
+    )
+
+
+@pytest.mark.usefixtures("looking_ahead")
+def test_where_forward_looks_ahead_what_generate_computes_is_the_reading(look):
+    found = look()
+    assert found.departing == () and max(found.cached) < 1e-4
+    without = look(lambda batch: {name: value for name, value in batch.items() if name != "token_type_ids"})
+    assert without.departing == (0, 1, 2) and without.mended_by == ("token_type_ids",)
+
+
+@pytest.mark.usefixtures("looking_ahead")
+def test_where_generate_does_not_work_either_the_prompt_alone_is(look, assembled, monkeypatch):
+    monkeypatch.setattr(assembled.bare, "generate", None)
+    found = look()
+    assert found.departing == () and isinstance(found.cached, Unknown)
+    assert look(lambda batch: {name: value for name, value in batch.items() if name != "token_type_ids"}).departing
 
 
 def test_pages_that_are_prepared_otherwise_are_not_its_business(look):
