@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -45,19 +45,19 @@ def recite(parts: Assembly, adapted: nn.Module, inner: nn.Module) -> Recital | U
     candidates = _choose(parts)
     if isinstance(candidates, Unknown):
         return candidates
-    tried = None
+    too_large = float("inf")
     for row, _, batch, wanted in candidates:
-        if tried is not None and _weigh(batch) >= _weigh(tried):
-            break  # it was too slow for the one before
+        if _weigh(batch) >= too_large:
+            break
         chosen, learned = (row, wanted), attempt(partial(_learn, parts, adapted, batch))
         if isinstance(learned, int):
             break
-        tried = batch
+        too_large = _weigh(batch) if isinstance(learned, _TooSlow) else too_large
     row, wanted = chosen
     if isinstance(learned, Raised):
         return Unknown(reason=f"learning one row by heart raised {learned.type}: {learned.message}")
-    if isinstance(learned, Unknown):
-        return learned
+    if isinstance(learned, Unknown | _TooSlow):
+        return learned if isinstance(learned, Unknown) else Unknown(reason=learned.reason)
     inner.eval()
     read = attempt(lambda: write(parts, inner, len(wanted) + MORE, row))
     if isinstance(read, Raised):
@@ -137,7 +137,13 @@ def _cut_behind_end(run: Run, ends: Sequence[int]) -> tuple[int, ...]:
     return run.tokens[: last + 1]
 
 
-def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown:
+class _TooSlow(NamedTuple):
+    """A row of this size cannot be learnt by heart in the time that there is."""
+
+    reason: str
+
+
+def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown | _TooSlow:
     """Optimizer steps until every supervised token was the likeliest one IN_A_ROW times."""
     adapted.train()
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=RATE)
@@ -158,7 +164,7 @@ def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown:
         allowed = {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(step)
         if taken > MOST_SECONDS or (allowed is not None and taken / step * USUAL_STEPS > allowed):
             reason = f"one row was not known by heart within {MOST_SECONDS:.0f} s: {share:.0%} of it after {step} steps"
-            return Unknown(reason=reason)
+            return _TooSlow(reason)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -260,9 +260,8 @@ class RowReader:
         """
         sequences = batch[self.sequence].tolist()
         trained = [_read_trained(batch, index, len(ids)) for index, ids in enumerate(sequences)]
-        taken: list[list[tuple[int, int, int]]] = [
-            [] for _ in sequences
-        ]  # where a target starts and ends, and whose it is
+        # Of each sequence: where a target starts and ends, and whose it is.
+        taken: list[list[tuple[int, int, int]]] = [[] for _ in sequences]
         for number in sorted(range(len(texts)), key=lambda number: -len(texts[number])):
             at = next(
                 (
@@ -300,7 +299,7 @@ class RowReader:
             after = first + len(wanted)
             if ids[first] != wanted[0] or ids[first:after] != wanted or not is_free(first, after):
                 continue
-            if trained[first] == "1" or (after < len(ids) and ids[after] in self.end_ids):
+            if trained[first : first + 1] == "1" or (after < len(ids) and ids[after] in self.end_ids):
                 return first, after
         # A tokenizer that merged across the boundary: what is trained on in one piece holds the words.
         for match in re.finditer("1+", trained):

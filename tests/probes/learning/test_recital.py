@@ -79,13 +79,19 @@ def test_a_collator_that_takes_whole_texts_only_is_given_them(assembly, monkeypa
 
 def test_a_row_as_large_as_one_that_was_too_slow_is_not_tried(assembly, monkeypatch):
     tried = []
-    monkeypatch.setattr(recital, "_learn", lambda parts, adapted, batch: tried.append(batch) or Unknown(reason="slow"))
+    monkeypatch.setattr(
+        recital, "_learn", lambda parts, adapted, batch: tried.append(batch) or recital._TooSlow("slow")
+    )
     small, large = {"pixels": torch.ones(2, 3)}, {"pixels": torch.ones(3, 3)}
     for batches, expected in ([[small, large], 1], [[large, small], 2]):
         tried.clear()
         monkeypatch.setattr(recital, "_choose", lambda parts, b=batches: tuple((0, {}, one, (5, 2)) for one in b))
         assert recite(assembly, None, None).reason == "slow"
         assert len(tried) == expected
+    monkeypatch.setattr(recital, "_learn", lambda parts, adapted, batch: tried.append(batch) or Unknown(reason="hard"))
+    tried.clear()
+    monkeypatch.setattr(recital, "_choose", lambda parts: tuple((0, {}, one, (5, 2)) for one in (small, large)))
+    assert recite(assembly, None, None).reason == "hard" and len(tried) == 2
 
 
 def test_settings_of_a_model_whose_generate_does_not_work_were_not_tried(assembly, monkeypatch):

@@ -295,6 +295,12 @@ def test_packed_rows_keep_their_order_where_the_collator_sorts_them():
     assert [row.target_text for row in read_all(batch, rows[::-1])] == ["hello", "ab"]
 
 
+def test_labels_of_another_length_are_no_reason_to_stumble():
+    batch, rows = packed("hello", "ab")
+    read = read_all({**batch, "labels": batch["labels"][:, :3]}, rows)
+    assert [row.target_text for row in read] == ["hello", "ab"]
+
+
 def test_two_packed_rows_of_one_text_are_two():
     assert [row.roles for row in read_all(*packed("ab", "ab"))] == ["biippppttte"[:9] + "e"] * 2
 
