@@ -19,7 +19,7 @@ training: {ddp_find_unused_parameters: false}      # a tip to make DDP faster
 Leave the key out: Trainer then lets DDP look for what a batch leaves out. Or give each row a picture, or keep the adapter
 out of the vision part:
 ```yaml
-lora: {exclude_modules: '.*(vision|visual).*'}
+lora: {exclude_modules: '.*(vision|visual|projector).*'}   # as your model calls these parts
 ```
 
 ## References

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from preflight_ocr.harness.facts import Batch, Collator, Delta, Facts, Raised, Unknown
+from preflight_ocr.harness.judging.rows import is_packed
 
 _ALIKE = 0.85  # of difflib's ratio: one or two letters in a name of ten
 
@@ -83,7 +84,7 @@ def _takes_images(facts: Facts) -> bool:
     reaches = facts.forward.behaviour.image_reaches
     batch = None if isinstance(facts.collator, Unknown) else facts.collator.batch
     # The picture of a row that was left out reaches nothing.
-    lost = isinstance(batch, Batch) and batch.rows_in != batch.rows_out
+    lost = isinstance(batch, Batch) and batch.rows_in != batch.rows_out and not is_packed(batch)
     return facts.forward.given == "ok" and (True in reaches if lost else False not in reaches)
 
 

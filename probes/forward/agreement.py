@@ -178,6 +178,10 @@ def _measure_cache(readings: Sequence[Reading], deviation: float) -> tuple[float
     raised = next((r.generated for r in readings if isinstance(r.generated, Raised)), None)
     if raised is not None:
         return Unknown(reason=f"generate raised {raised.type}: {raised.message}")
+    if any(r.generated is r.uncached for r in readings):
+        return Unknown(
+            reason="without labels forward lets a prompt see what stands behind it: nothing shows it uncached"
+        )
     both = [(r.generated, r.uncached) for r in readings if isinstance(r.generated, torch.Tensor)]
     found = [_differ(generated, uncached)[1:] for generated, uncached in both]
     if not found:
@@ -195,7 +199,7 @@ def _read_all(parts: Assembly, prompts: Sequence[Batch], runs: Sequence[Run]) ->
         with_cache = callable(getattr(parts.bare, "generate", None)) and not (dear and readings)
         generated = attempt(partial(_generate, parts, prompt, run.tokens)) if with_cache else None
         if not parts.is_encoder_decoder and not rounds(parts.bare):
-            ahead = ahead or _looks_ahead(parts, prompt, forced, generated)
+            ahead = ahead if readings else _looks_ahead(parts, prompt, forced, generated)
             if ahead:  # what one forward of prompt and target gives is nothing that generation computes
                 forced = generated if isinstance(generated, torch.Tensor) else _read_prompt(parts, prompt)
         readings.append(Reading(forced, generated))

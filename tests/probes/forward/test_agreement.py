@@ -56,7 +56,8 @@ def looking_ahead(monkeypatch):
 @pytest.mark.usefixtures("looking_ahead")
 def test_where_forward_looks_ahead_what_generate_computes_is_the_reading(look):
     found = look()
-    assert found.departing == () and max(found.cached) < 1e-4
+    # Nothing is there that generation with a cache could be held against.
+    assert found.departing == () and isinstance(found.cached, Unknown)
     without = look(lambda batch: {name: value for name, value in batch.items() if name != "token_type_ids"})
     assert without.departing == (0, 1, 2) and without.mended_by == ("token_type_ids",)
 

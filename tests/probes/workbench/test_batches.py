@@ -295,6 +295,16 @@ def test_packed_rows_keep_their_order_where_the_collator_sorts_them():
     assert [row.target_text for row in read_all(batch, rows[::-1])] == ["hello", "ab"]
 
 
+def test_three_rows_in_two_sequences_are_told_apart_too():
+    (both, rows), (alone, other) = packed("hello", "ab"), packed("xyz")
+    length = both["input_ids"].shape[1]
+    pad = torch.nn.functional.pad(alone["input_ids"], (0, length - alone["input_ids"].shape[1]), value=2)
+    labels = torch.nn.functional.pad(alone["labels"], (0, length - alone["labels"].shape[1]), value=-100)
+    batch = {"input_ids": torch.cat([both["input_ids"], pad]), "labels": torch.cat([both["labels"], labels])}
+    read = read_all(batch, [*rows, *other])
+    assert [row.roles.rstrip(".") for row in read] == ["biipppp" + "t" * n + "e" for n in (5, 2, 3)]
+
+
 def test_labels_of_another_length_are_no_reason_to_stumble():
     batch, rows = packed("hello", "ab")
     read = read_all({**batch, "labels": batch["labels"][:, :3]}, rows)
