@@ -1,8 +1,9 @@
-"""Adapters in the language model get no gradient, or never move.
+"""Adapters get no gradient because it ends in the language model, or they never move.
 
 ## What it does
 Counts, part by part, the adapters that had a gradient after backward and those that changed in two optimizer steps.
-An expert that no token was routed to is no fault.
+An expert that no token was routed to is no fault. A decoder block whose hidden states carry a gradient on their way in
+and none on their way out is named: nothing before it learns, the vision part included.
 
 ## Why it matters
 `lora_B` starts at zero. An adapter outside the graph of the loss leaves it there: the run prints a loss, saves a
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Census, Facts
+from preflight_ocr.harness.facts import Census, Facts, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import is_supervised
@@ -36,7 +37,7 @@ DIAGNOSIS = Diagnosis(
     code="LRN001",
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
-    contract="every adapter of the language model gets a gradient and moves",
+    contract="every adapter of the language model gets a gradient and moves, and lets it through to what lies before",
     needs=("learning.census",),
     explains=("flat_loss",),
     keys=("subject.peft", "lora.target_modules"),
@@ -51,7 +52,9 @@ def excuse(facts: Facts) -> str:
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    census = [c for c in known(known(facts.learning).census) if c.part in PARTS and not c.checkpointing]
+    learning = known(facts.learning)
+    severed = () if isinstance(learning.severed, Unknown) else learning.severed
+    census = [c for c in known(learning.census) if (c.part in PARTS or severed) and not c.checkpointing]
     still = [(c, said) for c in census if (said := _describe(c))]
     if not still:
         return
@@ -59,7 +62,10 @@ def examine(facts: Facts) -> Iterator[Finding]:
         f"Adapters in {', '.join(c.part for c, _ in still)} do not learn: two steps did not change them.",
         fix="Add the adapter before the optimizer is built, and use neither no_grad nor detach between the adapter and "
         "the loss.",
-        evidence=show_some(f"{c.part}: {said}" for c, said in still),
+        evidence=(
+            *(f"the gradient does not get through {block}" for block in severed[:1]),
+            *show_some(f"{c.part}: {said}" for c, said in still),
+        ),
     )
 
 

@@ -1,8 +1,8 @@
 """A row is given the page of another row.
 
 ## What it does
-Recognises each page in the batch and compares its row with the row of the text. A collator that sorts whole rows
-moves both and is fine.
+Recognises each page in the batch and compares its row with the row of the text. Where no page can be recognised, it
+changes one row's page at a time and looks at whose logits move. A collator that sorts whole rows moves both and is fine.
 
 ## Why it matters
 Every pair of image and text is wrong, and everything else looks right. The model learns to write likely text
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight_ocr.harness.facts import Facts, PixelView
+from preflight_ocr.harness.facts import Facts, PixelView, Unknown
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, squeeze
@@ -34,7 +34,7 @@ DIAGNOSIS = Diagnosis(
     severity=Severity.BLOCKER,
     basis=Basis.RAN,
     contract="every row has its own page",
-    needs=("collator.batch", "collator.views"),
+    needs=("collator.batch",),
     explains=(
         "malformed_tiling",  # the tiling that came along with the pages, or stayed behind
         "placeholder_mismatch",
@@ -50,29 +50,72 @@ DIAGNOSIS = Diagnosis(
 
 
 def excuse(facts: Facts) -> str:
-    views = known(known(facts.collator).views)
-    return "" if any(v.source_row is not None for v in views) else "no page was recognised in the batch"
+    if any(view.source_row is not None for view in _list_views(facts)) or _list_exchanged(facts) or _is_seen(facts):
+        return ""
+    views = known(facts.collator).views
+    return views.reason if isinstance(views, Unknown) else "no page was recognised in the batch"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    collator = known(facts.collator)
-    batch, views = known(collator.batch), known(collator.views)
-    swapped = [v for v in views if v.source_row not in (None, v.row) and not _moved_together(facts, v)]
+    batch = known(known(facts.collator).batch)
+    views = _list_views(facts)
+    swapped = [
+        (v.row, v.source_row, f"row {v.row}: {v.path} shows the page of row {v.source_row}")
+        for v in views
+        if v.source_row is not None and v.source_row != v.row
+    ]
+    if not any(view.source_row is not None for view in views):
+        swapped = [
+            (row, source, f"row {row}: its logits hear of the page of row {source}, and of no other")
+            for row, source in _list_exchanged(facts)
+        ]
+    swapped = [one for one in swapped if not _moved_together(facts, *one[:2])]
     if not swapped:
         return
     yield DIAGNOSIS.finding(
-        f"{count_part(len({v.row for v in swapped}), batch.rows_out, 'has', 'have')} the page of another row.",
+        f"{count_part(len({row for row, *_ in swapped}), batch.rows_out, 'has', 'have')} the page of another row.",
         fix="Keep image and text of a row together; sort rows, not texts.",
-        evidence=show_some(f"row {v.row}: {v.path} shows the page of row {v.source_row}" for v in swapped),
+        evidence=show_some(said for *_, said in swapped),
         owners=() if batch.rows_in == batch.rows_out else ("dropped_rows",),
     )
 
 
-def _moved_together(facts: Facts, view: PixelView) -> bool:
+def _list_views(facts: Facts) -> tuple[PixelView, ...]:
+    views = known(facts.collator).views
+    return () if isinstance(views, Unknown) else views
+
+
+def _is_followed(facts: Facts) -> bool:
+    """Whether changed pages were followed to the logits of every row that has one."""
+    if isinstance(facts.forward, Unknown) or isinstance(facts.forward.behaviour, Unknown):
+        return False
+    behaviour = facts.forward.behaviour
+    return not isinstance(behaviour.image_leaks, Unknown) and any(r is not None for r in behaviour.image_reaches)
+
+
+def _is_seen(facts: Facts) -> bool:
+    """Whether every row that has a page hears of its own."""
+    return _is_followed(facts) and False not in known(known(facts.forward).behaviour).image_reaches
+
+
+def _list_exchanged(facts: Facts) -> tuple[tuple[int, int], ...]:
+    """(row, row whose page it has), where rows have exchanged their pages and each of them hears of one page only."""
+    if not _is_followed(facts):
+        return ()
+    behaviour = known(known(facts.forward).behaviour)
+    leaks = known(behaviour.image_leaks)
+    blind = {row for row, seen in enumerate(behaviour.image_reaches) if seen is False}
+    heard = {row: [source for source, other in leaks if other == row] for row in blind}
+    pairs = tuple((row, sources[0]) for row, sources in sorted(heard.items()) if len(sources) == 1)
+    is_exchange = len(pairs) == len(blind) == len(leaks) and {source for _, source in pairs} == blind
+    return pairs if is_exchange else ()
+
+
+def _moved_together(facts: Facts, row: int, source: int) -> bool:
     """Whether the text of the page's row came along."""
     rows = get_rows(known(facts.collator).batch)
-    if view.source_row is None or max(view.row, view.source_row) >= len(rows):
+    if max(row, source) >= len(rows):
         return False
-    own, other = squeeze(rows[view.row].target_text), squeeze(rows[view.source_row].target_text)
-    trained = squeeze(rows[view.row].supervised_text)
+    own, other = squeeze(rows[row].target_text), squeeze(rows[source].target_text)
+    trained = squeeze(rows[row].supervised_text)
     return bool(other) and other in trained and (own == other or own not in trained)

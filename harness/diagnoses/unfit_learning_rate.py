@@ -34,7 +34,7 @@ from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import count, known
 
-UNMOVED = 3e-3  # of the logits' standard deviation; short healthy runs reach 0.08 and more
+UNMOVED = 1e-2  # of the logits' standard deviation; short healthy runs reach 0.08 and more
 TORN = 1.0  # of the norm of the weight; at 3e-3, thirty times what is usual, one step adds less than a tenth
 
 DIAGNOSIS = Diagnosis(

@@ -78,6 +78,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 def _is_cut_off(facts: Facts) -> bool:
     """Whether gradients are lost inside the language model already: then none can reach what lies before it."""
+    severed = known(facts.learning).severed
+    if not isinstance(severed, Unknown) and severed:
+        return True
     census = [c for c in known(known(facts.learning).census) if c.part not in PARTS and not c.checkpointing]
     return any(c.with_gradient < c.adapters - c.unreached for c in census)
 

@@ -205,6 +205,7 @@ class Learning(Fact, kw_only=True):
     """Two optimizer steps, a batch repeated, and what became of the adapter."""
 
     census: tuple[Census, ...] | Unknown = NOT_LOOKED_AT
+    severed: tuple[str, ...] | Unknown = NOT_LOOKED_AT  # decoder blocks whose result carries no gradient
     training: Raised | Literal["ok"]
     mixed_precision: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT  # one step as fp16/bf16/torch_dtype ask for
     checkpointing: Raised | Literal["ok"] | Unknown = NOT_LOOKED_AT

@@ -21,7 +21,7 @@ from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.batch.writing import find_unwritable
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.batches import compare, count_rows, describe
+from preflight_ocr.probes.workbench.batches import compare, count_rows, describe, is_same
 from preflight_ocr.probes.workbench.brought import open_parts, tell_brought
 from preflight_ocr.probes.workbench.calls import call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -91,7 +91,7 @@ def look_at_collator(parts: Assembly) -> Collator:
         else _why(parts, expected),
         planned_tiles=_count_tiles(reference, roles, len(rows)) if reference else _why(parts, expected),
         seen_tiles=_count_tiles(given, roles, len(rows)) if reference else _why(parts, expected),
-        deterministic=_same(made, parts.seeded(parts.collate, rows)),
+        deterministic=is_same(made, parts.seeded(parts.collate, rows)),
         pickles=pickles,
         pickle_error=pickle_error,
         expected_prompt=_find_expected_prompt(parts, expected),
@@ -212,21 +212,6 @@ def count_shares(
         return {}
     alone = [parts.seeded(parts.reference, [row]) for row in rows]
     return {name: [len(batch[name]) if name in batch else 0 for batch in alone] for name in names}
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Deep equality of two batches."""
-    if isinstance(left, torch.Tensor):
-        return isinstance(right, torch.Tensor) and left.shape == right.shape and torch.equal(left, right)
-    if isinstance(left, Mapping):
-        return (
-            isinstance(right, Mapping) and left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
-        )
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
-    if type(left) is type(right) and getattr(left, "__dict__", None):
-        return _same(vars(left), vars(right))  # somebody's container: it may well compare by identity
-    return type(left) is type(right) and bool(left == right)
 
 
 def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:

@@ -22,7 +22,8 @@ from preflight_ocr.harness.training.quantising import rounds
 from preflight_ocr.probes.forward.asking import ask
 from preflight_ocr.probes.forward.runs import LABELS, MASK, TOKENS, Run, ask_as_trained, find_runs, has_prompt
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.calls import Batch, call, is_same, read_logits
+from preflight_ocr.probes.workbench.batches import is_same
+from preflight_ocr.probes.workbench.calls import Batch, call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
 
 TOLERANCE = 1e-3  # of the logits' standard deviation; healthy models in float32 stay below 1e-5

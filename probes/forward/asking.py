@@ -19,7 +19,8 @@ import torch
 from preflight_ocr.harness.facts import Raised, Unknown
 from preflight_ocr.probes.forward.runs import MASK, TOKENS, Run, read_before
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.calls import Batch, is_same
+from preflight_ocr.probes.workbench.batches import is_same
+from preflight_ocr.probes.workbench.calls import Batch
 from preflight_ocr.probes.workbench.tracing import attempt
 
 NOT_OF_TEXT = frozenset(("mm_token_type_ids",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +78,8 @@ def look_at_learning(
     if step is None:
         reason = Unknown(reason=f"a training step raised {training.type}: {training.message}")  # type: ignore[union-attr]
         return {"adapter": adapter, "learning": blank(Learning, reason, training=training)}
-    census, reached = _count_gradients(parts, inner, step, checkpointing=False)
+    with _note_severed(parts, inner) as severed:
+        census, reached = _count_gradients(parts, inner, step, checkpointing=False)
     before = {n: p.detach().clone() for n, p in inner.named_parameters() if p.requires_grad}
     checkpointed = _try_checkpointing(parts, inner, step, reached)
     losses: Any = attempt(lambda: _repeat(adapted, step))
@@ -105,6 +106,7 @@ def look_at_learning(
     learning = Learning(
         training=training,
         census=(*census, *extra),
+        severed=tuple(severed),
         losses=losses,
         checkpointing="ok" if isinstance(checkpointed, tuple) else checkpointed,
         mixed_precision=mixed,
@@ -281,6 +283,36 @@ def _note_calls(inner: nn.Module, parts: Assembly) -> Iterator[set[str]]:
     ]
     try:
         yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _note_severed(parts: Assembly, inner: nn.Module) -> Iterator[list[str]]:
+    """The decoder blocks called meanwhile whose result carries no gradient, although what they were given or what they train
+    does. A block that runs without gradients to be run again with them is none."""
+    severed: list[str] = []
+    blocks = [] if parts.anatomy.layers is None else list(inner.get_submodule(parts.anatomy.layers).named_children())
+
+    def note(name: str, block: nn.Module, given: Iterable[Any], made: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
+        leaving = made if isinstance(made, torch.Tensor) else made[0]
+        enters = any(isinstance(value, torch.Tensor) and value.requires_grad for value in given)
+        trains = any(p.requires_grad for n, p in block.named_parameters() if "experts" not in n.split("."))
+        if (enters or trains) and not leaving.requires_grad:
+            severed.append(f"{parts.anatomy.layers}.{name}")
+
+    hooks = [
+        block.register_forward_hook(
+            lambda block, given, named, made, name=name: note(name, block, (*given, *named.values()), made),
+            with_kwargs=True,
+        )
+        for name, block in blocks
+    ]
+    try:
+        yield severed
     finally:
         for hook in hooks:
             hook.remove()

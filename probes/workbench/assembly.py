@@ -47,6 +47,7 @@ from preflight_ocr.harness.training.model import find_directory, find_image_dtyp
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.workbench.batches import RowReader
 from preflight_ocr.probes.workbench.model import Built, read_config_json
+from preflight_ocr.probes.workbench.order import arrange
 from preflight_ocr.probes.workbench.rescue import load
 from preflight_ocr.probes.workbench.tracing import attempt
 
@@ -344,10 +345,19 @@ class Assembly:
     def sample(self) -> tuple[dict[str, Any], ...]:
         """A few telling rows: the most elongated page, the largest page, the longest text; all of them readable.
 
-        No more than a batch of the run has, where the user's collator takes just so many and no more.
+        No more than a batch of the run has, where the user's collator takes just so many and no more; in the order in which
+        it leaves them.
         """
-        chosen, size = choose_sample(self.rows), self.config.training.per_device_train_batch_size
-        if size >= len(chosen) or not self.collator_name:
+        chosen = choose_sample(self.rows)
+        if not self.collator_name:
+            return chosen
+        fitting = self._leave_out(chosen)
+        return arrange(self, fitting, [(str(row.get("text", "")),) for row in fitting])
+
+    def _leave_out(self, chosen: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """As many of the rows as the user's collator takes."""
+        size = self.config.training.per_device_train_batch_size
+        if size >= len(chosen):
             return chosen
         batches = [chosen[first : first + size] for first in range(0, len(chosen), size)]
         ended = [attempt(lambda rows=rows: self.seeded(self.collate, rows)) for rows in (chosen, *batches)]  # type: ignore[misc]

@@ -107,6 +107,28 @@ def describe_kind(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+def is_same(left: Any, right: Any) -> bool:
+    """Whether two batches, or what lies in them, hold the same; tensors of another dtype may."""
+    if isinstance(left, torch.Tensor):
+        is_alike = isinstance(right, torch.Tensor) and left.shape == right.shape
+        return is_alike and torch.equal(left, right.to(left.dtype))
+    if isinstance(left, Mapping):
+        return (
+            isinstance(right, Mapping)
+            and left.keys() == right.keys()
+            and all(is_same(value, right[name]) for name, value in left.items())
+        )
+    if isinstance(left, list | tuple):
+        return (
+            isinstance(right, list | tuple)
+            and len(left) == len(right)
+            and all(is_same(a, b) for a, b in zip(left, right, strict=True))
+        )
+    if type(left) is type(right) and getattr(left, "__dict__", None):
+        return is_same(vars(left), vars(right))  # somebody's container: it may well compare by identity
+    return type(left) is type(right) and bool(left == right)
+
+
 def compare(
     given: Mapping[str, Any], reference: Mapping[str, Any], *, roles: Mapping[str, str], accepted: Sequence[str]
 ) -> tuple[Delta, ...]:

@@ -36,17 +36,6 @@ def call(model: nn.Module, batch: Batch) -> Any:
         return model(**batch)
 
 
-def is_same(left: Any, right: Any) -> bool:
-    """Whether two entries of a batch, or two batches, hold the same; tensors of another dtype may."""
-    if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
-        return left.shape == right.shape and bool(torch.equal(left, right.to(left.dtype)))
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(is_same(value, right[name]) for name, value in left.items())
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(is_same(a, b) for a, b in zip(left, right, strict=True))
-    return type(left) is type(right) and bool(left == right)
-
-
 def watch(parts: Assembly, batch: Batch) -> Seen | Raised:
     """Forward of the bare model with the landing traced, or what it raised."""
 

@@ -27,6 +27,7 @@ from preflight_ocr.harness.training.images import ImageError
 from preflight_ocr.probes.workbench.assembly import CARRIERS, SAMPLED_ROWS, Assembly, limit_ids
 from preflight_ocr.probes.workbench.batches import IGNORED, MOST_ALIGNED, RowReader, Span, _strip, list_text
 from preflight_ocr.probes.workbench.model import Built
+from preflight_ocr.probes.workbench.order import arrange
 from preflight_ocr.probes.workbench.rows import (
     Spot,
     Told,
@@ -147,7 +148,8 @@ class HeldAssembly(Assembly):
 
     @cached_property
     def sample(self) -> tuple[Any, ...]:
-        """As many rows as a batch of the run has, three at most: those with the most elongated and the largest page."""
+        """As many rows as a batch of the run has, three at most: those with the most elongated and the largest page. They
+        are in the order in which the collator leaves them."""
         most = max(1, min(SAMPLED_ROWS, self.held.batch_size, len(self.rows)))
         sized = []
         for index, row in enumerate(self.rows):
@@ -164,7 +166,8 @@ class HeldAssembly(Assembly):
             )
         wishes = [max(sized, key=lambda entry, key=key: entry[key])[0] for key in (1, 2, 3)]  # type: ignore[misc]
         chosen = list(dict.fromkeys([*wishes, *(index for index, *_ in sized)]))[:most]
-        return tuple(self.rows[index] for index in sorted(chosen))
+        rows = [self.rows[index] for index in sorted(chosen)]
+        return arrange(self, rows, [tell_texts(row).texts for row in rows])
 
     @cached_property
     def collate(self) -> Any:

@@ -451,6 +451,7 @@ HEALTHY = Facts(
             )
             for checkpointing in (False, True)
         ),
+        severed=(),
         mixed_precision=Unknown(reason="neither fp16 nor bf16 is asked for"),
         losses=(6.25, 6.02, 5.71, 5.3, 4.88),
         round_trip=RoundTrip(

@@ -84,6 +84,14 @@ def test_adapters_under_no_grad_are_counted_without_a_gradient(assemble, tmp_pat
     assert rows["attention"].with_gradient == rows["attention"].adapters
 
 
+def test_the_decoder_block_at_which_the_gradient_ends_is_named(learned, assemble, tmp_path):
+    assert learned["learning"].severed == ()
+    parts = assemble()
+    first = parts.bare.get_submodule(f"{parts.anatomy.layers}.0")
+    first.register_forward_hook(lambda module, given, made: (made[0].detach(), *made[1:]))
+    assert learn(parts, tmp_path)["learning"].severed == (f"{parts.anatomy.layers}.0",)
+
+
 def test_an_adapter_on_what_the_vision_part_holds_and_never_calls_is_unreached(assemble, tmp_path):
     parts = assemble()
     vision = next(module for name, module in parts.bare.named_modules() if parts.anatomy.part_of(name) == "vision")
