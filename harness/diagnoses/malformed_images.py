@@ -22,6 +22,7 @@ Build what the evidence gives as expected; `[C, H, W]` becomes `[1, C, H, W]` wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Unknown
@@ -62,13 +63,29 @@ def examine(facts: Facts) -> Iterator[Finding]:
 
 
 def _list_blank(collator: Collator) -> list[str]:
-    """Paths of pixel leaves that hold nothing but zeros while the reference has a picture there."""
+    """Paths of pixel leaves that hold nothing but zeros while the reference has a picture there.
+
+    A row that the user shows whole, although its page would make tiles, has a blank in their place: the model is told so.
+    """
     if not isinstance(collator.batch, Batch) or isinstance(collator.reference, Unknown):
         return []
     arguments = list_arguments(collator, "pixels")
+    leaves = [leaf for leaf in collator.batch.leaves if leaf.argument in arguments]
     pictures = {leaf.path for leaf in collator.reference.leaves if leaf.minimum != 0 or leaf.maximum != 0}
-    return [
-        leaf.path
-        for leaf in collator.batch.leaves
-        if leaf.argument in arguments and leaf.minimum == leaf.maximum == 0 and leaf.path in pictures
-    ]
+    blank = [leaf.path for leaf in leaves if leaf.minimum == leaf.maximum == 0 and leaf.path in pictures]
+    shown = {_find_row(leaf.path) for leaf in leaves if leaf.path not in blank} & _list_whole(collator)
+    return [path for path in blank if _find_row(path) not in shown]
+
+
+def _find_row(path: str) -> int | None:
+    """The row in a path such as `images[2][0]`."""
+    found = re.match(r"\w+\[(\d+)\]", path)
+    return int(found[1]) if found else None
+
+
+def _list_whole(collator: Collator) -> set[int]:
+    """The rows without tiles whose pages would make some."""
+    planned, seen = collator.planned_tiles, collator.seen_tiles
+    if isinstance(planned, Unknown) or isinstance(seen, Unknown):
+        return set()
+    return {row for row, (wanted, given) in enumerate(zip(planned, seen, strict=False)) if not given and wanted}

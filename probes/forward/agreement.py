@@ -149,6 +149,8 @@ def take_expected_images(parts: Assembly, batch: Batch, reference: Batch) -> Bat
     """The batch with the pictures of our own collator's batch of the same rows; the very same where nothing differs."""
     names = [name for name, role in (parts.family.roles if parts.family else {}).items() if role != "placement_mask"]
     different = {n: reference[n] for n in names if n in reference and not is_same(batch.get(n), reference[n])}
+    if different and MASK in batch and MASK in reference and TOKENS not in reference:
+        different[MASK] = reference[MASK]  # of patches, where an encoder reads nothing but pictures
     return {**batch, **different} if different else batch
 
 

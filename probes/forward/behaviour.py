@@ -19,6 +19,7 @@ from preflight_ocr.probes.workbench.repair import substitute
 from preflight_ocr.probes.workbench.tracing import attempt
 
 MIXED_ROWS = "8-bit layers choose outlying channels over the whole batch, so that each row reaches the others a little"
+DECODER = "decoder_input_ids"
 TOLERANCE = 1e-3  # of the largest logit; float32 sums in another order differ by far less
 
 
@@ -75,7 +76,7 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
             row, first = span.sequence, text[0]
             others = {int(ids[row, i]) for i in text} - {int(ids[row, first])}
             changed[row, first] = min(others, default=(int(ids[row, first]) + 1) % base.shape[-1])
-    after = read_logits(call(parts.bare, {**batch, sequence: changed}))
+    after = read_logits(call(parts.bare, {**batch, sequence: changed, **_shift_decoder(batch, found, changed)}))
 
     def moves(span: Span, text: list[int]) -> bool:
         if not text:
@@ -84,6 +85,20 @@ def _change_texts(parts: Assembly, base: torch.Tensor, batch: Batch) -> tuple[bo
         return after is not None and _differ(base[behind], after[behind])
 
     return tuple(moves(span, text) for span, text in found)
+
+
+def _shift_decoder(
+    batch: Batch, found: Sequence[tuple[Span, list[int]]], labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """What the collator gives the decoder to begin with, where it does: the changed token follows one place behind."""
+    given = batch.get(DECODER)
+    if not isinstance(given, torch.Tensor) or given.dim() != 2:
+        return {}
+    shifted = given.clone()
+    for span, text in found:
+        if text and text[0] + 1 < shifted.shape[1]:
+            shifted[span.sequence, text[0] + 1] = labels[span.sequence, text[0]]
+    return {DECODER: shifted}
 
 
 def _change_images(

@@ -46,6 +46,7 @@ from preflight_ocr.harness.training.images import open_image
 from preflight_ocr.harness.training.model import find_directory, find_image_dtype, load_processor
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.workbench.batches import RowReader
+from preflight_ocr.probes.workbench.chance import Chance, note_unseeded
 from preflight_ocr.probes.workbench.model import Built, read_config_json
 from preflight_ocr.probes.workbench.order import arrange
 from preflight_ocr.probes.workbench.rescue import load
@@ -86,6 +87,7 @@ class Assembly:
     def __init__(self, config_path: str | Path, *, trust: bool, folder: Path) -> None:
         torch.set_num_threads(1)
         keep_modules_in(folder / "modules")
+        note_unseeded()
         self._folder = folder
         self.ids_below: int | None = None  # set where ids without an embedding would stop everything else
         self.config: Config = load_config(Path(config_path), trust=trust)
@@ -107,6 +109,11 @@ class Assembly:
         self.brought_by, self._collate, self._rows = held, collate, rows
         self._collator_name = None if collate is None else name
         self.brings = (*(["collator"] if collate is not None else []), *(["rows"] if rows is not None else []))
+
+    @cached_property
+    def chance(self) -> Chance:
+        """What holds random numbers still while the collator is asked."""
+        return Chance()
 
     @cached_property
     def built(self) -> Built:
@@ -365,17 +372,13 @@ class Assembly:
         return chosen[:size] if is_for_fewer else chosen
 
     def seeded(self, collate: Collate, rows: Sequence[Row]) -> Mapping[str, Any]:
-        """Collate under a fixed seed, so that two batches differ only where their rows do."""
-        import random
-
-        import numpy
-
-        random.seed(0)
-        numpy.random.seed(0)
-        torch.manual_seed(0)
+        """Collate with random numbers held still, so that two batches differ only where their rows do."""
         is_own = self._rows is not None or self.config.subject.collator is not None
         takes_ours = not is_own or collate is vars(self).get("reference")
-        batch = take_apart(collate([dict(row) if takes_ours else restore_form(row) for row in rows]))
+        batch = self.chance.hold(
+            lambda: take_apart(collate([dict(row) if takes_ours else restore_form(row) for row in rows])),
+            is_ours=not self.collator_name or collate is vars(self).get("reference"),
+        )
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 
 

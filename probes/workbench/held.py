@@ -183,15 +183,8 @@ class HeldAssembly(Assembly):
             raise NotABatch(made.message)
 
     def seeded(self, collate: Any, rows: Sequence[Any]) -> Mapping[str, Any]:
-        """Collate copies of the rows under a fixed seed: a collator may write into the rows that it gets."""
-        import random
-
-        import numpy
-
-        random.seed(0)
-        numpy.random.seed(0)
-        torch.manual_seed(0)
-        batch: Mapping[str, Any] = collate([copy_row(row) for row in rows])
+        """Collate copies of the rows with random numbers held still: a collator may write into the rows that it gets."""
+        batch: Mapping[str, Any] = self.chance.hold(lambda: collate([copy_row(row) for row in rows]))
         return batch if self.ids_below is None else limit_ids(batch, self.ids_below)
 
     @cached_property

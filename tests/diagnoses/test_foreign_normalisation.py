@@ -18,3 +18,8 @@ def test_a_small_error_of_the_regression_is_silent(findings_of):
 def test_pages_that_were_not_recognised_are_skipped_not_passed(outcome_of):
     changes = {f"collator.views.{row}.{name}": None for row in (0, 1) for name in ("mean", "std")}
     assert outcome_of("foreign_normalisation", altered(RUN, changes)) == Skipped("no page was recognised in the batch")
+
+
+def test_pages_whose_brightness_was_changed_one_by_one_are_skipped(outcome_of):
+    brighter = altered(SICK, {"collator.views.1.mean": (0.6, 0.57, 0.5), "collator.views.1.std": (0.28, 0.28, 0.28)})
+    assert isinstance(outcome_of("foreign_normalisation", brighter), Skipped)
