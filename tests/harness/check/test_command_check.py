@@ -68,6 +68,16 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
     assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "habit", ["sorts_rows", "draws_prompts", "alters_pages", "pads_pages", "returns_features", "pads_left"]
+)
+def test_what_healthy_collators_do_is_silent(project: Path, habit: str) -> None:
+    watched = _check(project, "train_messages.py", habit)
+    assert _codes(watched) == []
+    assert watched.report.judged > 60
+
+
 PACKED = "train_packed.py"
 
 
