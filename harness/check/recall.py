@@ -100,7 +100,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 class Recall(msgspec.Struct, kw_only=True):
     """What need not be run: `values` by child, `checked` when each was run, `touched` the files behind them.
 
-    `written` are reports of ours, of this check and of those before it: a page that lies in the project's folder is no input.
+    `written` are reports of ours, of this check and of those before it: a page in the project's folder is no input.
     """
 
     config: Config
@@ -264,8 +264,8 @@ def _list_environment(config: Config) -> Iterator[tuple[str, str]]:
 def _stat_project(config: Config, written: Sequence[str]) -> str | None:
     """Name, size and times of every file below the folder of the user's parts; None where there are too many.
 
-    The YAML file is digested by its sections, the run's own folder apart, and what checks have written is no input. Of all of
-    them, a file that a child opens is digested as every other that it opens.
+    The YAML file is digested by its sections, the run's own folder apart, and what checks have written is no input. Where a
+    child opens one of them, it is digested as every other file that it opens.
     """
     apart = {config.training.output_dir.resolve()}
     reports = {config.source.resolve(), *map(Path, written)}

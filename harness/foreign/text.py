@@ -1,7 +1,7 @@
 """Foreign text as it may be shown: nothing in it can move a cursor, turn the reading direction or forge a line of ours.
 
-It is cleaned once, where it becomes a fact or a message. Colours are taken out; whatever else a terminal would act on is shown
-as an escape (`\\x1b`). Letters of every script stay as they are.
+It is cleaned once, where it becomes a fact or a message. Colours are taken out; whatever else a terminal would act on is
+shown as an escape (`\\x1b`). Letters of every script stay as they are.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ def test_what_a_terminal_would_act_on_is_shown_and_never_sent(acting):
     assert acting[0] not in KeyFact(path=acting, nearest=None, detail="").path
 
 
-@pytest.mark.parametrize("colour", ["\x1b[1m", "\x1b[0m", "\x1b[m", "\x1b[38;5;208m", "\x1b[1;31m", "\x1b[38:2::255:0:0m"])
+@pytest.mark.parametrize(
+    "colour", ["\x1b[1m", "\x1b[0m", "\x1b[m", "\x1b[38;5;208m", "\x1b[1;31m", "\x1b[38:2::255:0:0m"]
+)
 def test_the_colours_of_a_library_s_message_are_taken_out(colour):
     for text in (clean(f"{colour}MISSING{colour}: a"), Unknown(reason=f"{colour}MISSING{colour}: a").reason):
         assert text == "MISSING: a"
