@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from preflight_ocr.harness.commands.trained.evaluate import Evaluation
 from preflight_ocr.harness.foreign.text import clean_line
-from preflight_ocr.harness.training.scores import Confusion, Interval
+from preflight_ocr.harness.training.scores import Confusion, Interval, name_script
 
 FIGURES = (
     ("CER", "cer"), ("WER", "wer"), ("median CER", "median"), ("mean CER, none above 1", "clipped"), ("exact rows", "exact"),
@@ -20,8 +20,13 @@ def show(interval: Interval) -> str:
 
 
 def name(confusion: Confusion) -> str:
-    """`a read as o`, `a left out`, `o put in`."""
-    true, read = (repr(part) for part in (confusion.true, confusion.read))
+    """`a read as o`, `a left out`, `o put in`; with their scripts where letters of two are taken for each other."""
+    scripts = [name_script(part) for part in (confusion.true, confusion.read)]
+    are_told = "none" not in scripts and scripts[0] != scripts[1]  # the Cyrillic and the Latin a look the same
+    true, read = (
+        f"{part!r} ({script.capitalize()})" if are_told else repr(part)
+        for part, script in zip((confusion.true, confusion.read), scripts, strict=True)
+    )
     if not confusion.read:
         return f"{true} left out"
     return f"{true} read as {read}" if confusion.true else f"{read} put in"
