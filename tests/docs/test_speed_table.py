@@ -10,7 +10,8 @@ def test_every_way_was_timed_in_every_project_and_round():
     found = speed.read_results()
     assert [case.project for case in found.cases] == list(speed.PROJECTS)
     for case in found.cases:
-        assert {way: len(times) for way, times in case.seconds.items()} == dict.fromkeys(speed.WAYS, found.rounds)
+        for times in (case.seconds, case.processor):
+            assert {way: len(rounds) for way, rounds in times.items()} == dict.fromkeys(speed.WAYS, found.rounds)
 
 
 def test_a_check_of_a_small_project_takes_at_most_twice_as_long_as_one_step_of_trainer():
@@ -21,7 +22,8 @@ def test_a_check_of_a_small_project_takes_at_most_twice_as_long_as_one_step_of_t
 
 
 def test_ratios_are_those_of_one_round():
-    case = speed.Case(project="p", seconds={"check": (2.0, 40.0, 3.0), "dry run": (1.0, 10.0, 2.0)})
+    seconds = {"check": (2.0, 40.0, 3.0), "dry run": (1.0, 10.0, 2.0)}
+    case = speed.Case(project="p", seconds=seconds, processor={})
     assert case.compare("check", "dry run") == (2.0, 1.5, 4.0)
 
 
