@@ -2,9 +2,9 @@
 transformers, and with what most people do to be safe, one step of Trainer. It writes `docs/measured/speed.json`.
 
 Each way is a command in a fresh process, as it is typed. In each round all of them run once, in another order, so that
-whatever else the machine does slows all alike; ratios are taken within a round. A check runs its children side by side: where
-other work takes the second core, it waits longer than it computes, which is why the processor's seconds stand beside the
-clock's. `python -m docs.generate` renders the tables of `docs/measured/speed.md` from it.
+whatever else the machine does slows all alike; ratios are taken within a round. A check runs its children side by side:
+where other work takes the second core, it waits longer than it computes, which is why the processor's seconds stand beside
+the clock's. `python -m docs.generate` renders the tables of `docs/measured/speed.md` from it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ WAYS: Mapping[str, str] = {
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One project. `seconds` is way -> the time of each round by the clock, `processor` that of all its processes together."""
+    """One project. `seconds` is way -> the time of each round by the clock, `processor` that of all its processes."""
 
     project: str
     seconds: dict[str, tuple[float, ...]]
