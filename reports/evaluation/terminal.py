@@ -36,7 +36,7 @@ def tell(evaluation: Evaluation) -> str:
     """The result in one sentence."""
     base = evaluation.sides["base"]
     if evaluation.difference is None:
-        return f"The base model reads {base.rows} rows with a CER of {show(base.cer)}."
+        return f"The base model reads {_count(base.rows)} with a CER of {show(base.cer)}."
     change = evaluation.difference
     said = "lower" if change.high < 0 else "higher" if change.low > 0 else "not told apart by these rows"
     after = evaluation.sides["adapter"].cer
@@ -54,6 +54,10 @@ def tell_constants(evaluation: Evaluation) -> Iterator[str]:
             yield f"{who} gave {times} of {len(evaluation.rows)} pages {what}: what is on them changes nothing."
 
 
+def _count(rows: int) -> str:
+    return f"{rows} row" if rows == 1 else f"{rows} rows"
+
+
 def render(evaluation: Evaluation) -> str:
     """Everything that fits a terminal, without a newline at its end."""
     return "\n".join(_list_lines(evaluation))
@@ -62,7 +66,7 @@ def render(evaluation: Evaluation) -> str:
 def _list_lines(evaluation: Evaluation) -> Iterator[str]:
     sides = list(evaluation.sides.items())
     rows = evaluation.sides[evaluation.last].rows
-    yield f"{clean_line(evaluation.data)} ({evaluation.split}): {rows} rows read, 95 % intervals by bootstrap"
+    yield f"{clean_line(evaluation.data)} ({evaluation.split}): {_count(rows)} read, 95 % intervals by bootstrap"
     steps = ", ".join(evaluation.normalise)
     yield f"Texts are compared {f'after {steps}' if steps else 'as they are'}."
     yield ""
@@ -87,6 +91,6 @@ def _list_lines(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.failed:
         yield ""
         first = next(iter(evaluation.failed.values()))
-        yield f"Not read, and in no figure: {len(evaluation.failed)} rows. The first: {clean_line(first)}"
+        yield f"Not read, and in no figure: {_count(len(evaluation.failed))}. The first: {clean_line(first)}"
     yield ""
     yield tell(evaluation)
