@@ -34,6 +34,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "corpus": measurements.render_corpus,
     "collator-speed": measurements.render_collator_speed,
     "memory": measurements.render_memory,
+    "speed": measurements.render_speed,
+    "speed-summary": measurements.summarise_speed,
     "finding": measurements.render_finding,
     "short-finding": measurements.render_short_finding,
     "exit-codes": catalogue.render_exit_codes,

@@ -36,6 +36,8 @@ __all__ = [
     "render_memory",
     "render_pairs",
     "render_short_finding",
+    "render_speed",
+    "summarise_speed",
 ]
 
 MEASURED = Path(__file__).resolve().parents[1] / "measured"
@@ -190,6 +192,20 @@ def render_memory() -> str:
     from docs.measure.memory import render
 
     return render()
+
+
+def render_speed() -> str:
+    """What the last `python -m docs.measure.speed` measured."""
+    from docs.measure.speed import render
+
+    return render()
+
+
+def summarise_speed() -> str:
+    """The same in one sentence."""
+    from docs.measure.speed import summarise
+
+    return summarise()
 
 
 def render_finding() -> str:

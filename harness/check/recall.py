@@ -18,7 +18,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ _MOST_FILES = 20_000  # of the project's folder; above, nothing is taken over
 _MOST_BYTES = 16 << 20  # of what is kept of one child
 _MOST_STATES = 3  # of a project, so that a key that is tried and taken back costs nothing
 _MOST_PROJECTS = 50
+_MOST_WRITTEN = 50  # paths of reports, the last ones
 _FAILED = ("foreign code died", "no answer", "our own failure")
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".hg", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 _VOLATILE = {
@@ -72,27 +73,40 @@ _VOLATILE = {
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What one child answered: `values` is msgpack of name -> value, its own and that of the child that follows it.
 
-    `key` digests what it reads. `files` are the further files that it opened: path -> "size sha256".
+    `key` digests what it reads. `files` are the further files that it opened: path -> "size sha256". `drawn` says that the
+    pictures of the page are among the values.
     """
 
     key: str
+    drawn: bool
     checked: datetime.datetime
     values: bytes
     files: dict[str, str]
     openings: tuple[str, ...] = ()
 
 
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a project. `written` are the reports that its checks were told to write."""
+
+    entries: dict[str, list[Entry]] = {}
+    written: tuple[str, ...] = ()
+
+
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
-    entries: bytes
+    state: bytes
     signature: str
 
 
 class Recall(msgspec.Struct, kw_only=True):
-    """What need not be run: `values` by child, `checked` when each was run, `touched` the files behind them."""
+    """What need not be run: `values` by child, `checked` when each was run, `touched` the files behind them.
+
+    `written` are reports of ours, of this check and of those before it: a page in the project's folder is no input.
+    """
 
     config: Config
     asked: Asked
     keys: dict[str, str]
+    written: tuple[str, ...]
     began: int
     values: dict[str, Any] = {}
     checked: dict[str, datetime.datetime] = {}
@@ -105,15 +119,15 @@ class Recall(msgspec.Struct, kw_only=True):
         A cache that cannot be written costs time only.
         """
         ran = [child for child in CHILDREN if child.name in answers.values and child.name in self.keys]
-        if not self.asked.keeps or not ran or _list_keys(self.config, self.asked) != self.keys:
+        if not self.asked.keeps or not ran or _list_keys(self.config, self.asked, self.written) != self.keys:
             return  # something changed meanwhile: nobody knows which state was seen
-        entries = {name: list(kept) for name, kept in _read(self.config).items()}
+        entries = {name: list(kept) for name, kept in _read(self.config).entries.items()}
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         for child in ran:
             others = [entry for entry in entries.pop(child.name, ()) if entry.key != self.keys[child.name]]
             entry = self._make_entry(child, answers, now, tuple(openings), place)
             entries[child.name] = [*([entry] if entry is not None else []), *others][:_MOST_STATES]
-        _write(self.config, entries)
+        _write(self.config, _State(entries=entries, written=self.written))
 
     def _make_entry(
         self, child: Child, answers: Answers, now: datetime.datetime, openings: tuple[str, ...], place: Path
@@ -131,7 +145,8 @@ class Recall(msgspec.Struct, kw_only=True):
         data = msgspec.msgpack.encode(values)
         if len(data) > _MOST_BYTES:
             return None
-        return Entry(key=self.keys[child.name], checked=now, values=data, files=files, openings=openings)
+        drawn = _is_drawn(child, self.asked)
+        return Entry(key=self.keys[child.name], drawn=drawn, checked=now, values=data, files=files, openings=openings)
 
 
 def open_recall(config: Config, asked: Asked) -> Recall | None:
@@ -139,12 +154,20 @@ def open_recall(config: Config, asked: Asked) -> Recall | None:
     if not (asked.keeps or asked.reuses) or asked.network:
         return None
     began = time.time_ns()
-    keys = _list_keys(config, asked)
-    recall = Recall(config=config, asked=asked, keys=keys, began=began)
+    state = _read(config)
+    writes = (os.fspath(Path(path).resolve()) for path in asked.writes)
+    sayable = (path for path in writes if path == path.encode("utf-8", errors="replace").decode("utf-8"))
+    written = tuple(dict.fromkeys((*sayable, *state.written)))[:_MOST_WRITTEN]
+    if asked.keeps and set(written) != set(state.written):
+        _write(config, _State(entries=state.entries, written=written))
+    keys = _list_keys(config, asked, written)
+    recall = Recall(config=config, asked=asked, keys=keys, written=written, began=began)
     touched: set[str] = set()
     openings: dict[str, None] = {}
-    for name, kept in _read(config).items() if asked.reuses else ():
-        entry = next((entry for entry in kept if entry.key == keys.get(name)), None)
+    wants_pictures = {child.name for child in CHILDREN if _is_drawn(child, asked)}
+    for name, kept in state.entries.items() if asked.reuses else ():
+        fits = (e for e in kept if e.key == keys.get(name) and (e.drawn or name not in wants_pictures))
+        entry = next(fits, None)
         if entry is None:
             continue
         paths = [Path(path) for path in entry.files]
@@ -172,14 +195,18 @@ def _ended_badly(value: Any) -> bool:
 # ---- the digest of what a child reads
 
 
-def _list_keys(config: Config, asked: Asked) -> dict[str, str]:
+def _is_drawn(child: Child, asked: Asked) -> bool:
+    return bool(child.drawing and asked.illustrated)
+
+
+def _list_keys(config: Config, asked: Asked, written: Sequence[str]) -> dict[str, str]:
     """Child -> digest of what it reads; empty where that cannot be told."""
     try:
         document, _ = read_yaml(config.source)
         config = load_config(config.source, trust=asked.trust)
     except (OSError, BrokenYaml, ConfigError):
         return {}
-    project = _stat_project(config, asked)
+    project = _stat_project(config, written)
     if project is None or not isinstance(document, dict):
         return {}
     parts = bind(config)
@@ -197,10 +224,7 @@ def _list_keys(config: Config, asked: Asked) -> dict[str, str]:
             if config.subject.dataset is not None:
                 continue  # nobody knows what that code reads to make its rows
             told += [("project", project), ("rows", parts["rows"]), ("subject", parts["subject"])]
-        told += [
-            ("drawing", str(bool(child.drawing and asked.illustrated))),
-            ("sections", _digest_sections(document, child, config)),
-        ]
+        told.append(("sections", _digest_sections(document, child, config)))
         if child.name == "learning":
             told.append(("output", _stat_folder(config.training.output_dir)))
         keys[child.name] = digest_text(told)
@@ -237,13 +261,14 @@ def _list_environment(config: Config) -> Iterator[tuple[str, str]]:
             yield f"${name}", value
 
 
-def _stat_project(config: Config, asked: Asked) -> str | None:
+def _stat_project(config: Config, written: Sequence[str]) -> str | None:
     """Name, size and times of every file below the folder of the user's parts; None where there are too many.
 
-    The YAML file is digested by its sections, the run's own folder apart, and the reports are what this very command writes.
+    The YAML file is digested by its sections, the run's own folder apart, and what checks have written is no input. Where a
+    child opens one of them, it is digested as every other file that it opens.
     """
     apart = {config.training.output_dir.resolve()}
-    written = {config.source.resolve(), *(Path(path).resolve() for path in asked.writes)}
+    reports = {config.source.resolve(), *map(Path, written)}
     found: list[tuple[str, str]] = []
     for root in dict.fromkeys((config.subject.path.resolve(), config.source.parent.resolve())):
         for folder, folders, names in os.walk(root):
@@ -256,7 +281,7 @@ def _stat_project(config: Config, asked: Asked) -> str | None:
                 and not (here / name / "pyvenv.cfg").exists()
             )
             for name in sorted(names):
-                if here / name not in written:
+                if here / name not in reports:
                     found.append((str(here / name), _stat(here / name)))
             if len(found) > _MOST_FILES:
                 return None
@@ -295,28 +320,28 @@ def _choose(touched: Iterable[str], config: Config) -> list[Path]:
 
 def _find(config: Config) -> Path:
     name = hashlib.sha256(os.fspath(config.source).encode("utf-8", errors="surrogateescape")).hexdigest()[:24]
-    return find_cache_directory() / "answers-1" / f"{name}.msgpack"
+    return find_cache_directory() / "answers-2" / f"{name}.msgpack"
 
 
-def _read(config: Config) -> Mapping[str, list[Entry]]:
+def _read(config: Config) -> _State:
     """What was kept; nothing where the file is damaged or was not written by this user's Preflight."""
     path = _find(config)
     try:
         if not is_file(path):
-            return {}
+            return _State()
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
-        if not is_signed(kept.entries, kept.signature):
-            return {}
-        return msgspec.msgpack.decode(kept.entries, type=dict[str, list[Entry]])
+        if not is_signed(kept.state, kept.signature):
+            return _State()
+        return msgspec.msgpack.decode(kept.state, type=_State)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return {}
+        return _State()
 
 
-def _write(config: Config, entries: Mapping[str, list[Entry]]) -> None:
+def _write(config: Config, state: _State) -> None:
     path = _find(config)
-    data = msgspec.msgpack.encode(entries)
+    data = msgspec.msgpack.encode(state)
     try:
-        atomic.write_bytes(path, msgspec.msgpack.encode(_Kept(entries=data, signature=sign(data))))
+        atomic.write_bytes(path, msgspec.msgpack.encode(_Kept(state=data, signature=sign(data))))
         kept = sorted(path.parent.glob("*.msgpack"), key=lambda file: file.stat().st_mtime)
         for old in kept[:-_MOST_PROJECTS]:
             old.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from preflight_ocr.harness.facts import Facts, PixelView
+from preflight_ocr.harness.facts import Facts, PixelView, ProcessorFiles
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, show_some
@@ -57,9 +57,13 @@ def excuse(facts: Facts) -> str:
         return "no page was recognised in the batch"
     if not _is_one(read):
         return "each page has a mean and a std of its own: its brightness or its contrast was changed"
-    if len({v.row for v in read}) > 1 or _find_familiar(read[0]) or not _list_wrong(facts):
+    if not _list_wrong(facts) or _find_familiar(read[0]):
         return ""
-    return "one page alone was recognised, with a mean and a std that nobody uses: it may be darker than the file"
+    if all(_is_darker(v, known(facts.processor_files)) for v in read):
+        return "the pages are darker or lighter than the files: their mean and std are larger or smaller by one factor"
+    if len({v.row for v in read}) > 1:
+        return ""
+    return "one page alone was recognised, with a mean and a std that nobody uses: its colours may have been changed"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
@@ -79,6 +83,16 @@ def _list_wrong(facts: Facts) -> list[PixelView]:
     files, views = known(facts.processor_files), known(known(facts.collator).views)
     mean, std = files.mean or (), files.std or ()
     return [v for v in views if v.mean and v.std and not (_is_close(v.mean, mean) and _is_close(v.std, std))]
+
+
+def _is_darker(view: PixelView, files: ProcessorFiles) -> bool:
+    """Whether a page whose every value was multiplied by one number, and normalised as it should be, looks like this."""
+    mean, std = known(files.mean), known(files.std)
+    factors = [
+        seen / own for seen, own in zip((*(view.mean or ()), *(view.std or ())), (*mean, *std), strict=False) if own
+    ]
+    middle = sum(factors) / len(factors) if factors else 0.0
+    return 0.5 < middle < 2.0 and all(abs(factor - middle) <= 2 * TOLERANCE * middle for factor in factors)
 
 
 def _is_one(views: Sequence[PixelView]) -> bool:

@@ -1,7 +1,7 @@
 """Foreign text as it may be shown: nothing in it can move a cursor, turn the reading direction or forge a line of ours.
 
-It is cleaned once, where it becomes a fact or a message. What a terminal would act on is shown as an escape (`\\x1b`);
-letters of every script stay as they are.
+It is cleaned once, where it becomes a fact or a message. Colours are taken out; whatever else a terminal would act on is
+shown as an escape (`\\x1b`). Letters of every script stay as they are.
 """
 
 from __future__ import annotations
@@ -17,19 +17,31 @@ _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
+# Bold and colours, as transformers and torchrun write them into their messages. In a sentence they say nothing.
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
 
 def clean(text: str, *, limit: int = LONGEST) -> str:
-    """The text with everything that acts shown as an escape, cut to `limit` characters. Newlines and tabs stay."""
+    """The text without colours, with everything else that acts shown as an escape, cut to `limit` characters.
+
+    Newlines and tabs stay.
+    """
+    if not text.isprintable():
+        text = _COLOUR.sub("", text)  # first: what is left on both sides of one is still looked at
+    return _show(text, limit)
+
+
+def clean_line(text: str, *, limit: int = 1000) -> str:
+    """As `clean`, for what has to stay on one line and is what it is: a name, a key, a path. No part of it is taken out."""
+    return _show(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _show(text: str, limit: int) -> str:
     if len(text) > limit:
         text = f"{text[:limit]}... ({len(text) - limit:,} more characters)"
     if text.isprintable():
         return text
     return _ACTING.sub(_escape, text.replace("\r\n", "\n"))
-
-
-def clean_line(text: str, *, limit: int = 1000) -> str:
-    """As `clean`, for what has to stay on one line: a name, a key, a path."""
-    return clean(text, limit=limit).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def clean_value(value: object) -> object:
@@ -41,10 +53,15 @@ def clean_value(value: object) -> object:
         same = all(new is old for new, old in zip(cleaned, value, strict=True))
         return value if same else type(value)(cleaned)
     if isinstance(value, dict):
-        pairs = [(clean_value(key), clean_value(item)) for key, item in value.items()]
+        pairs = [(_clean_key(key), clean_value(item)) for key, item in value.items()]
         same = all(key is old and item is value[old] for (key, item), old in zip(pairs, value, strict=True))
         return value if same else dict(pairs)
     return value
+
+
+def _clean_key(key: object) -> object:
+    """A key tells two entries apart: nothing is taken out of it."""
+    return _show(key, LONGEST) if isinstance(key, str) else clean_value(key)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -166,11 +166,11 @@ def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown |
         if right == IN_A_ROW:
             return step
         taken = time.thread_time() - started
-        # The first step says little: it is given up for it only where it was very slow.
-        allowed = {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(step)
+        # The first step says little: it is given up for it only where it was very slow. A row that is right has few to go.
+        allowed = None if right else {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(step)
         if taken > MOST_SECONDS or (allowed is not None and taken / step * USUAL_STEPS > allowed):
-            reason = f"one row was not known by heart within {MOST_SECONDS:.0f} s: {share:.0%} of it after {step} steps"
-            return _TooSlow(reason)
+            so_far = f"{share:.0%} of it after {step} step{'s' if step != 1 else ''}"
+            return _TooSlow(f"one row was not known by heart within {MOST_SECONDS:.0f} s: {so_far}")
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -8,13 +8,15 @@ from io import BytesIO
 from pathlib import Path
 
 import msgspec
+from markupsafe import Markup
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.commands.trained.evaluate import Evaluation, Group, ReadRow, Side
 from preflight_ocr.harness.training.images import ImageError, open_image
-from preflight_ocr.harness.training.scores import RowScore
-from preflight_ocr.reports.evaluation.terminal import FIGURES, name, show, tell, tell_constants
+from preflight_ocr.harness.training.scores import Interval, RowScore
+from preflight_ocr.reports.evaluation.terminal import FIGURES, name, tell, tell_constants
 from preflight_ocr.reports.page.shell import render_page
+from preflight_ocr.reports.page.text import spell_seconds
 
 MOST_ROWS = 100
 """Rows on the page, worst first; the JSON has all."""
@@ -42,7 +44,8 @@ def render(evaluation: Evaluation) -> str:
         "evaluation": evaluation,
         "sides": list(evaluation.sides),
         "measured": FIGURES,
-        "show": show,
+        "took": spell_seconds(evaluation.seconds),
+        "show_in_cell": _show_in_cell,
         "name": name,
         "told": tell(evaluation),
         "constants": tuple(tell_constants(evaluation)),
@@ -54,6 +57,12 @@ def render(evaluation: Evaluation) -> str:
     return render_page(
         "evaluation.html.j2", context, styles=("_style.css", "_evaluation.css"), scripts=("_filters.js",)
     )
+
+
+def _show_in_cell(interval: Interval) -> Markup:
+    """`0.123 (0.101 to 0.150)`, broken between the two where the column is narrow, and nowhere else."""
+    low, high = f"{interval.low:.3f}", f"{interval.high:.3f}"
+    return Markup('{} <span class="range">({} to {})</span>').format(f"{interval.value:.3f}", low, high)
 
 
 def write(evaluation: Evaluation, path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from preflight_ocr.harness.commands.trained.evaluate import Evaluation
 from preflight_ocr.harness.foreign.text import clean_line
-from preflight_ocr.harness.training.scores import Confusion, Interval
+from preflight_ocr.harness.training.scores import Confusion, Interval, name_script
 
 FIGURES = (
     ("CER", "cer"), ("WER", "wer"), ("median CER", "median"), ("mean CER, none above 1", "clipped"), ("exact rows", "exact"),
@@ -20,8 +20,13 @@ def show(interval: Interval) -> str:
 
 
 def name(confusion: Confusion) -> str:
-    """`a read as o`, `a left out`, `o put in`."""
-    true, read = (repr(part) for part in (confusion.true, confusion.read))
+    """`a read as o`, `a left out`, `o put in`; with their scripts where letters of two are taken for each other."""
+    scripts = [name_script(part) for part in (confusion.true, confusion.read)]
+    are_told = "none" not in scripts and scripts[0] != scripts[1]  # the Cyrillic and the Latin a look the same
+    true, read = (
+        f"{part!r} ({script.capitalize()})" if are_told else repr(part)
+        for part, script in zip((confusion.true, confusion.read), scripts, strict=True)
+    )
     if not confusion.read:
         return f"{true} left out"
     return f"{true} read as {read}" if confusion.true else f"{read} put in"
@@ -31,7 +36,7 @@ def tell(evaluation: Evaluation) -> str:
     """The result in one sentence."""
     base = evaluation.sides["base"]
     if evaluation.difference is None:
-        return f"The base model reads {base.rows} rows with a CER of {show(base.cer)}."
+        return f"The base model reads {_count(base.rows)} with a CER of {show(base.cer)}."
     change = evaluation.difference
     said = "lower" if change.high < 0 else "higher" if change.low > 0 else "not told apart by these rows"
     after = evaluation.sides["adapter"].cer
@@ -49,6 +54,10 @@ def tell_constants(evaluation: Evaluation) -> Iterator[str]:
             yield f"{who} gave {times} of {len(evaluation.rows)} pages {what}: what is on them changes nothing."
 
 
+def _count(rows: int) -> str:
+    return f"{rows} row" if rows == 1 else f"{rows} rows"
+
+
 def render(evaluation: Evaluation) -> str:
     """Everything that fits a terminal, without a newline at its end."""
     return "\n".join(_list_lines(evaluation))
@@ -57,7 +66,7 @@ def render(evaluation: Evaluation) -> str:
 def _list_lines(evaluation: Evaluation) -> Iterator[str]:
     sides = list(evaluation.sides.items())
     rows = evaluation.sides[evaluation.last].rows
-    yield f"{clean_line(evaluation.data)} ({evaluation.split}): {rows} rows read, 95 % intervals by bootstrap"
+    yield f"{clean_line(evaluation.data)} ({evaluation.split}): {_count(rows)} read, 95 % intervals by bootstrap"
     steps = ", ".join(evaluation.normalise)
     yield f"Texts are compared {f'after {steps}' if steps else 'as they are'}."
     yield ""
@@ -82,6 +91,6 @@ def _list_lines(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.failed:
         yield ""
         first = next(iter(evaluation.failed.values()))
-        yield f"Not read, and in no figure: {len(evaluation.failed)} rows. The first: {clean_line(first)}"
+        yield f"Not read, and in no figure: {_count(len(evaluation.failed))}. The first: {clean_line(first)}"
     yield ""
     yield tell(evaluation)

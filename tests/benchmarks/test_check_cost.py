@@ -11,46 +11,13 @@ from statistics import median
 
 import pytest
 
+from docs.measure.speed import DRY_RUN, IMPORTS, PREFLIGHT
 from preflight_ocr.fixtures.corpus.plant import write_project
 from tests.support.places import ROOT
 
 RUNS = 3
 MOST = 4.0
 MOST_AGAIN = 0.5
-
-CHECK = "from preflight_ocr.harness.cli import preflight; preflight()"
-
-IMPORTS = "import torch, transformers, peft; from transformers import AutoModel, Trainer"
-
-# Trainer and PEFT as anybody writes them, with our collator: what every dry run of this model has to pay for.
-DRY_RUN = """
-import sys
-from pathlib import Path
-
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModel, Trainer, TrainingArguments
-
-from preflight_ocr.harness.config.config import load_config
-from preflight_ocr.harness.training.model import load_processor
-from preflight_ocr.harness.training.train import build_own_collator
-from preflight_ocr.probes.workbench.assembly import read_rows
-from preflight_ocr.harness.training.redirects import redirect_cuda
-
-config = load_config(Path(sys.argv[1]))
-model = AutoModel.from_pretrained(config.model.base_model, trust_remote_code=True, attn_implementation="eager")
-collator = build_own_collator(config, model, load_processor(config))
-lora = LoraConfig(r=8, lora_alpha=16, task_type="CAUSAL_LM", target_modules=list(config.lora.target_modules))
-model = get_peft_model(model, lora)
-arguments = TrainingArguments(
-    output_dir=sys.argv[2], max_steps=1, per_device_train_batch_size=2, report_to="none", save_strategy="no",
-    use_cpu=True, remove_unused_columns=False, disable_tqdm=True,
-)
-rows = list(read_rows(config.data.train_path))
-with redirect_cuda():
-    ended = Trainer(model=model, args=arguments, data_collator=collator, train_dataset=rows).train()
-assert ended.global_step == 1
-"""
 
 
 @pytest.fixture
@@ -74,7 +41,7 @@ def measure(tmp_path: Path):
         return time.perf_counter() - started
 
     def check(*words: str) -> float:
-        return run(CHECK, "check", str(project), *words)
+        return run(PREFLIGHT, "check", str(project), *words)
 
     return check, lambda: run(DRY_RUN, str(project), str(tmp_path / "out")), lambda: run(IMPORTS)
 

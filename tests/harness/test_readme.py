@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import re
 
-import pytest
 import yaml
 
 from preflight_ocr.fixtures.corpus.plant import write_project
 from preflight_ocr.harness.check.check import check
-from preflight_ocr.harness.cli import preflight, run_training
 from preflight_ocr.harness.config.config import load_config
 from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOW_TO = (ROOT / "docs" / "how-to" / "trainer-class.md").read_text(encoding="utf-8")
-PAGES = {
-    "README": README,
-    **{
-        name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-        for name in ("tutorials/your-project", "how-to/ci", "how-to/your-framework", "how-to/your-command")
-    },
-}
 FROM_PYTHON = (ROOT / "docs" / "how-to" / "from-python.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorials" / "your-project.md").read_text(encoding="utf-8")
 
@@ -82,15 +73,6 @@ def test_the_two_commands_stand_where_ci_looks_for_them():
         'pip install -c constraints.txt ".[train]" && preflight demo',
         'pip install -c constraints.txt ".[test]" && pytest -n auto',
     ]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_that_is_shown_exists_with_its_options(page):
-    for line in re.findall(r"(?:^|`|- )((?:preflight|run-training) +-?[^`\n]+)", PAGES[page], re.MULTILINE):
-        words = line.partition("#")[0].partition(" -- ")[0].removesuffix(" --").split()
-        command = run_training if words[0] == "run-training" else preflight.commands[words[1]]
-        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-        assert {word for word in words if word.startswith("-")} <= known, line
 
 
 def test_the_yaml_file_of_the_tutorial_has_no_key_that_nobody_knows(tmp_path):

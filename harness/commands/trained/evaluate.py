@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -74,7 +75,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured. `difference` is the adapter's CER less the base's on the same rows; None for one side alone.
 
-    `failed` maps the number of a row that could not be read to the reason: it is in no figure.
+    `failed` maps the number of a row that could not be read to the reason: it is in no figure. `seconds` is how long reading
+    and comparing took, without the loading of the model.
     """
 
     config: str
@@ -83,6 +85,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     split: Split
     data: str
     created: datetime.datetime
+    seconds: float
     normalise: tuple[str, ...]
     max_new_tokens: int
     sides: dict[Side, Summary]
@@ -173,7 +176,7 @@ def evaluate(
 
     Of several processes, which have a `meeting`, each reads its part; the first returns the evaluation, the others None.
     """
-    config, number = reader.config, min(len(rows), limit or len(rows))
+    began, config, number = time.perf_counter(), reader.config, min(len(rows), limit or len(rows))
     sides: tuple[Side, ...] = ("base", "adapter") if adapter is not None else ("base",)
     most = config.evaluation.max_new_tokens or _find_limit(reader, rows, number)
     rank, size = (meeting.place.rank, meeting.place.size) if meeting is not None else (0, 1)
@@ -207,6 +210,7 @@ def evaluate(
         split=split,
         data=str(rows.directory),
         created=datetime.datetime.now(datetime.UTC),
+        seconds=round(time.perf_counter() - began, 1),
         normalise=config.evaluation.normalise,
         max_new_tokens=most,
         sides={side: _sum_up(found, side) for side in sides},

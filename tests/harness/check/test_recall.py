@@ -146,6 +146,43 @@ def test_what_this_very_command_writes_costs_nothing(project):
     assert set(look(project, asked).checked) == ALL
 
 
+def test_a_page_that_an_earlier_check_has_written_costs_nothing(project):
+    page = project.parent / "report.html"
+    with_page = Asked(trust=True, keeps=True, reuses=True, writes=(str(page),))
+    keep(project, asked=with_page)
+    page.write_text("a page", encoding="utf-8")
+    assert set(look(project).checked) == ALL
+    (project.parent / "other.html").write_text("not ours", encoding="utf-8")
+    assert set(look(project).checked) == {"processor"}
+
+
+def test_a_page_that_is_written_of_what_was_taken_over_costs_nothing_either(project):
+    keep(project)
+    page = project.parent / "report.html"
+    with_page = Asked(trust=True, keeps=True, reuses=True, writes=(str(page),))
+    assert set(look(project, with_page).checked) == ALL
+    page.write_text("a page", encoding="utf-8")
+    assert set(look(project).checked) == ALL
+
+
+def test_a_report_that_a_child_reads_is_an_input(project):
+    page = project.parent / "report.json"
+    page.write_text("{}", encoding="utf-8")
+    keep(project, asked=Asked(trust=True, keeps=True, reuses=True, writes=(str(page),)), opened=(page,))
+    assert set(look(project).checked) == ALL
+    page.write_text("[]", encoding="utf-8")
+    assert not look(project).checked
+
+
+def test_a_check_with_pictures_spares_one_without_and_not_the_other_way_round(project):
+    drawn = Asked(trust=True, keeps=True, reuses=True, illustrated=True)
+    keep(project)
+    assert ALL - set(look(project, drawn).checked) == {"collator"}
+    keep(project, asked=drawn)
+    assert set(look(project, drawn).checked) == ALL
+    assert set(look(project).checked) == ALL
+
+
 def test_a_fresh_check_takes_nothing_over_and_keeps_for_the_next(project):
     fresh = Asked(trust=True, keeps=True)
     keep(project, asked=fresh)
@@ -178,7 +215,7 @@ def test_a_state_that_changed_while_it_was_looked_at_is_not_kept(project):
 
 def test_a_file_that_somebody_wrote_is_not_believed(project):
     keep(project)
-    [path] = (find_cache_directory() / "answers-1").iterdir()
+    [path] = (find_cache_directory() / "answers-2").iterdir()
     kept = msgspec.msgpack.decode(path.read_bytes())
     for data in (b"", b"\xc1", msgspec.msgpack.encode({**kept, "signature": "0" * 64})):
         path.write_bytes(data)

@@ -4,7 +4,7 @@ import pytest
 
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.facts import KeyFact, Unknown
-from preflight_ocr.harness.foreign.text import LONGEST, clean, clean_line
+from preflight_ocr.harness.foreign.text import LONGEST, clean, clean_line, clean_value
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,23 @@ def test_what_a_terminal_would_act_on_is_shown_and_never_sent(acting):
         assert acting[0] not in text
         assert text.startswith("a\\") and text.endswith("b")
     assert acting[0] not in KeyFact(path=acting, nearest=None, detail="").path
+
+
+@pytest.mark.parametrize(
+    "colour", ["\x1b[1m", "\x1b[0m", "\x1b[m", "\x1b[38;5;208m", "\x1b[1;31m", "\x1b[38:2::255:0:0m"]
+)
+def test_the_colours_of_a_library_s_message_are_taken_out(colour):
+    for text in (clean(f"{colour}MISSING{colour}: a"), Unknown(reason=f"{colour}MISSING{colour}: a").reason):
+        assert text == "MISSING: a"
+
+
+def test_what_is_left_beside_a_colour_is_no_command_of_a_terminal():
+    assert clean("a\x1b\x1b[1m[2Jb") == "a\\x1b[2Jb"
+
+
+def test_names_that_differ_by_a_colour_are_told_apart():
+    assert clean_line("a\x1b[1mb") == "a\\x1b[1mb"
+    assert clean_value({"a": 1, "\x1b[1ma": 2}) == {"a": 1, "\\x1b[1ma": 2}
 
 
 def test_letters_of_every_script_stay_as_they_are():

@@ -53,6 +53,36 @@ def test_a_healthy_model_writes_the_row_and_stops(assembly):
     assert found.hindering == ()
 
 
+class Slow(torch.nn.Module):
+    """A model of which each step takes a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seconds = 0.0
+
+    def forward(self) -> SimpleNamespace:
+        self.seconds += 1
+        return SimpleNamespace(loss=self.weight.square().sum(), logits=torch.ones(1))
+
+
+def learn_slowly(monkeypatch: pytest.MonkeyPatch, *, share: float):
+    """What learning says of a slow row of which `share` is right from the first step on."""
+    model = Slow()
+    monkeypatch.setattr(recital, "_share_right", lambda *_: share)
+    monkeypatch.setattr(recital, "time", SimpleNamespace(thread_time=lambda: model.seconds))
+    return recital._learn(SimpleNamespace(), model, {})
+
+
+def test_a_row_that_is_right_is_learnt_to_its_end_however_slow_a_step_is(monkeypatch):
+    assert learn_slowly(monkeypatch, share=1.0) == recital.IN_A_ROW - 1
+
+
+def test_a_slow_row_that_is_not_right_is_given_up_at_once(monkeypatch):
+    found = learn_slowly(monkeypatch, share=0.5)
+    assert found.reason == "one row was not known by heart within 6 s: 50% of it after 1 step"
+
+
 def test_of_pages_full_of_text_the_first_words_are_learnt(assembly, monkeypatch):
     full = tuple({**row, "text": "an old page that goes on " * 60} for row in assembly.sample)
     monkeypatch.setattr(assembly, "sample", full)

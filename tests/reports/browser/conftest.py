@@ -13,10 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from preflight_ocr.fixtures.pages import render_pages
+from preflight_ocr.harness.commands.trained.evaluate import Evaluation
 from preflight_ocr.harness.facts import Unknown
 from preflight_ocr.reports import comparison, html, json_writer, matrix
+from preflight_ocr.reports.evaluation import page as evaluation
 from tests.specimens import HEALTHY, altered
 from tests.support.browser import DESKTOP, NoBrowser, Opened, start_browser
+from tests.support.evaluations import make_evaluation
 from tests.support.matrices import make_matrix
 from tests.support.reports import SICK, make_report
 
@@ -45,12 +49,22 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "sick": html.render(sick),
         "compare": comparison.render(comparison.compare(documents[0], documents[1], names=("a.json", "b.json"))),
         "matrix": matrix.render(make_matrix()),
+        "evaluation": evaluation.render(_evaluate(folder)),
     }
     paths = {}
     for name, text in texts.items():
         paths[name] = folder / f"{name}.html"
         paths[name].write_text(text, encoding="utf-8")
     return paths
+
+
+def _evaluate(folder: Path) -> Evaluation:
+    """Of a page, a line in another script and a word too long to break; read well, half, not at all."""
+    rows = render_pages(folder / "read", count=2, seed=5, kind="sheets")
+    written = (*(row["text"] for row in rows), "wide" * 60)
+    images = (*(str(folder / "read" / row["image_path"]) for row in rows), "gone.png")
+    half = (rows[0]["text"], rows[1]["text"].replace("а", "a")[:-4] + "\u202e<b>", "wade" * 60)
+    return make_evaluation(base=("", "the the the", ""), adapter=half, written=written, images=images)
 
 
 @pytest.fixture(scope="session")

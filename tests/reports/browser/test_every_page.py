@@ -8,13 +8,21 @@ import pytest
 
 from tests.support.browser import CONTRAST, DESKTOP, FOCUS, PHONE
 
-KINDS = ("healthy", "sick", "compare", "matrix")
+FILTERED = ("healthy", "sick", "compare", "matrix")
+KINDS = (*FILTERED, "evaluation")
 QUICK = ("healthy", "sick")
-pytestmark = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
-)
 
 
+def _each(kinds: tuple[str, ...]) -> pytest.MarkDecorator:
+    slow = pytest.mark.slow
+    return pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k in QUICK else slow) for k in kinds])
+
+
+every_page = _each(KINDS)
+every_page_with_filters = _each(FILTERED)
+
+
+@every_page
 def test_it_opens_without_a_word_on_the_console_and_asks_the_network_for_nothing(kind, still):
     opened = still(kind)
     assert opened.errors == []
@@ -22,6 +30,7 @@ def test_it_opens_without_a_word_on_the_console_and_asks_the_network_for_nothing
     assert opened.page.title()
 
 
+@every_page
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_nothing_is_wider_than_the_window(kind, open_page, viewport):
     opened = open_page(kind, viewport=viewport)
@@ -30,6 +39,7 @@ def test_nothing_is_wider_than_the_window(kind, open_page, viewport):
     assert opened.spill() <= 0
 
 
+@every_page
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_what_is_behind_it(kind, open_page, scheme):
     opened = open_page(kind, scheme=scheme)
@@ -38,6 +48,7 @@ def test_every_text_stands_out_from_what_is_behind_it(kind, open_page, scheme):
     assert faint == []
 
 
+@every_page
 def test_dark_is_really_dark(kind, open_page, still):
     grounds = [
         opened.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -47,15 +58,17 @@ def test_dark_is_really_dark(kind, open_page, still):
     assert brightness[0] > 600 and brightness[1] < 150
 
 
+@every_page
 def test_without_scripts_everything_is_there_and_no_control_is_left_that_does_nothing(kind, open_page, still):
     plain, lively = open_page(kind, javascript=False), still(kind)
     assert plain.count("form[data-filters]") == 0
-    assert lively.count("form[data-filters]") == 1
+    assert lively.count("form[data-filters]") == (kind in FILTERED)
     assert plain.count("main > section") == lively.count("main > section") > 0
     assert plain.count("[data-item]") == lively.count("[data-item]") > 0
     assert plain.count("button") == 0
 
 
+@every_page
 def test_the_keyboard_reaches_the_content_and_every_control_shows_its_focus(kind, open_page):
     opened = open_page(kind)
     opened.page.keyboard.press("Tab")
@@ -69,9 +82,10 @@ def test_the_keyboard_reaches_the_content_and_every_control_shows_its_focus(kind
             break
         assert shown, tag
         seen.add(tag)
-    assert {"A", "INPUT", "SELECT"} <= seen
+    assert ({"A", "INPUT", "SELECT"} if kind in FILTERED else {"A"}) <= seen
 
 
+@every_page_with_filters
 def test_words_typed_into_the_search_leave_only_what_holds_them(kind, open_page):
     opened = open_page(kind)
     everything = opened.count("[data-item]")
@@ -87,6 +101,7 @@ def test_words_typed_into_the_search_leave_only_what_holds_them(kind, open_page)
     assert opened.count("[data-item]") >= everything
 
 
+@every_page_with_filters
 def test_each_severity_that_can_be_ticked_leaves_only_its_own(kind, open_page):
     opened = open_page(kind)
     opened.unfold()
@@ -110,6 +125,7 @@ def test_each_severity_that_can_be_ticked_leaves_only_its_own(kind, open_page):
     assert len(set(counts)) > 1 or len(counts) == 1
 
 
+@every_page
 def test_print_unfolds_everything_and_leaves_the_controls_out(kind, open_page):
     opened = open_page(kind)
     opened.page.emulate_media(media="print")
@@ -122,6 +138,7 @@ def test_print_unfolds_everything_and_leaves_the_controls_out(kind, open_page):
     assert pdf.startswith(b"%PDF")
 
 
+@every_page
 def test_every_link_within_the_page_leads_somewhere(kind, still):
     opened = still(kind)
     dead = opened.evaluate(
@@ -131,6 +148,7 @@ def test_every_link_within_the_page_leads_somewhere(kind, still):
     assert dead == []
 
 
+@every_page
 def test_a_reader_that_cannot_see_finds_headings_landmarks_and_named_controls(kind, still):
     opened = still(kind)
     assert opened.evaluate("document.documentElement.lang") == "en"

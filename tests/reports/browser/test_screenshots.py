@@ -25,7 +25,7 @@ def test_four_pictures_are_taken_of_a_page(chromium, pages, tmp_path):
     assert sizes == {
         f"compare-{scheme}-{device}.png": size
         for scheme in ("light", "dark")
-        for device, size in (("desktop", (1280, 900)), ("phone", (390, 844)))
+        for device, size in (("desktop", (1280, 900)), ("phone", (375, 812)))
     }
     assert sorted(done.stdout.split()) == sorted(str(tmp_path / name) for name in sizes)
     assert _measure_light(tmp_path / "compare-light-desktop.png") > 200

@@ -71,7 +71,7 @@ def test_rows_that_cannot_be_read_are_in_no_figure_and_are_said(train, tmp_path)
     min(pages.glob("*.png")).write_bytes(b"broken")
     ended = run(configure(trained, tmp_path, pages=pages), "--json", tmp_path / "e.json")
     found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
-    assert ended.exit_code == 3 and "Not read, and in no figure: 1 rows" in ended.output
+    assert ended.exit_code == 3 and "Not read, and in no figure: 1 row" in ended.output
     assert found["sides"]["base"]["rows"] == 11 and len(found["failed"]) == 1
 
 
