@@ -15,14 +15,19 @@ ASKED = {"metric_for_best_model": "cer", "load_best_model_at_end": True, "eval_s
 
 
 def test_the_best_checkpoint_is_that_of_the_lowest_error_rate(configure, monkeypatch):
-    rates = iter((0.5, 0.9))
-    monkeypatch.setattr(reading_trainer.Reading, "measure", lambda self, model: {"cer": next(rates), "wer": 1.0})
+    rates = iter((1.0, 0.5, 0.9))
+
+    def measure(self, model, step):
+        self.read_at.add(step)
+        return {"cer": next(rates), "wer": 1.0}
+
+    monkeypatch.setattr(reading_trainer.Reading, "measure", measure)
     config = configure(training=ASKED)
     result = train(config)
     state = json.loads((config.training.output_dir / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
     assert state["best_metric"] == 0.5 and state["best_model_checkpoint"].endswith("checkpoint-2")
     logged = (config.training.output_dir / "logs" / "history.jsonl").read_text(encoding="utf-8")
-    assert logged.count('"eval_cer"') == 2 and result.eval_loss is not None
+    assert logged.count('"eval_cer"') == 3 and result.eval_loss is not None
 
 
 def test_what_is_measured_in_training_is_what_is_read(configure):
