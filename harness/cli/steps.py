@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,13 +182,19 @@ def write_all(
             click.echo(f"{kind}: {path}")
 
 
-def attach_run(config: Config, report: Report) -> Report:
-    """The report with the last training run in `output_dir`, whose curves a page draws."""
+def attach_run(config: Config, report: Report, *, html_path: Path | None = None) -> Report:
+    """The report with the last training run in `output_dir`, which a page draws. `html_path` is where that page goes."""
     import msgspec
 
-    from preflight_ocr.harness.facts.history import read_history
+    from preflight_ocr.harness.cli.concluding import choose_next, name_evaluation
+    from preflight_ocr.harness.facts.history import RunHistory, read_history
 
-    return msgspec.structs.replace(report, run=read_history(config.training.output_dir))
+    run = read_history(config.training.output_dir)
+    if isinstance(run, RunHistory) and html_path is not None and run.record is not None and run.record.adapter:
+        command = choose_next(config, run.record, html_path=html_path)
+        page = name_evaluation(config, html_path).name if "preflight evaluate" in command else ""
+        run = msgspec.structs.replace(run, next_command=command, evaluation_page=page)
+    return msgspec.structs.replace(report, run=run)
 
 
 def save(write: Callable[[], None], path: Path) -> None:
@@ -196,6 +202,15 @@ def save(write: Callable[[], None], path: Path) -> None:
         write()
     except OSError as error:
         raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def keep_first_failure() -> Iterator[None]:
+    """A file that cannot be written is named, and does not take the place of what failed before it."""
+    try:
+        yield
+    except Refusal as refusal:
+        click.echo(refusal.format_message(), err=True)
 
 
 def accept(config: Config, path: Path | None, *, waivers: tuple[Waiver, ...] = ()) -> Clearance | None:
