@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.browser import CONTRAST, DESKTOP, FOCUS, PHONE
 
-KINDS = ("healthy", "sick", "compare", "matrix")
+KINDS = ("healthy", "sick", "run", "compare", "matrix")
 QUICK = ("healthy", "sick")
 pytestmark = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
@@ -128,7 +128,8 @@ def test_every_link_within_the_page_leads_somewhere(kind, still):
         """() => [...document.querySelectorAll('a[href]')].map((link) => link.getAttribute('href'))
           .filter((href) => !href.startsWith('#') || !document.getElementById(decodeURIComponent(href.slice(1))))"""
     )
-    assert dead == []
+    # The page that `preflight evaluate` writes beside this one, as the command next to the link says.
+    assert [href for href in dead if href != "./report-evaluation.html"] == []
 
 
 def test_a_reader_that_cannot_see_finds_headings_landmarks_and_named_controls(kind, still):
