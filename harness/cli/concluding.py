@@ -30,8 +30,13 @@ def tell_rate(record: RunRecord, readings: tuple[SampleReading, ...]) -> str:
     """How well held-out rows are read; where nothing was read, what would have them read."""
     before, after = find_rates(record, readings)
     if after is not None:
-        was = f"{before.cer:.3f} -> " if before is not None else ""
-        return f"CER {was}{after.cer:.3f} on {after.rows} held-out rows"
+        if before is None:
+            return f"CER {after.cer:.3f} on {after.rows} held-out rows"
+        from preflight_ocr.harness.training.scores import compare_edits
+
+        change = compare_edits(before.edits, after.edits, before.characters)
+        doubt = ", not told apart by them" if change.low <= 0 <= change.high else ""
+        return f"CER {before.cer:.3f} -> {after.cer:.3f} on {after.rows} held-out rows{doubt}"
     if record.test_cer is not None:
         return f"CER {record.test_cer:.3f} on {record.test_rows} test rows"
     return f"CER not measured ({record.unread or 'the rows were not read with these weights'})"

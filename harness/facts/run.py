@@ -49,7 +49,9 @@ class SampleReading(msgspec.Struct, frozen=True, kw_only=True):
     """One reading of the sample, after `step` steps. Step 0 is the model before training.
 
     `sample` is a digest of what was read and how: only readings of one sample can be compared. `cer` and `wer` are over all
-    `rows` rows together, `texts` are a few of them, the same at each reading.
+    `rows` rows together, `texts` are a few of them, the same at each reading. `edits` and `characters` have a number for
+    each row, in the order of the rows; `constant` is a text that more than half of the rows were read as and that is not
+    theirs, with how many.
     """
 
     step: int
@@ -57,7 +59,10 @@ class SampleReading(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     cer: float
     wer: float
+    edits: tuple[int, ...]
+    characters: tuple[int, ...]
     texts: tuple[ReadText, ...]
+    constant: tuple[str, int] | None = None
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +140,7 @@ def read_readings(output_dir: Path) -> tuple[SampleReading, ...]:
             one = msgspec.json.decode(line, type=SampleReading)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        if 0 <= one.step < _LARGEST:
+        if 0 <= one.step < _LARGEST and one.rows == len(one.edits) == len(one.characters) > 0:
             found.append(one)
     return tuple(found)
 

@@ -17,7 +17,7 @@ from preflight_ocr.harness.launched import find_place
 from preflight_ocr.harness.training.collate import Collator
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.evaluate import read_together
-from preflight_ocr.harness.training.scores import normalise, score_row
+from preflight_ocr.harness.training.scores import find_constant, normalise, score_row
 
 METRICS = ("cer", "wer")
 DEFAULT_SAMPLE = 64
@@ -114,7 +114,15 @@ class Reading:
         self.read_at.add(step)
         if find_place().is_first:
             found = SampleReading(
-                step=step, sample=self.digest, rows=len(scores), cer=rates["cer"], wer=rates["wer"], texts=texts
+                step=step,
+                sample=self.digest,
+                rows=len(scores),
+                cer=rates["cer"],
+                wer=rates["wer"],
+                edits=tuple(score.edits for score in scores),
+                characters=tuple(score.characters for score in scores),
+                texts=texts,
+                constant=find_constant([(row["text"], text) for row, text in zip(self.rows, read, strict=True)]),
             )
             note_reading(self.output_dir, found)
         return rates

@@ -10,7 +10,7 @@ import msgspec
 from preflight_ocr.harness.config.packages import find_absent
 from preflight_ocr.harness.facts.history import RunHistory
 from preflight_ocr.harness.facts.run import ReadText, RunRecord, SampleReading, find_rates
-from preflight_ocr.harness.training.scores import Piece, score_row
+from preflight_ocr.harness.training.scores import Interval, Piece, compare_edits, score_row
 from preflight_ocr.reports.page.pictures import embed
 from preflight_ocr.reports.page.text import spell_seconds
 
@@ -56,6 +56,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     headline: str
     tone: str
+    remarks: tuple[str, ...]
     figures: tuple[Figure, ...]
     samples: tuple[SampleView, ...]
     readings: int
@@ -75,6 +76,7 @@ def view_run(run: RunHistory) -> RunView | None:
         record=record,
         headline=_head(record, run, before, after),
         tone=_choose_tone(record, before, after),
+        remarks=tuple(_list_remarks(before, after)),
         figures=tuple(_list_figures(record, run, before, after)),
         samples=tuple(_show_samples(alike)),
         readings=len(alike),
@@ -100,6 +102,13 @@ def _head(record: RunRecord, run: RunHistory, before: SampleReading | None, afte
     return told
 
 
+def tell_change(before: SampleReading, after: SampleReading) -> tuple[Interval, str]:
+    """By how much the CER changed, with its 95 % interval, and that in words."""
+    change = compare_edits(before.edits, after.edits, before.characters)
+    span = f"change {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
+    return change, f"not told apart by these rows: {span}" if change.low <= 0 <= change.high else span
+
+
 def _choose_tone(record: RunRecord, before: SampleReading | None, after: SampleReading | None) -> str:
     if record.ending == "failed":
         return "refused"
@@ -107,7 +116,22 @@ def _choose_tone(record: RunRecord, before: SampleReading | None, after: SampleR
         return "partial"
     if before is None or after is None:
         return "plain"
-    return "clear" if after.cer < before.cer else "major"
+    change, _ = tell_change(before, after)
+    if after.constant is not None or change.low > 0:
+        return "major"
+    return "clear" if change.high < 0 else "plain"
+
+
+def _list_remarks(before: SampleReading | None, after: SampleReading | None) -> Iterator[str]:
+    """What the figures alone do not say."""
+    if before is not None and after is not None:
+        yield f"CER, {tell_change(before, after)[1]}."
+    if after is not None and after.constant is not None:
+        text, times = after.constant
+        yield (
+            f"{times} of {after.rows} rows were read as the same wrong text, {text[:80]!r}: what is on the pages changes "
+            f"nothing."
+        )
 
 
 def _list_figures(

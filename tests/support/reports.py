@@ -125,7 +125,16 @@ def make_reading(step: int, steps: int = 60) -> SampleReading:
             )
         )
     rate = 1 - step / steps
-    return SampleReading(step=step, sample="0123456789abcdef", rows=64, cer=rate, wer=rate, texts=tuple(texts))
+    return SampleReading(
+        step=step,
+        sample="0123456789abcdef",
+        rows=64,
+        cer=rate,
+        wer=rate,
+        edits=tuple(round(20 * rate) for _ in range(64)),
+        characters=(20,) * 64,
+        texts=tuple(texts),
+    )
 
 
 def _draw(width: int, height: int) -> str:

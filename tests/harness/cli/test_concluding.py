@@ -47,6 +47,10 @@ def test_it_names_adapter_both_rates_and_the_command_that_measures_more(leave):
     )
 
 
+def test_rates_that_the_rows_do_not_tell_apart_are_told_as_that(leave):
+    assert "CER 1.000 -> 1.000 on 64 held-out rows, not told apart by them. Next" in leave(0, adapter_step=0)
+
+
 def test_test_rows_are_what_is_measured_next_where_there_are_some(leave):
     line = leave(60, data=("train_path", "val_path", "test_path"), trust=True)
     assert "CER 0.000 on 64 held-out rows" in line and "->" not in line

@@ -36,6 +36,22 @@ def test_a_rate_that_rose_is_no_success():
     assert view(readings=readings, adapter_step=20).tone == "major"
 
 
+def test_rates_that_the_rows_do_not_tell_apart_are_no_success_and_it_is_said():
+    first = make_reading(0)
+    mixed = tuple(20 + (1 if number % 2 else -1) for number in range(64))
+    seen = view(readings=[first, msgspec.structs.replace(make_reading(60), cer=0.99, edits=mixed)])
+    assert seen.tone == "plain"
+    assert seen.remarks[0].startswith("CER, not told apart by these rows: change +0.000 (-0.0")
+    assert view().remarks == ("CER, change -1.000 (-1.000 to -1.000).",)
+
+
+def test_a_model_that_reads_one_text_everywhere_is_no_success_and_it_is_said():
+    constant = msgspec.structs.replace(make_reading(60), constant=("table", 60))
+    seen = view(readings=[make_reading(0), constant])
+    assert seen.tone == "major"
+    assert seen.remarks[1].startswith("60 of 64 rows were read as the same wrong text, 'table'")
+
+
 def test_what_was_not_read_is_not_measured_and_the_key_that_reads_it_is_named():
     seen = view(readings=(), unread="evaluation.sample would have held-out rows read")
     for name in ("CER before training", "CER after training"):
