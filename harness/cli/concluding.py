@@ -47,12 +47,13 @@ def choose_next(config: Config, record: RunRecord, *, html_path: Path | None = N
     adapter = shlex.quote(shorten(Path(record.adapter or config.training.output_dir / "adapter")))
     if not record.is_declared:
         return f"peft.PeftModel.from_pretrained(model, {adapter!r}) in your own program: no declared family fits this model"
+    source = shlex.quote(shorten(config.source))
     trust = " --trust" if config.model.trust_remote_code else ""
     if config.data.test_path is None and config.data.val_path is None:
-        return f"preflight predict --adapter {adapter}{trust} PAGES -o read.jsonl"
+        loaded = f" --config {source}" if config.subject.model is not None else ""
+        return f"preflight predict --adapter {adapter}{loaded}{trust} PAGES -o read.jsonl"
     split = " --split val" if config.data.test_path is None else ""
     page = shlex.quote(shorten(name_evaluation(config, html_path)))
-    source = shlex.quote(shorten(config.source))
     return f"preflight evaluate {source} --adapter {adapter}{split}{trust} --html {page}"
 
 

@@ -20,11 +20,12 @@ def leave(tmp_path, monkeypatch, capsys):
     """The line that is printed for a run with this record and these readings."""
     monkeypatch.chdir(tmp_path)
 
-    def leave(*steps, data=("train_path", "val_path"), trust=False, html=None, **changes):
+    def leave(*steps, data=("train_path", "val_path"), trust=False, html=None, subject=None, **changes):
         document = {
             "model": {"base_model": "somebody/model", "trust_remote_code": trust},
             "training": {"output_dir": "my out"},
             "data": {key: key for key in data},
+            "subject": subject or {},
         }
         Path("project.yaml").write_text(json.dumps(document), encoding="utf-8")
         config = load_config(Path("project.yaml"))
@@ -63,6 +64,11 @@ def test_what_was_not_read_is_not_measured(leave):
     line = leave(unread="evaluation.sample would have held-out rows read", data=("train_path",))
     assert "CER not measured (evaluation.sample would" in line
     assert "Next: preflight predict --adapter 'my out/adapter' PAGES -o read.jsonl" in line
+
+
+def test_a_model_that_a_loader_of_the_users_loads_is_read_with_by_its_configuration(leave):
+    line = leave(data=("train_path",), subject={"model": "mine:load"})
+    assert "preflight predict --adapter 'my out/adapter' --config project.yaml PAGES" in line
 
 
 def test_a_rate_of_test_rows_is_told_where_nothing_was_read_in_training(leave):

@@ -15,6 +15,7 @@ MODELS = [
     "qwen2_vl",
     pytest.param("donut", marks=pytest.mark.slow),
     pytest.param("deepseek_ocr", marks=pytest.mark.slow),
+    pytest.param("dots_ocr", marks=pytest.mark.slow),
 ]
 
 

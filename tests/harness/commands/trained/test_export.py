@@ -39,7 +39,7 @@ def test_a_merged_model_loads_by_itself_and_computes_what_the_adapter_did(model,
     assert card.startswith("---\n") and "library_name: transformers" in card and "rank" in card
 
 
-@pytest.mark.parametrize("model", MODELS[:2])
+@pytest.mark.parametrize("model", MODELS)
 def test_an_exported_adapter_is_read_as_the_one_it_was_made_of(model, train, tmp_path):
     trained = train(model)
     rate = {"value": 0.125, "low": 0.1, "high": 0.2}
