@@ -24,6 +24,8 @@ def configure(trained, tmp_path, *, pages=None, **sections):
     document = yaml.safe_load(trained.config.read_text(encoding="utf-8"))
     document["data"] |= {"test_path": str(pages or trained.pages)}
     document["data"].pop("train_path")
+    if "subject" in document:
+        document["subject"]["path"] = str(trained.config.parent)
     document["evaluation"] = {"max_new_tokens": 6} | sections.pop("evaluation", {})
     path = tmp_path / "evaluate.yaml"
     path.write_text(yaml.safe_dump(document | sections), encoding="utf-8")
@@ -45,6 +47,7 @@ def test_base_and_adapter_are_measured_as_predict_reads_them(model, train, tmp_p
         "predict",
         "--adapter",
         trained.adapter,
+        *trained.loaded,
         "--trust",
         "--max-new-tokens",
         6,
