@@ -107,7 +107,9 @@ class _PdfFile:
             with open_file(path, limit=_LARGEST_PDF) as file:
                 self.document = pypdfium2.PdfDocument(file.read())
         except pypdfium2.PdfiumError as error:
-            raise ImageError(f"{path}: cannot be read as a PDF ({error}); save it anew, without a password") from None
+            # What PDFium says of a PDF without a page is whatever it said last.
+            told = f"it has no page, is damaged or asks for a password ({error})"
+            raise ImageError(f"{path}: cannot be read as a PDF: {told}; save it anew, or leave it out") from None
         except OSError as error:
             raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 

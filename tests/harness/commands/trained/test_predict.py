@@ -91,6 +91,7 @@ def test_the_pages_of_tiff_and_pdf_are_read_and_a_broken_file_costs_no_other(tra
     assert found == [*(("a.tiff", n, 3) for n in (1, 2, 3)), *(("b.pdf", n, 3) for n in (1, 2, 3)), ("f.png", 1, 1)]
     failed = {line["file"].rpartition("/")[2]: line["error"] for line in lines if line["error"]}
     assert set(failed) == {"c.png", "d.pdf", "e.pdf"} and "c.png" in failed["c.png"]
+    assert "it has no page" in failed["e.pdf"]
     names = [line["file"].rpartition("/")[2] for line in lines]
     assert names == ["a.tiff"] * 3 + ["b.pdf"] * 3 + ["c.png", "d.pdf", "e.pdf", "f.png"], "the order is kept"
     assert ended.exit_code == 3 and "passed over what is neither a picture nor a PDF: 1" in ended.output
