@@ -20,7 +20,7 @@ from preflight_ocr.harness.check.sandboxes import count_together, limit
 from preflight_ocr.harness.check.seen import Progress
 from preflight_ocr.harness.check.taking_over import PROBES, TOLD, Taken
 from preflight_ocr.harness.config.schema import Config
-from preflight_ocr.harness.facts import Dataset, Facts, Unknown
+from preflight_ocr.harness.facts import Dataset, Facts, KeyFact, Unknown
 from preflight_ocr.harness.facts.illustrations import Illustrations
 from preflight_ocr.harness.isolation import ChildRaised, Died, Job, Returned, Sandbox
 from preflight_ocr.harness.verdict.contracts import derive, judge_all
@@ -264,7 +264,7 @@ def gather(
             answers[name] = taken.answers[name]
         elif name != "reload" or "learning" in taken.answers:
             answers[name] = _say_why(taken, name)
-    facts = gather_answers(_explain_steps(facts), answers)
+    facts = gather_answers(_add_lacking(_explain_steps(facts), taken), answers)
     rows = taken.answers.get("rows")
     dataset = _say_why(taken, "rows") if rows is None else read_answer(rows, Dataset)
     facts = msgspec.structs.replace(facts, dataset=dataset, device=NO_CARD, accelerator=NO_CARD)
@@ -272,6 +272,18 @@ def gather(
     if not isinstance(drawn, dict) or drawn.get("illustrations") is None:
         return facts, None
     return facts, read_answer(drawn, Illustrations, "illustrations")
+
+
+def _add_lacking(facts: Facts, taken: Taken) -> Facts:
+    """With the packages that the command's own loading asks for in vain."""
+    configuration = facts.configuration
+    if isinstance(configuration, Unknown) or isinstance(configuration.lacking_packages, Unknown):
+        return facts
+    more = tuple(
+        KeyFact(path="from_pretrained", nearest=package, detail=value) for value, package in taken.lacking.items()
+    )
+    known = msgspec.structs.replace(configuration, lacking_packages=(*configuration.lacking_packages, *more))
+    return msgspec.structs.replace(facts, configuration=known)
 
 
 def _explain_steps(facts: Facts) -> Facts:

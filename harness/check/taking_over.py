@@ -39,7 +39,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     `program` is the one that trains, with the launchers in front of it taken off, and `batch_size` that of its loader.
     `config` is the document of the run as the command set it up. `answers` are the probes' values, `failures` why a probe
-    has none, `seconds` how long each took; `own_seconds` is the command's own time before it was held.
+    has none, `seconds` how long each took; `own_seconds` is the command's own time before it was held. `lacking` is what it
+    asked for in loading -> the package that it needs and that is not installed.
     """
 
     at: str = ""
@@ -50,6 +51,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 1
     own_seconds: float = 0.0
     undone: tuple[str, ...] = ()
+    lacking: dict[str, str] = {}
     config: dict[str, Any] = {}
     answers: dict[str, Any] = {}
     failures: dict[str, Failure] = {}
@@ -160,6 +162,7 @@ def look(
         at=held.at,
         batch_size=held.batch_size,
         undone=held.undone,
+        lacking=held.lacking,
         config=msgspec.to_builtins(config, enc_hook=str),
         answers=answers,
         failures=failures,

@@ -48,12 +48,22 @@ def examine(facts: Facts) -> Iterator[Finding]:
     # A step that fails alike without checkpointing has another cause.
     if is_same_failure(raised, learning.training) and raised is not learning.training:
         return
-    early = "view of a leaf Variable" in raised.message
+    fix, snippet = _find_fix(raised.message)
     yield DIAGNOSIS.finding(
         f"With gradient checkpointing a step ends with {show_raised(raised)}.",
         places=list_places(raised),
-        fix="Switch checkpointing on after get_peft_model, without enable_input_require_grads, and not re-entrant."
-        if early
-        else "Use the non-re-entrant kind of checkpointing.",
-        snippet="training: {gradient_checkpointing: true, gradient_checkpointing_kwargs: {use_reentrant: false}}",
+        fix=fix,
+        snippet=snippet,
     )
+
+
+def _find_fix(message: str) -> tuple[str, str]:
+    if "does not support" in message:
+        return "Switch gradient checkpointing off: this class has none.", "training: {gradient_checkpointing: false}"
+    kind = "training: {gradient_checkpointing: true, gradient_checkpointing_kwargs: {use_reentrant: false}}"
+    if "view of a leaf Variable" in message:
+        return (
+            "Switch checkpointing on after get_peft_model, without enable_input_require_grads, and not re-entrant.",
+            kind,
+        )
+    return "Use the non-re-entrant kind of checkpointing.", kind

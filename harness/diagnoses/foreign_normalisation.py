@@ -23,13 +23,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from preflight_ocr.harness.facts import Facts, PixelView
+from preflight_ocr.harness.facts import Facts, PixelView, ProcessorFiles
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import known, show_some
 
 TOLERANCE = 0.02  # the recovered values carry the error of a regression over resampled pixels
-FAMILIAR = {"ImageNet's": (0.485, 0.456, 0.406), "CLIP's": (0.481, 0.458, 0.408), "no (0..1)": (0.0, 0.0, 0.0)}
+FAMILIAR = {
+    "ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "CLIP's": ((0.481, 0.458, 0.408), (0.269, 0.261, 0.276)),
+    "SigLIP's": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "no (0..1)": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "no (0..255)": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
 
 DIAGNOSIS = Diagnosis(
     module=__name__,
@@ -49,15 +55,20 @@ def excuse(facts: Facts) -> str:
     read = [v for v in views if v.mean and v.std]
     if not read:
         return "no page was recognised in the batch"
-    return (
-        "" if _is_one(read) else "each page has a mean and a std of its own: its brightness or its contrast was changed"
-    )
+    if not _is_one(read):
+        return "each page has a mean and a std of its own: its brightness or its contrast was changed"
+    if not _list_wrong(facts) or _find_familiar(read[0]):
+        return ""
+    if all(_is_darker(v, known(facts.processor_files)) for v in read):
+        return "the pages are darker or lighter than the files: their mean and std are larger or smaller by one factor"
+    if len({v.row for v in read}) > 1:
+        return ""
+    return "one page alone was recognised, with a mean and a std that nobody uses: its colours may have been changed"
 
 
 def examine(facts: Facts) -> Iterator[Finding]:
-    files, views = known(facts.processor_files), known(known(facts.collator).views)
+    files, wrong = known(facts.processor_files), _list_wrong(facts)
     mean, std = files.mean or (), files.std or ()
-    wrong = [v for v in views if v.mean and v.std and not (_is_close(v.mean, mean) and _is_close(v.std, std))]
     if not wrong:
         return
     yield DIAGNOSIS.finding(
@@ -66,6 +77,22 @@ def examine(facts: Facts) -> Iterator[Finding]:
         snippet=f"pixels = (pixels - torch.tensor({list(mean)}).view(3, 1, 1)) / torch.tensor({list(std)}).view(3, 1, 1)",
         evidence=show_some(f"{v.path}: mean {_show(v.mean or ())}, std {_show(v.std or ())}" for v in wrong),
     )
+
+
+def _list_wrong(facts: Facts) -> list[PixelView]:
+    files, views = known(facts.processor_files), known(known(facts.collator).views)
+    mean, std = files.mean or (), files.std or ()
+    return [v for v in views if v.mean and v.std and not (_is_close(v.mean, mean) and _is_close(v.std, std))]
+
+
+def _is_darker(view: PixelView, files: ProcessorFiles) -> bool:
+    """Whether a page whose every value was multiplied by one number, and normalised as it should be, looks like this."""
+    mean, std = known(files.mean), known(files.std)
+    factors = [
+        seen / own for seen, own in zip((*(view.mean or ()), *(view.std or ())), (*mean, *std), strict=False) if own
+    ]
+    middle = sum(factors) / len(factors) if factors else 0.0
+    return 0.5 < middle < 2.0 and all(abs(factor - middle) <= 2 * TOLERANCE * middle for factor in factors)
 
 
 def _is_one(views: Sequence[PixelView]) -> bool:
@@ -82,10 +109,17 @@ def _is_close(seen: Sequence[float], expected: Sequence[float]) -> bool:
     return len(seen) == len(expected) and all(abs(s - e) <= TOLERANCE for s, e in zip(seen, expected, strict=True))
 
 
+def _find_familiar(view: PixelView) -> str:
+    """Whose numbers these are; "" for nobody's."""
+    return next(
+        (name for name, (m, s) in FAMILIAR.items() if _is_close(view.mean or (), m) and _is_close(view.std or (), s)),
+        "",
+    )
+
+
 def _name(view: PixelView) -> str:
-    mean, std = view.mean or (), view.std or ()
-    familiar = next((f"{name} " for name, values in FAMILIAR.items() if _is_close(mean, values)), "")
-    return f"{familiar}mean {_show(mean)} and std {_show(std)}"
+    familiar = f"{_find_familiar(view)} ".lstrip()
+    return f"{familiar}mean {_show(view.mean or ())} and std {_show(view.std or ())}"
 
 
 def _show(values: Sequence[float]) -> str:

@@ -32,7 +32,8 @@ class Held(msgspec.Struct, kw_only=True):
 
     `rows`, `collate`, `batch_size`, `workers` and `pins_memory` are those of the training loader: the trainer's removal of
     columns is in them. `unpack` makes of a batch what the training step calls the model with, by name. `asked` are the
-    training arguments that this machine cannot carry out, as they were asked for.
+    training arguments that this machine cannot carry out, as they were asked for; `lacking` is what was asked for in loading
+    -> the package that it needs and that is not installed.
     """
 
     at: str
@@ -53,6 +54,7 @@ class Held(msgspec.Struct, kw_only=True):
     loads: tuple[Load, ...] = ()
     asked: dict[str, Any] = {}
     undone: tuple[str, ...] = ()
+    lacking: dict[str, str] = {}
     loader_error: str = ""
     unpack: Any = None
 

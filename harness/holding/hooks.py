@@ -49,6 +49,7 @@ class Holder:
         self.take_over, self.build, self.tell, self.rows = take_over, build, tell, rows
         self.loads: list[Load] = []
         self.undone: list[str] = []
+        self.lacking: dict[str, str] = {}
         self.asked: dict[str, Any] = {}
         self.prepared: list[Any] = []
         self.busy = False  # our own code is at work: nothing of it is a step of the command
@@ -76,7 +77,7 @@ class Holder:
         """Hand over what is there, once, and end the command. Raises Interruption."""
         if not self.is_done:
             held.loads, held.asked = tuple(self.loads), dict(self.asked)
-            held.undone = tuple(dict.fromkeys(self.undone))
+            held.undone, held.lacking = tuple(dict.fromkeys(self.undone)), dict(self.lacking)
             self.tell(f"held at {held.at}")
             with self.at_work():
                 self.take_over(held)
@@ -220,8 +221,10 @@ class Holder:
             asked = BitsAndBytesConfig.from_dict(asked)
         if isinstance(asked, BitsAndBytesConfig) and importlib.util.find_spec("bitsandbytes") is not None:
             return asked
-        why = "bitsandbytes is not installed"
-        if not isinstance(asked, BitsAndBytesConfig):
+        if isinstance(asked, BitsAndBytesConfig):
+            why = "bitsandbytes is not installed"
+            self.lacking["load_in_8bit" if asked.load_in_8bit else "load_in_4bit"] = "bitsandbytes"
+        else:
             why = str(method) if isinstance(asked, dict) else type(asked).__name__
         self.leave_out(f"quantization_config: the weights are loaded unquantised ({why})")
         return None

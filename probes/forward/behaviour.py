@@ -153,4 +153,10 @@ def _remove_padding(parts: Assembly, base: torch.Tensor, batch: Batch, collate_a
     logits = read_logits(call(parts.bare, alone))
     if logits is None or logits.shape[:2] != sequence.shape:
         return Unknown(reason="the row alone has no logits of its own for each token")
-    return _differ(base[row][mask[row].bool()], logits[0][own])
+    if not _differ(base[row][mask[row].bool()], logits[0][own]):
+        return False
+    # What a collator draws for the third row of a batch it does not draw for the first one.
+    twice = read_logits(call(parts.bare, collate_again([parts.sample[row]] * 2)))
+    if twice is None or len(twice) != 2 or _differ(twice[0], twice[1]):
+        return Unknown(reason="the collator prepares one and the same row in two ways in one batch")
+    return True

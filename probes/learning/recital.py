@@ -144,8 +144,14 @@ class _TooSlow(NamedTuple):
 
 
 def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown | _TooSlow:
-    """Optimizer steps until every supervised token was the likeliest one IN_A_ROW times."""
+    """Optimizer steps until every supervised token was the likeliest one IN_A_ROW times.
+
+    Nothing is dropped out: what is known with some of the adapter missing need not be known with all of it.
+    """
     adapted.train()
+    for module in adapted.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=RATE)
     started, right, share = time.thread_time(), 0, 0.0
     for step in range(MOST_STEPS):

@@ -511,8 +511,8 @@ class RowReader:
         is_shifted = len(piece) == 1 and trained[text[-1]] == "0"
         if before == 0 or is_shifted or controls & set(piece):
             return first
-        said = self._decode(piece).strip()
-        return first if self.read_prompt().strip().endswith(said) else before
+        said = self._decode(piece).strip()  # white space alone is in front of many answers, and says nothing
+        return first if said and self.read_prompt().strip().endswith(said) else before
 
     def _find_target(self, ids: list[int], target: str, *, body: int) -> tuple[int, int, bool]:
         """Where the target starts and ends among the text tokens (their number twice, when it is not there), and whether

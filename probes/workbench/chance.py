@@ -89,7 +89,7 @@ def note_unseeded() -> None:
             UNSEEDED.discard(id(self))
 
     seed.notes = True  # type: ignore[attr-defined]
-    random.Random.seed = seed  # type: ignore[assignment,method-assign]
+    random.Random.seed = seed  # type: ignore[method-assign]
 
 
 def _is_unseeded(generator: Any) -> bool:

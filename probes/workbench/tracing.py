@@ -46,7 +46,7 @@ def _find_site(error: BaseException) -> Site | None:
     frames = traceback.extract_tb(error.__traceback__)
     foreign = [f for f in frames if is_foreign(Path(f.filename))]
     chosen = foreign[-1] if foreign else (frames[-1] if frames else None)
-    if chosen is None:
+    if chosen is None or is_ours(Path(chosen.filename)):  # what we say of what was seen has no place in the user's code
         return None
     return Site(
         file=Path(chosen.filename).name, line=chosen.lineno or 0, code=(chosen.line or "").strip(), kind="", runs=None

@@ -20,3 +20,9 @@ def test_checkpointing_switched_on_by_the_users_own_code_is_found_in_the_step(fi
     )
     [finding] = findings_of("early_checkpointing", altered(RUN, {"learning.training": leaf}))
     assert "after get_peft_model" in finding.fix.instruction
+
+
+def test_a_class_without_checkpointing_is_told_to_go_without(findings_of):
+    none = Raised(type="ValueError", message="TinyOcr does not support activation checkpointing", site=None)
+    [finding] = findings_of("early_checkpointing", altered(SICK, {"learning.checkpointing": none}))
+    assert finding.fix.snippet == "training: {gradient_checkpointing: false}"

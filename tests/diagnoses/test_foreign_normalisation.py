@@ -23,3 +23,15 @@ def test_pages_that_were_not_recognised_are_skipped_not_passed(outcome_of):
 def test_pages_whose_brightness_was_changed_one_by_one_are_skipped(outcome_of):
     brighter = altered(SICK, {"collator.views.1.mean": (0.6, 0.57, 0.5), "collator.views.1.std": (0.28, 0.28, 0.28)})
     assert isinstance(outcome_of("foreign_normalisation", brighter), Skipped)
+
+
+def test_numbers_that_nobody_uses_are_not_believed_of_one_page_alone(outcome_of, findings_of):
+    alone = {"collator.views.0.mean": None, "collator.views.0.std": None}
+    assert findings_of("foreign_normalisation", altered(SICK, alone))  # ImageNet's
+    darker = alone | {"collator.views.1.mean": (0.5, 0.5, 0.5), "collator.views.1.std": (0.593, 0.594, 0.59)}
+    assert isinstance(outcome_of("foreign_normalisation", altered(SICK, darker)), Skipped)
+
+
+def test_pages_that_are_darker_by_one_factor_are_skipped(outcome_of):
+    darker = {f"collator.views.{row}.{name}": (0.535, 0.53, 0.54) for row in (0, 1) for name in ("mean", "std")}
+    assert isinstance(outcome_of("foreign_normalisation", altered(SICK, darker)), Skipped)

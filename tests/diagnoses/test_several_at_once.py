@@ -70,12 +70,12 @@ FIVE = altered(
     }
     | {f"collator.batch.rows.{row}.trained": "1" * 15 for row in (0, 1)}
     | {f"collator.batch.rows.{row}.marked": "1" for row in (0, 1)}
+    # ImageNet's constants
+    | {f"collator.views.{row}.mean": (0.485, 0.456, 0.406) for row in (0, 1)}
+    | {f"collator.views.{row}.std": (0.229, 0.224, 0.225) for row in (0, 1)}
     | {
         "collator.batch.leaves.0.shape": (2, 15),
         "collator.batch.leaves.7.shape": (2, 1),
-        # ImageNet's constants
-        "collator.views.0.mean": (0.485, 0.456, 0.406),
-        "collator.views.0.std": (0.229, 0.224, 0.225),
         # a wrapper that holds the model twice, with PEFT around it
         "forward.wrapper": Wrapper(
             class_name="Wrapper",

@@ -23,3 +23,9 @@ def test_a_run_that_moves_the_model_is_silent(findings_of):
 def test_a_trainer_of_the_users_own_is_not_judged_by_the_yaml(outcome_of):
     facts = altered(SICK, {"learning.recipe": Unknown(reason="the trainer is your own")})
     assert isinstance(outcome_of("unfit_learning_rate", facts), Skipped)
+
+
+def test_a_trial_of_two_steps_at_a_usual_rate_is_silent(findings_of):
+    assert findings_of("unfit_learning_rate", altered(SICK, {"learning.recipe.change": 7e-3}))
+    trial = {"learning.recipe.change": 7e-3, "learning.recipe.peak": 5e-5}
+    assert findings_of("unfit_learning_rate", altered(SICK, trial)) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,24 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
     assert watched.report.lines.get("subject.collator") or program == "train_loop.py"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "habit", ["sorts_rows", "draws_prompts", "alters_pages", "pads_pages", "returns_features", "pads_left"]
+)
+def test_what_healthy_collators_do_is_silent(project: Path, habit: str) -> None:
+    watched = _check(project, "train_messages.py", habit)
+    assert _codes(watched) == []
+    assert watched.report.judged > 60
+
+
 PACKED = "train_packed.py"
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_a_program_whose_packing_cannot_be_had_here_is_told_which_package_it_needs(project: Path) -> None:
+    watched = _check(project, PACKED)
+    assert _codes(watched) == ["ENV020"]
+    assert "load_in_4bit" in watched.report.findings[0].summary
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
-"""A script as people write them: Trainer, own collator on `messages`, LoRA. Arguments: MODEL DATA [FAULT]."""
+"""A script as people write them: Trainer, own collator on `messages`, LoRA. Arguments: MODEL DATA [FAULT or HABIT].
+
+Habits are no faults.
+"""
 
 import json
+import random
 import sys
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
+from PIL import Image, ImageEnhance, ImageOps
+from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, Trainer, TrainingArguments
 
 MODEL, DATA = sys.argv[1], Path(sys.argv[2])
 FAULT = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -46,6 +50,14 @@ class Pages(torch.utils.data.Dataset):
         }
 
 
+random_one = random.Random(11)
+
+
+def alter(page):
+    page = page.rotate(random_one.uniform(-2, 2), resample=Image.Resampling.BICUBIC, fillcolor="white")
+    return ImageEnhance.Brightness(page).enhance(random_one.uniform(0.8, 1.1))
+
+
 class Collator:
     def __init__(self, processor):
         self.processor = processor
@@ -53,14 +65,25 @@ class Collator:
     def __call__(self, rows):
         tokenizer = self.processor.tokenizer
         texts, pictures, starts = [], [], []
+        if FAULT == "sorts_rows":
+            rows = sorted(rows, key=lambda row: len(row["messages"][1]["content"][0]["text"]), reverse=True)
         for row in rows:
             user, assistant = row["messages"]
+            if FAULT == "draws_prompts":
+                asked = random_one.choice(["Read the page.", "What is written here?", "Text, please."])
+                user = {**user, "content": [user["content"][0], {"type": "text", "text": asked}]}
+            if FAULT == "alters_pages":
+                user["content"][0]["image"] = alter(user["content"][0]["image"])
+            if FAULT == "pads_pages":
+                page = user["content"][0]["image"]
+                user["content"][0]["image"] = ImageOps.pad(page, (max(page.size),) * 2, color="white")
             asked = self.processor.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
             said = assistant["content"][0]["text"]
             texts.append(asked + said + tokenizer.eos_token + "\n")
             pictures.append([user["content"][0]["image"]])
             starts.append(asked)
-        batch = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+        side = {"padding_side": "left" if FAULT == "pads_left" else "right"}
+        batch = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt", **side)
         labels = batch["input_ids"].clone()
         labels[batch["attention_mask"] == 0] = -100
         for index, asked in enumerate(starts):
@@ -76,6 +99,8 @@ class Collator:
             del batch["token_type_ids"]
         if FAULT == "darkens_pages":
             batch["pixel_values"] = batch["pixel_values"] - 0.5
+        if FAULT == "returns_features":
+            return BatchFeature({**batch, "attention_mask": batch["attention_mask"].bool()})
         return batch
 
 
