@@ -87,10 +87,8 @@ def _list_wrong(facts: Facts) -> list[PixelView]:
 
 def _is_darker(view: PixelView, files: ProcessorFiles) -> bool:
     """Whether a page whose every value was multiplied by one number, and normalised as it should be, looks like this."""
-    mean, std = known(files.mean), known(files.std)
-    factors = [
-        seen / own for seen, own in zip((*(view.mean or ()), *(view.std or ())), (*mean, *std), strict=False) if own
-    ]
+    wanted = (*(known(files.mean) or ()), *(known(files.std) or ()))
+    factors = [seen / own for seen, own in zip((*(view.mean or ()), *(view.std or ())), wanted, strict=False) if own]
     middle = sum(factors) / len(factors) if factors else 0.0
     return 0.5 < middle < 2.0 and all(abs(factor - middle) <= 2 * TOLERANCE * middle for factor in factors)
 
