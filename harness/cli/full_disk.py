@@ -41,7 +41,7 @@ def tell_full(error: BaseException, place: Path) -> str | None:
     """The file, or else `place`, and what the system said of it, where the error, or one that it came from, is that nothing
     more can be written; None for any other error."""
     for one in _walk(error):
-        if isinstance(one, OSError) and one.errno in _FULL:
+        if isinstance(one, OSError) and one.errno is not None and one.errno in _FULL:
             return f"{one.filename or place}: {os.strerror(one.errno)}"
         found = _RUST.search(str(one))
         if found is not None and int(found[1]) in _FULL:
