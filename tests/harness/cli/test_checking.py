@@ -348,9 +348,7 @@ def test_after_training_the_page_holds_the_curves_of_the_run(run, engine, config
     assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_does_not_hide_why_training_failed(
-    run, engine, config, trained, monkeypatch, capfd
-):
+def test_a_page_that_cannot_be_written_does_not_hide_why_training_failed(run, engine, config, trained, monkeypatch):
     from preflight_ocr.harness import atomic
 
     def train(config, *, clearance):
