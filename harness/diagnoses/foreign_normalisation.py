@@ -87,7 +87,7 @@ def _list_wrong(facts: Facts) -> list[PixelView]:
 
 def _is_darker(view: PixelView, files: ProcessorFiles) -> bool:
     """Whether a page whose every value was multiplied by one number, and normalised as it should be, looks like this."""
-    mean, std = known(files.mean), known(files.std)
+    mean, std = known(files.mean) or (), known(files.std) or ()
     factors = [
         seen / own for seen, own in zip((*(view.mean or ()), *(view.std or ())), (*mean, *std), strict=False) if own
     ]
