@@ -32,6 +32,7 @@ from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
 from preflight_ocr.reports.page import bars, curves
 from preflight_ocr.reports.page.explanations import explain
+from preflight_ocr.reports.page.run import RunView, view_run
 from preflight_ocr.reports.page.shell import render_page
 from preflight_ocr.reports.page.strips import ROLES, Strip, draw_strips
 
@@ -84,10 +85,14 @@ def render(report: Report) -> str:
     findings = report.findings
     explanations = tuple(explain(_list_codes(findings)))
     configuration = report.facts.configuration
+    ending = view_run(report.run) if isinstance(report.run, RunHistory) else None
+    leads = _is_after(ending, report)
     context = {
         "report": report,
         "headline": report.headline.partition(";")[0],
-        "tone": report.tone,
+        "tone": ending.tone if ending is not None and leads else report.tone,
+        "ending": ending,
+        "leads": leads,
         "tally": [(s.value, number) for s in Severity if (number := sum(f.severity is s for f in findings))],
         "kept": report.count(Kept),
         "skipped_count": report.count(Skipped),
@@ -116,15 +121,20 @@ def render(report: Report) -> str:
             "roll": _reason(bars.count_adapters(report.facts)),
             "memory": _reason(bars.weigh_memory(report.facts)),
         },
-        "entries": tuple(_list_contents(report, gaps, rows)),
+        "entries": tuple(_list_contents(report, gaps, rows, leads=leads)),
         "facts_json": msgspec.json.format(report.facts.to_json(), indent=2).decode("utf-8"),
     }
-    return render_page("report.html.j2", context, styles=("_style.css", "_report.css"))
+    return render_page("report.html.j2", context, styles=("_style.css", "_report.css", "_run.css"))
 
 
 def write(report: Report, path: Path) -> None:
     """Write the page in one step. Raises OSError where the folder cannot be written."""
     atomic.write_text(path, render(report))
+
+
+def _is_after(ending: RunView | None, report: Report) -> bool:
+    """Whether the run is the news: it began when the check had been made, not before."""
+    return ending is not None and report.checked is not None and ending.record.began >= report.checked
 
 
 def show_rows(report: Report) -> Iterator[RowView]:
@@ -203,7 +213,11 @@ def _summarise(report: Report) -> Iterator[Line]:
             yield line
 
 
-def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, ...]) -> Iterator[Entry]:
+def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, ...], *, leads: bool) -> Iterator[Entry]:
+    if leads:
+        yield Entry(anchor="run", title="The run")
+        yield Entry(anchor="samples", title="Read over time")
+        yield Entry(anchor="check", title="The check before it")
     if report.findings:
         yield Entry(anchor="findings", title="Findings", count=str(len(report.findings)), loud=True)
     else:
@@ -219,7 +233,7 @@ def _list_contents(report: Report, gaps: tuple[Gap, ...], rows: tuple[RowView, .
     if report.findings:
         yield Entry(anchor="summary", title="Summary")
     yield Entry(anchor="rows", title="What the model sees", count=str(len(rows) or ""))
-    yield Entry(anchor="learning", title="Curves")
+    yield Entry(anchor="learning", title="The check's own steps" if leads else "Curves")
     yield Entry(anchor="adapters", title="LoRA census")
     yield Entry(anchor="memory", title="Memory")
     yield Entry(anchor="contracts", title="All contracts", count=str(len(report.judgements)))

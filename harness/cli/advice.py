@@ -34,7 +34,7 @@ def advise(
     report: Report, *, config: Config | None = None, words: Sequence[str] = (), fixed: Collection[str] = ()
 ) -> str:
     """One sentence with what to type. `config` was checked, or the command `words`; `fixed` are codes that --fix mended."""
-    subject = shlex.quote(_shorten(config.source)) if config is not None else f"-- {shlex.join(words)}"
+    subject = shlex.quote(shorten(config.source)) if config is not None else f"-- {shlex.join(words)}"
     left = [f for f in report.findings if f.code not in fixed]
     worst = next((f for f in left if f.severity in (Severity.BLOCKER, Severity.MAJOR)), None)
     if worst is None and fixed:
@@ -65,7 +65,7 @@ def advise(
     return f"type `run-training --config {subject}`, to train"
 
 
-def _shorten(path: Path) -> str:
+def shorten(path: Path) -> str:
     """The path as it may be typed here."""
     try:
         return str(path.relative_to(Path.cwd()))

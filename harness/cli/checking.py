@@ -170,7 +170,7 @@ def check(
             reuses=not fresh,
             writes=(json_path, html_path, junit_path, sarif_path, patch_path),
         )
-        report = attach_run(config, report)
+        report = attach_run(config, report, html_path=html_path)
         show(report, detail)
         write_all(report, json_path=json_path, html_path=html_path, junit_path=junit_path, sarif_path=sarif_path)
         if level != "read" and not only:

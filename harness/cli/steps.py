@@ -6,13 +6,15 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from preflight_ocr.harness.atomic import STANDARD_OUTPUT
 from preflight_ocr.harness.cli.console import log_failure
+from preflight_ocr.harness.cli.full_disk import RefuseFullDisk
 from preflight_ocr.harness.cli.options import Refusal
 from preflight_ocr.harness.foreign.files import is_file, is_there
 from preflight_ocr.harness.judging.findings import Level
@@ -182,13 +184,19 @@ def write_all(
             click.echo(f"{kind}: {path}")
 
 
-def attach_run(config: Config, report: Report) -> Report:
-    """The report with the last training run in `output_dir`, whose curves a page draws."""
+def attach_run(config: Config, report: Report, *, html_path: Path | None = None) -> Report:
+    """The report with the last training run in `output_dir`, which a page draws. `html_path` is where that page goes."""
     import msgspec
 
-    from preflight_ocr.harness.facts.history import read_history
+    from preflight_ocr.harness.cli.concluding import choose_next, name_evaluation
+    from preflight_ocr.harness.facts.history import RunHistory, read_history
 
-    return msgspec.structs.replace(report, run=read_history(config.training.output_dir))
+    run = read_history(config.training.output_dir)
+    if isinstance(run, RunHistory) and html_path is not None and run.record is not None and run.record.adapter:
+        command = choose_next(config, run.record, html_path=html_path)
+        page = name_evaluation(config, html_path).name if "preflight evaluate" in command else ""
+        run = msgspec.structs.replace(run, next_command=command, evaluation_page=page)
+    return msgspec.structs.replace(report, run=run)
 
 
 def save(write: Callable[[], None], path: Path) -> None:
@@ -196,6 +204,30 @@ def save(write: Callable[[], None], path: Path) -> None:
         write()
     except OSError as error:
         raise Refusal(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def refuse_unwritable(paths: Iterable[Path]) -> None:
+    """Refuse before anything is done where a file could not be written when all is done. Missing folders are made."""
+    import tempfile
+
+    def attempt(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():  # what is there already may be a pipe
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+
+    for path in paths:
+        if path != STANDARD_OUTPUT:
+            save(functools.partial(attempt, path), path)
+
+
+@contextlib.contextmanager
+def keep_first_failure() -> Iterator[None]:
+    """A file that cannot be written is named, and does not take the place of what failed before it."""
+    try:
+        yield
+    except Refusal as refusal:
+        click.echo(refusal.format_message(), err=True)
 
 
 def accept(config: Config, path: Path | None, *, waivers: tuple[Waiver, ...] = ()) -> Clearance | None:
@@ -270,7 +302,8 @@ def start_training(config: Config, clearance: Clearance | None) -> None:
     # From here on the model's and the user's own code runs in this process: what fails is not ours by rule.
     sys.excepthook = functools.partial(log_failure, what="Training failed", plea="")
     try:
-        result = train(config, clearance=clearance)
+        with RefuseFullDisk(config.training.output_dir, lambda: _tell_how_to_go_on(config)):
+            result = train(config, clearance=clearance)
     except UserError as error:
         raise Refusal(str(error)) from None
     except TrainingStopped as stopped:
@@ -287,6 +320,19 @@ def start_training(config: Config, clearance: Clearance | None) -> None:
     losses = "" if result.first_loss is None else f", loss {result.first_loss:.3f} -> {result.last_loss:.3f}"
     held_out = "" if result.eval_loss is None else f", {result.eval_loss:.3f} on held-out rows"
     click.echo(f"Trained {result.steps} steps{losses}{held_out}")
+
+
+def _tell_how_to_go_on(config: Config) -> str:
+    """What is there to go on from when a run has died."""
+    from preflight_ocr.harness.training.checkpoints import explain_damage, list_newest_first
+
+    found = list_newest_first(config.training.output_dir)
+    whole = next((path for path in found if explain_damage(path, config) is None), None)
+    if whole is None:
+        return ". No checkpoint is whole. Make room, and give the same command again: training begins anew."
+    key = "" if config.training.resume_from_checkpoint else "write `resume_from_checkpoint: true` below `training:` in "
+    named = f"{key}{config.source}, and " if key else ""
+    return f". {whole} is whole. Make room, {named}give the same command again: it goes on from there."
 
 
 def _tell_stop(config: Config, stopped: TrainingStopped) -> str:

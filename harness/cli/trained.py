@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from preflight_ocr.harness.cli.console import calm_libraries, log_failure
+from preflight_ocr.harness.cli.full_disk import RefuseFullDisk
 from preflight_ocr.harness.cli.options import CONFIG, FILE, GIVEN_FILE, Refusal, preflight
 from preflight_ocr.harness.cli.ranks import decide_once, quieten_others, share_code
-from preflight_ocr.harness.cli.steps import load, require, save
+from preflight_ocr.harness.cli.steps import load, refuse_unwritable, require, save
 from preflight_ocr.harness.launched import find_place
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 BLIND = 3
 _SHOWN = 5  # failed pages that are named
+_ROOM = "; make room, and give the same command again: nothing that was written before is lost"
 ADAPTER = click.option(
     "--adapter",
     "adapter_path",
@@ -45,8 +47,9 @@ BATCH = click.option(
 
 
 @contextmanager
-def refuse() -> Iterator[None]:
+def refuse(output: Path | None = None) -> Iterator[None]:
     """What the user can put right becomes a sentence and exit code 2; from here on the model's own code may run.
+    `output` is where the block writes.
 
     Libraries that are imported in the block are quiet: what is printed is pages, figures and our own progress.
     """
@@ -55,7 +58,8 @@ def refuse() -> Iterator[None]:
     calm_libraries()
     sys.excepthook = functools.partial(log_failure, what="The model failed", plea="")
     try:
-        yield
+        with RefuseFullDisk(output or Path.cwd(), lambda: _ROOM):
+            yield
     except UserError as error:
         raise Refusal(str(error)) from None
     except OSError as error:
@@ -120,7 +124,7 @@ def predict(
             return adapter, reading.choose_prompt(config, prompt)
 
     (adapter, config), _ = decide_once(prepare_reading, lambda prepared: None)
-    with refuse():
+    with refuse(output):
         from preflight_ocr.harness.commands.trained import predict as reading
         from preflight_ocr.harness.training.meeting import meet
         from preflight_ocr.harness.training.reader import open_reader
@@ -227,6 +231,8 @@ def evaluate(
             # Whether pictures are in two splits is looked at once.
             return adapter, measuring.open_rows(config, split, allow_overlap=allow_overlap or not is_first)
 
+    if is_first:
+        refuse_unwritable(path for path in (json_path, html_path) if path is not None)
     config, opened = decide_once(prepare_reading, open_what_is_measured)
     adapter, rows = open_what_is_measured(config) if opened is None else opened
     with refuse():
@@ -255,10 +261,17 @@ def evaluate(
             progress.clear()
     if found is not None:
         click.echo(terminal.render(found))
+        lost = []
         for kind, write, path in (("JSON", page.write_json, json_path), ("HTML", page.write, html_path)):
             if path is not None:
-                save(functools.partial(write, found, path), path)
-                click.echo(f"{kind}: {path}")
+                try:
+                    save(functools.partial(write, found, path), path)
+                except Refusal as refusal:  # the other one may have room
+                    lost.append(refusal.format_message())
+                else:
+                    click.echo(f"{kind}: {path}")
+        if lost:
+            raise Refusal("\n".join(lost))
     context.exit(code)
 
 
@@ -296,7 +309,7 @@ def export(
     from preflight_ocr.harness.config.packages import RUNNING
 
     require("exporting an adapter", RUNNING)
-    with refuse():
+    with refuse(output):
         from preflight_ocr.harness.commands.trained import export as handing
         from preflight_ocr.harness.training.adapter_files import configure_reading, read_adapter
         from preflight_ocr.harness.training.model import find_dtype

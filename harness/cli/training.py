@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from preflight_ocr.harness.cli.commanding import become, require_command, say_remarks, watch_command
+from preflight_ocr.harness.cli.concluding import conclude
 from preflight_ocr.harness.cli.console import prepare
 from preflight_ocr.harness.cli.options import (
     EPILOG,
@@ -29,6 +30,7 @@ from preflight_ocr.harness.cli.steps import (
     accept,
     attach_run,
     issue,
+    keep_first_failure,
     load,
     read_accepted,
     require,
@@ -81,7 +83,8 @@ def demo(context: click.Context, directory: Path) -> None:
         raise Refusal("nothing was cleared, so nothing is trained; run `preflight check` to see why")
     click.echo("\nTraining a LoRA adapter for a few steps ...")
     start_training(config, clearance)
-    write_all(attach_run(config, report), html_path=page)
+    write_all(attach_run(config, report, html_path=page), html_path=page)
+    conclude(config, html_path=page)
     click.echo(f"\nEverything is in {directory}: the page to open first is {page}")
 
 
@@ -162,7 +165,7 @@ def run_training(
             return found, None
         report = run_check(config, waivers=tuple(accepted), illustrated=html_path is not None, network=network)
         show(report)
-        write_all(attach_run(config, report), html_path=html_path)
+        write_all(attach_run(config, report, html_path=html_path), html_path=html_path)
         found = issue(config, report, clearance_path or config.training.output_dir / "clearance.json")
         if found is None:
             click.echo("\nTraining was not started.", err=True)
@@ -178,6 +181,11 @@ def run_training(
     clearance, report = cleared or (None, None)
     try:
         start_training(config, clearance)
-    finally:  # the curves of a run that failed or was stopped are those one wants to see
+    except BaseException:  # the curves of a run that failed or was stopped are those one wants to see
         if report is not None:
-            write_all(attach_run(config, report), html_path=html_path)
+            with keep_first_failure():
+                write_all(attach_run(config, report, html_path=html_path), html_path=html_path)
+        raise
+    if report is not None:
+        write_all(attach_run(config, report, html_path=html_path), html_path=html_path)
+    conclude(config, html_path=html_path)

@@ -84,8 +84,9 @@ EFFECTS: Mapping[str, str] = {
     "early_stopping.threshold": "is the improvement that counts as one",
     "evaluation.normalise": "lists what is done to true and read text before they are compared, in this order: nfc, nfkc, "
     "casefold, whitespace (each run of it is one space, none at the ends); without it nothing is",
-    "evaluation.sample": "is how many rows of data.val_path are read at each evaluation in training, for eval_cer and "
-    "eval_wer; 64 where training.metric_for_best_model is one of them, else none",
+    "evaluation.sample": "is how many rows of data.val_path are read before the first step, at each evaluation and with "
+    "the weights that are saved, for eval_cer and eval_wer; 64 where training.metric_for_best_model is one of them, else "
+    "none",
     "evaluation.max_new_tokens": "is the most tokens that are read of a page when reading is measured, twice the longest "
     "true text without it",
     "budget.vram_gb": "is the memory of the card that the predicted peak is held against",

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from preflight_ocr.harness.facts import Unknown
+from preflight_ocr.harness.facts.run import RECORD, RunRecord, SampleReading, read_readings, read_record
 from preflight_ocr.harness.foreign.files import read_bytes
 from preflight_ocr.harness.foreign.json_text import read_json
 from preflight_ocr.harness.foreign.text import clean_line
@@ -37,11 +38,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """A training run as it was logged. `source` is the file it was read from, `written` when that was last written (UTC)."""
+    """A training run as it was logged. `source` is the file it was read from, `written` when that was last written (UTC).
+
+    `record` says how it began and ended, None for a trainer of the user's that another program ran; `readings` are those of
+    held-out rows. `next_command` is what to type after it, and `evaluation_page` the file that it writes beside this page;
+    both are empty where nobody says.
+    """
 
     source: str
     written: datetime.datetime
     entries: tuple[Entry, ...]
+    record: RunRecord | None = None
+    readings: tuple[SampleReading, ...] = ()
+    next_command: str = ""
+    evaluation_page: str = ""
 
     def series(self, name: str) -> tuple[tuple[int, float | None], ...]:
         """(step, value) of every entry that has `name`."""
@@ -71,7 +81,13 @@ def note(output_dir: Path, step: int, logs: Mapping[str, Any], *, memory: int | 
 def read_history(output_dir: Path) -> RunHistory | Unknown:
     """The history of the last run, ours or the one in the newest checkpoint; Unknown where there is none."""
     try:
-        return _read_own(output_dir) or _read_checkpoint(output_dir) or NO_RUN
+        found = _read_own(output_dir) or _read_checkpoint(output_dir)
+        record = read_record(output_dir)
+        if found is None and record is None:
+            return NO_RUN
+        if found is None:  # it ended before its first logged step
+            found = _tell(output_dir / RECORD, ())
+        return msgspec.structs.replace(found, record=record, readings=read_readings(output_dir))
     except OSError as error:
         return Unknown(reason=f"{output_dir} could not be read: {error.strerror or error}")
 

@@ -11,7 +11,7 @@ import psutil
 import torch
 import transformers
 
-from preflight_ocr.harness.facts import history
+from preflight_ocr.harness.facts import history, run
 
 LOG = logging.getLogger("preflight_ocr.harness.training")
 
@@ -44,6 +44,7 @@ class HistoryWriter(transformers.TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if state.is_world_process_zero:
             history.start(self.output_dir, resumed_at=state.global_step)
+            run.start_readings(self.output_dir, resumed_at=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if state.is_world_process_zero:

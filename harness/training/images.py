@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Augmentation
 from preflight_ocr.harness.foreign.files import read_bytes
-from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
+from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE, tell_broken
 
 
 class ImageError(UserError):
@@ -38,7 +38,8 @@ def open_image(
             opened = convert_to_bytes(image)
             opened.load()
     except (*BROKEN_PICTURE, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: cannot be read as an image ({error}); replace the file or drop its row") from error
+        told = tell_broken(error, content)
+        raise ImageError(f"{path}: cannot be read as an image ({told}); replace the file or drop its row") from error
     return opened if keeps_grey or opened.mode == "RGB" else opened.convert("RGB")
 
 

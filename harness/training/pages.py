@@ -14,7 +14,7 @@ from PIL import Image
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import require
 from preflight_ocr.harness.foreign.files import is_folder, is_there, open_file
-from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE
+from preflight_ocr.harness.foreign.pictures import BROKEN_PICTURE, tell_broken
 from preflight_ocr.harness.training.images import ImageError, open_image, read_content
 
 _LARGEST_PDF = 2**30  # bytes
@@ -107,7 +107,9 @@ class _PdfFile:
             with open_file(path, limit=_LARGEST_PDF) as file:
                 self.document = pypdfium2.PdfDocument(file.read())
         except pypdfium2.PdfiumError as error:
-            raise ImageError(f"{path}: cannot be read as a PDF ({error}); save it anew, without a password") from None
+            # What PDFium says of a PDF without a page is whatever it said last.
+            told = f"it has no page, is damaged or asks for a password ({error})"
+            raise ImageError(f"{path}: cannot be read as a PDF: {told}; save it anew, or leave it out") from None
         except OSError as error:
             raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
@@ -128,10 +130,10 @@ def _is_pdf(path: Path) -> bool:
 
 def _count_frames(path: Path) -> int:
     """Pages of a TIFF; of what moves, the first picture is meant."""
+    content = read_content(path)
     try:
-        with Image.open(BytesIO(read_content(path))) as image:
+        with Image.open(BytesIO(content)) as image:
             return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
     except (*BROKEN_PICTURE, Image.DecompressionBombError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path}: cannot be read as an image ({error})") from None
+        told = tell_broken(error, content)
+        raise ImageError(f"{path}: cannot be read as an image ({told}); replace the file or leave it out") from None

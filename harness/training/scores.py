@@ -20,6 +20,9 @@ DRAWS = 1000
 """Bootstrap samples of the rows; an interval holds the middle 95 % of what they give."""
 
 MOST_CONFUSIONS = 40
+FEW = 4
+"""Rows; of fewer, nothing is said of texts that are the same."""
+
 _BUCKETS = (20, 80, 320, 1280)  # characters of the reference
 _NORMALISE: Mapping[Normalisation, Callable[[str], str]] = {
     "nfc": lambda text: unicodedata.normalize("NFC", text),
@@ -157,16 +160,22 @@ def summarise(scores: Sequence[RowScore], *, repeated: int = 0, cut: int = 0) ->
 
 def compare(before: Sequence[RowScore], after: Sequence[RowScore]) -> Interval:
     """By how much the CER of the same rows changed; below 0 where it became better. The rows are drawn in pairs."""
+    return compare_edits(
+        [score.edits for score in before], [score.edits for score in after], [score.characters for score in before]
+    )
+
+
+def compare_edits(before: Sequence[int], after: Sequence[int], characters: Sequence[int]) -> Interval:
+    """As `compare`, from the edits of each row and the characters of its true text; one of each for every row."""
     import numpy
 
-    first = numpy.array([score.edits for score in before], dtype=float)
-    second = numpy.array([score.edits for score in after], dtype=float)
-    characters = numpy.array([score.characters for score in before], dtype=float)
+    change = numpy.array(after, dtype=float) - numpy.array(before, dtype=float)
+    written = numpy.array(characters, dtype=float)
 
     def measure(chosen: Any) -> tuple[float]:
-        return (float((second[chosen] - first[chosen]).sum() / max(1, characters[chosen].sum())),)
+        return (float(change[chosen].sum() / max(1, written[chosen].sum())),)
 
-    return _draw(measure, len(before))[0]
+    return _draw(measure, len(change))[0]
 
 
 def _draw(measure: Callable[[Any], tuple[float, ...]], rows: int) -> list[Interval]:
@@ -179,6 +188,16 @@ def _draw(measure: Callable[[Any], tuple[float, ...]], rows: int) -> list[Interv
         Interval(value=value, low=float(a), high=float(b))
         for value, a, b in zip(measure(numpy.arange(rows)), low, high, strict=True)
     ]
+
+
+def find_constant(rows: Sequence[tuple[str, str]]) -> tuple[str, int] | None:
+    """(text, rows) where more than half of at least FEW rows, each (true, read), were read as one text that is not theirs.
+
+    Such a model answers without the page: its error rate alone does not say so.
+    """
+    wrong = Counter(read for true, read in rows if read != true)
+    text, times = next(iter(wrong.most_common(1)), ("", 0))
+    return (text, times) if len(rows) >= FEW and 2 * times > len(rows) else None
 
 
 def list_confusions(scores: Sequence[RowScore]) -> tuple[Confusion, ...]:

@@ -20,13 +20,14 @@ from preflight_ocr.harness.config import compat
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import find_absent, require
 from preflight_ocr.harness.config.schema import Config
+from preflight_ocr.harness.facts import history
 from preflight_ocr.harness.families import Family, find_family
 from preflight_ocr.harness.families.anatomy import unwrap
 from preflight_ocr.harness.families.positions import find_positions
 from preflight_ocr.harness.launched import find_place
 from preflight_ocr.harness.training import checkpoints, spreading
 from preflight_ocr.harness.training.adapter import attach
-from preflight_ocr.harness.training.callbacks import EarlyStop, LogWriter, record_history
+from preflight_ocr.harness.training.callbacks import EarlyStop, LogWriter, measure_memory, record_history
 from preflight_ocr.harness.training.checkpointing import start_checkpointing
 from preflight_ocr.harness.training.collate import Collator, build_collator
 from preflight_ocr.harness.training.data import Rows, names_rows, open_rows
@@ -41,7 +42,14 @@ from preflight_ocr.harness.training.model import (
     load_model,
     load_processor,
 )
-from preflight_ocr.harness.training.reading_trainer import Reading, ReadingTrainer, asked_metric, count_sample
+from preflight_ocr.harness.training.reading_trainer import (
+    FirstReading,
+    Reading,
+    ReadingTrainer,
+    asked_metric,
+    count_sample,
+)
+from preflight_ocr.harness.training.record import RunLog, find_adapter_step
 from preflight_ocr.harness.training.redirects import Redirect, redirect_cuda
 from preflight_ocr.harness.training.stopping import Stopper, TrainingStopped
 from preflight_ocr.harness.training.subject import load_part
@@ -127,38 +135,54 @@ def train(config: Config, *, clearance: Clearance | None = None) -> TrainingResu
         spreading.refuse_unsavable(trainer)
         spreading.refuse_waiting(trainer, parts.train_rows)
         record_history(trainer, output_dir)
+        reading = getattr(trainer, "reading", None)
+        if isinstance(trainer, ReadingTrainer) and reading is not None:
+            trainer.add_callback(FirstReading(trainer))  # behind the history, which begins anew at the same moment
         stopper = watch_signals(trainer)
         rows = "its trainer's own" if parts.train_rows is None else len(parts.train_rows)
         LOG.info("training %s on %s rows", config.model.base_model, rows)
-        with compat.allow_rng_state(), stopper.listen() if stopper else nullcontext():
-            # A trainer of the user's need not know how to resume until it is asked to.
-            trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
-        if stopper is not None and stopper.number and trainer.state.global_step < trainer.state.max_steps:
-            raise tell_stopped(stopper.number, trainer.state.global_step, output_dir)
-        adapter_dir, whole = output_dir / "adapter", spreading.join_weights(trainer)
-        if find_place().is_first:
-            save(config, parts, adapter_dir, clearance=clearance, weights=whole)
-            LOG.info("saved %s", adapter_dir)
-        if config.data.test_path is not None and spreading.is_split(trainer):
-            LOG.warning("data.test_path is not scored: the model is split over the cards; type `preflight evaluate`")
-            test_score = None
-        else:
-            test_score = score_test_rows(config, parts)
-    state = getattr(trainer, "state", None)
-    history = getattr(state, "log_history", [])
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    eval_losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
-    steps = getattr(state, "global_step", 0)
+        log = RunLog(
+            config,
+            trainer,
+            clearance=clearance,
+            resumed_from=resumed_from,
+            began=started,
+            unread="" if reading is not None else tell_unread(config, parts, is_split=spreading.is_split(trainer)),
+            is_declared=isinstance(parts.collator, Collator) or is_declared(parts.model),
+        )
+        with log:
+            with compat.allow_rng_state(), stopper.listen() if stopper else nullcontext():
+                # A trainer of the user's need not know how to resume until it is asked to.
+                trainer.train(**({"resume_from_checkpoint": str(resumed_from)} if resumed_from else {}))
+            if stopper is not None and stopper.number and trainer.state.global_step < trainer.state.max_steps:
+                raise tell_stopped(stopper.number, trainer.state.global_step, output_dir)
+            adapter_dir, whole = output_dir / "adapter", spreading.join_weights(trainer)
+            if find_place().is_first:
+                save(config, parts, adapter_dir, clearance=clearance, weights=whole)
+                LOG.info("saved %s", adapter_dir)
+            log.note_adapter(adapter_dir, step=find_adapter_step(trainer))
+            if isinstance(trainer, ReadingTrainer) and reading is not None:
+                read_last(trainer, output_dir)
+            if config.data.test_path is not None and spreading.is_split(trainer):
+                LOG.warning(
+                    "data.test_path is not scored: the model is split over the cards; type `preflight evaluate`"
+                )
+                test_score = None
+            else:
+                test_score = score_test_rows(config, parts)
+            if test_score is not None:
+                log.note_test(test_score.cer, rows=test_score.rows)
+    record = log.record
     return TrainingResult(
         output_dir=output_dir,
         adapter_dir=adapter_dir,
         log_file=log_file,
-        steps=steps,
-        first_loss=losses[0] if losses else None,
-        last_loss=losses[-1] if losses else None,
-        eval_loss=eval_losses[-1] if eval_losses else None,
+        steps=record.steps,
+        first_loss=record.first_loss,
+        last_loss=record.last_loss,
+        eval_loss=record.eval_loss,
         test_score=test_score,
-        stopped_early=steps < getattr(state, "max_steps", 0),
+        stopped_early=record.ending == "early",
         resumed_from=resumed_from,
         seconds=time.monotonic() - started,
         unused_arguments=unused,
@@ -224,6 +248,30 @@ def watch_signals(trainer: Any) -> Stopper | None:
     stopper = Stopper()
     add(stopper)
     return stopper
+
+
+def read_last(trainer: ReadingTrainer, output_dir: Path) -> None:
+    """Read the sample with the weights that were saved, where no evaluation has done so. Raises OSError."""
+    step = find_adapter_step(trainer)
+    if step in trainer.reading.read_at:
+        return
+    found = {f"eval_{name}": value for name, value in trainer.read_now(step).items()}
+    LOG.info("step %d: %s", step, found)
+    if find_place().is_first:
+        memory, measured = measure_memory()
+        history.note(output_dir, step, found, memory=memory, measured=measured)
+
+
+def tell_unread(config: Config, parts: Parts, *, is_split: bool) -> str:
+    """Why no held-out rows are read in training, and what would have them read."""
+    if config.subject.trainer is not None:
+        return "subject.trainer is a trainer of your own, which reads no rows; `preflight evaluate` does"
+    if not isinstance(parts.collator, Collator):
+        return "subject.collator builds batches with their targets only; `preflight evaluate` reads without it"
+    if is_split:
+        return "the model was split over the cards; `preflight evaluate` reads after the run"
+    missing = "" if config.data.val_path is not None else "data.val_path and "
+    return f"{missing}evaluation.sample would have held-out rows read before, in and after training"
 
 
 def tell_stopped(number: int, step: int, output_dir: Path) -> TrainingStopped:

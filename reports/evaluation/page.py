@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -12,17 +10,14 @@ from markupsafe import Markup
 
 from preflight_ocr.harness import atomic
 from preflight_ocr.harness.commands.trained.evaluate import Evaluation, Group, ReadRow, Side
-from preflight_ocr.harness.training.images import ImageError, open_image
 from preflight_ocr.harness.training.scores import Interval, RowScore
 from preflight_ocr.reports.evaluation.terminal import FIGURES, name, tell, tell_constants
+from preflight_ocr.reports.page.pictures import embed
 from preflight_ocr.reports.page.shell import render_page
 from preflight_ocr.reports.page.text import spell_seconds
 
 MOST_ROWS = 100
 """Rows on the page, worst first; the JSON has all."""
-
-_SIDE = 900  # pixels of a shown picture's longer side
-_QUALITY = 80
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,16 +79,4 @@ def _choose_tone(evaluation: Evaluation) -> str:
 
 def _show_rows(rows: list[ReadRow], side: Side) -> Iterator[Shown]:
     for row in rows:
-        yield Shown(row=row, score=row.scores[side], picture=_draw(row.image) if row.image else None)
-
-
-def _draw(path: str) -> str | None:
-    """The picture small enough to lie in the page; None where it is gone by now."""
-    try:
-        picture = open_image(path)
-    except ImageError:
-        return None
-    picture.thumbnail((_SIDE, _SIDE))
-    buffer = BytesIO()
-    picture.save(buffer, format="JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        yield Shown(row=row, score=row.scores[side], picture=embed(row.image) if row.image else None)

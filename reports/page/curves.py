@@ -1,4 +1,4 @@
-"""Loss, learning rate and memory as SVG curves, drawn by matplotlib and made to fit the page.
+"""Loss, error rates, learning rate and memory as SVG curves, drawn by matplotlib and made to fit the page.
 
 matplotlib writes colours into style attributes; the page allows neither, since its policy forbids inline styles and its
 colours follow the reader's scheme. So each colour is drawn with a stand-in and becomes a class of the style sheet.
@@ -76,7 +76,7 @@ def draw_learning(facts: Facts) -> Iterator[Curve]:
 
 
 def draw_run(run: RunHistory) -> Iterator[Curve]:
-    """Loss, learning rate and memory of a training run, as far as it logged them."""
+    """Loss, error rates, learning rate and memory of a training run, as far as it logged them."""
     losses = [
         Line(name=name, points=run.series(key), colour=colour)
         for name, key, colour in (("loss", "loss", "first"), ("on held-out rows", "eval_loss", "second"))
@@ -84,6 +84,14 @@ def draw_run(run: RunHistory) -> Iterator[Curve]:
     ]
     if losses:
         yield _draw("Loss", f"Loss of the run: {_tell_ends(losses[0].points)}.", losses, across="step")
+    read = [
+        Line(name=name, points=_order(run.series(key)), colour=colour)
+        for name, key, colour in (("CER", "eval_cer", "first"), ("WER", "eval_wer", "second"))
+        if run.series(key)
+    ]
+    if read:
+        caption = f"Error rates of held-out rows: CER {_tell_ends(read[0].points)}."
+        yield _draw("CER and WER", caption, read, across="step", from_zero=True)
     rates = run.series("learning_rate")
     if rates:
         line = Line(name="learning rate", points=rates, colour="first")
@@ -96,6 +104,11 @@ def draw_run(run: RunHistory) -> Iterator[Curve]:
         highest = max(size for _, size in run.memory)
         caption = f"{said.capitalize()}: at most {highest / 2**20:,.0f} MiB at a logged step."
         yield _draw("Memory in MiB", caption, [line], across="step", from_zero=True)
+
+
+def _order(points: Sequence[Point]) -> tuple[Point, ...]:
+    """By step: weights that were loaded again at the end may have been read behind later ones."""
+    return tuple(sorted(dict(points).items()))
 
 
 def _tell_ends(points: Sequence[Point]) -> str:

@@ -14,12 +14,13 @@ import msgspec
 from preflight_ocr.harness.facts import Facts
 from preflight_ocr.harness.facts.history import Entry, RunHistory
 from preflight_ocr.harness.facts.illustrations import Illustrations, Picture, RowIllustration, TokenText
+from preflight_ocr.harness.facts.run import ReadText, RunRecord, SampleReading
 from preflight_ocr.harness.judging.findings import Broken
 from preflight_ocr.harness.verdict.contracts import Judgement, derive, judge_all
 from preflight_ocr.harness.verdict.report import Report
 from tests.specimens import HEALTHY
 
-__all__ = ["SICK", "make_history", "make_illustrations", "make_report"]
+__all__ = ["SICK", "make_history", "make_illustrations", "make_report", "make_run_report"]
 
 SICK = (
     "warmup_beyond_run", "broadcast_mask", "dropped_rows", "unmasked_prompt", "image_dtype_mismatch", "removed_api",
@@ -42,6 +43,12 @@ def make_report(faults: Iterable[str] = (), *, facts: Facts = HEALTHY, config: s
         timings={"read": 0.25, "ran": 4.5},
     )
     return msgspec.structs.replace(report, illustrations=make_illustrations(), run=make_history())
+
+
+def make_run_report() -> Report:
+    """What a check says whose run has ended since: its page is headed by the run."""
+    checked = datetime.datetime(2030, 1, 15, 11, 0, tzinfo=datetime.UTC)
+    return msgspec.structs.replace(make_report(), checked=checked, seconds=30.0)
 
 
 def make_illustrations(text: str = "дед ", name: str = "page.png") -> Illustrations:
@@ -71,7 +78,63 @@ def make_history(steps: int = 60) -> RunHistory:
             values["eval_loss"] = 4.9 * math.exp(-step / 50)
         entries.append(Entry(step=step, values=values, memory=900_000_000 + 1_000_000 * step, measured="resident"))
     written = datetime.datetime(2030, 1, 15, 12, 0, tzinfo=datetime.UTC)
-    return RunHistory(source="outputs/logs/history.jsonl", written=written, entries=tuple(entries))
+    return RunHistory(
+        source="outputs/logs/history.jsonl",
+        written=written,
+        entries=tuple(entries),
+        record=RunRecord(
+            config="config/run.yaml",
+            base_model="somebody/model",
+            output_dir="outputs",
+            began=datetime.datetime(2030, 1, 15, 11, 30, tzinfo=datetime.UTC),
+            ended=written,
+            ending="finished",
+            steps=steps,
+            planned=steps,
+            seconds=1800.0,
+            first_loss=4.8,
+            last_loss=1.1,
+            eval_loss=1.5,
+            adapter="outputs/adapter",
+            adapter_step=steps,
+            clearance="0123456789abcdef" * 4,
+            cleared=datetime.datetime(2030, 1, 15, 11, 5, tzinfo=datetime.UTC),
+            versions={"torch": "2.13.0", "transformers": "5.23.0"},
+            resumed_from="outputs/checkpoint-20",
+        ),
+        readings=tuple(make_reading(step, steps) for step in range(0, steps + 1, 20)),
+        next_command="preflight evaluate config/run.yaml --adapter outputs/adapter --html report-evaluation.html",
+        evaluation_page="report-evaluation.html",
+    )
+
+
+def make_reading(step: int, steps: int = 60) -> SampleReading:
+    """What was read after `step` steps of `steps`: as much of each text as was learnt by then."""
+    texts = []
+    for number, true in ((3, "Herr Müller\nBerlin, 1904"), (8, "дед пишет " + "оченьдлинноеслово" * 12)):
+        kept = round(len(true) * step / steps)
+        read = true[:kept] + "~" * min(9, len(true) - kept)
+        texts.append(
+            ReadText(
+                number=number,
+                image=f"rows/{number}.png",
+                true=true,
+                read=read,
+                edits=len(true) - kept,
+                characters=len(true),
+            )
+        )
+    rate = 1 - step / steps
+    return SampleReading(
+        step=step,
+        sample="0123456789abcdef",
+        rows=64,
+        cer=rate,
+        wer=rate,
+        edits=tuple(round(20 * rate) for _ in range(64)),
+        characters=(20,) * 64,
+        texts=tuple(texts),
+    )
 
 
 def _draw(width: int, height: int) -> str:

@@ -30,6 +30,7 @@ from preflight_ocr.harness.training.scores import (
     RowScore,
     Summary,
     compare,
+    find_constant,
     list_confusions,
     name_length,
     name_script,
@@ -42,9 +43,6 @@ from preflight_ocr.harness.training.spreading import deal
 Split = Literal["train", "val", "test"]
 Side = Literal["base", "adapter"]
 _ROW_FAULTS = (ImageError, FamilyError, CollateError)
-FEW = 4
-"""Rows; of fewer, nothing is said of texts that are the same."""
-
 _SMALLEST_LIMIT = SPAN + 64  # tokens: fewer, and a text that runs away would be cut before it is seen to repeat itself
 
 
@@ -102,13 +100,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         return "adapter" if "adapter" in self.sides else "base"
 
     def find_constant(self, side: Side) -> tuple[str, int] | None:
-        """(text, rows) where more than half of at least FEW rows were read as one text that is not theirs.
-
-        Such a model answers without the page: its error rate alone does not say so.
-        """
-        wrong = Counter(row.read[side] for row in self.rows if row.read[side] != row.true)
-        text, times = next(iter(wrong.most_common(1)), ("", 0))
-        return (text, times) if len(self.rows) >= FEW and 2 * times > len(self.rows) else None
+        """(text, rows) where more than half of the rows were read as one text that is not theirs (scores.find_constant)."""
+        return find_constant([(row.true, row.read[side]) for row in self.rows])
 
 
 def open_rows(config: Config, split: Split, *, allow_overlap: bool = False) -> Rows:

@@ -102,6 +102,8 @@ def export(
         base = _run(reader.model, batch)
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".export-", dir=output.parent))
+    loader = reader.config.subject.model
+    needs_loader = ""
     try:
         if merge:
             _write_merged(reader, draft, chosen)
@@ -110,9 +112,15 @@ def export(
             _write_adapter(reader, adapter, draft, chosen if dtype is not None else None)
             found = _run_adapter(reader, draft, batch)
         proof = _prove(found, trained, base)
-        if (reason := proof.refuse(chosen)) is not None:
+        if (reason := proof.refuse(chosen)) is not None and merge and loader is not None:
+            # The base needs the user's loader to be what it is; so does what was made of it.
+            far = f"loaded by itself, its logits are {proof.distance:.3g} away"
+            needs_loader = f"{far}; load it with {loader}, as the base model is"
+            proof = _prove(_run_again(reader.config, draft, chosen, batch, loader=loader), trained, base)
+            reason = proof.refuse(chosen)
+        if reason is not None:
             raise ExportError(f"not exported: {reason}; give --dtype float32, or report it if that is what was given")
-        remarks = tuple(_list_remarks(adapter, proof, merged=merge))
+        remarks = (*([needs_loader] if needs_loader else []), *_list_remarks(adapter, proof, merged=merge))
         card = _write_card(reader, adapter, proof, remarks, merged=merge, dtype=chosen, measured=measured)
         (draft / "README.md").write_text(card, encoding="utf-8", newline="\n")
         draft.chmod(0o755)
@@ -188,11 +196,14 @@ def _keep_code(base: Path, draft: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode({**written, "auto_map": names}), indent=2) + b"\n")
 
 
-def _run_again(config: Config, draft: Path, dtype: torch.dtype, batch: Mapping[str, Any]) -> torch.Tensor:
-    """What the exported folder computes, loaded as anybody would; its own processor has to make the same batch."""
+def _run_again(
+    config: Config, draft: Path, dtype: torch.dtype, batch: Mapping[str, Any], *, loader: str | None = None
+) -> torch.Tensor:
+    """What the exported folder computes, loaded as anybody would, or by the user's `loader`; its own processor has to make
+    the same batch."""
     name = str(dtype).removeprefix("torch.")
     model = msgspec.structs.replace(config.model, base_model=str(draft), revision=None, torch_dtype=name)
-    subject = msgspec.structs.replace(config.subject, model=None, collator=None)
+    subject = msgspec.structs.replace(config.subject, model=loader, collator=None)
     alone = msgspec.structs.replace(config, model=model, subject=subject)
     loaded = load_model(alone)
     again = _make_batch(build_own_collator(alone, loaded, load_processor(alone), cached=False))

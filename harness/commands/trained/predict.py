@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -137,19 +138,49 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def find_pages(inputs: Sequence[Path]) -> tuple[list[Page], list[Record], int]:
+class Broken(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that cannot be opened, which has its place behind `before` pages."""
+
+    before: int
+    record: Record
+
+
+class Placing:
+    """Puts files that cannot be opened between the pages, where they were given."""
+
+    def __init__(self, broken: Sequence[Broken]) -> None:
+        self._waiting, self._seen = deque(broken), 0
+
+    def add(self, records: Sequence[Record]) -> list[Record]:
+        """The next pages, with the files that come before each of them."""
+        placed = []
+        for record in records:
+            while self._waiting and self._waiting[0].before <= self._seen:
+                placed.append(self._waiting.popleft().record)
+            placed.append(record)
+            self._seen += 1
+        return placed
+
+    def end(self) -> list[Record]:
+        """The files that come behind the last page."""
+        return [one.record for one in self._waiting]
+
+
+def find_pages(inputs: Sequence[Path]) -> tuple[list[Page], list[Broken], int]:
     """Every page, the files that cannot be opened, and how many files were passed over. Raises InputError for no page."""
     files, passed = list_files(inputs)
     pages: list[Page] = []
-    broken: list[Record] = []
+    broken: list[Broken] = []
     for path in files:
         try:
             pages += list_pages(path)
         except _PAGE_FAULTS as error:
-            broken.append(_fail(Page(path=path, number=0, count=0), error))
+            broken.append(Broken(before=len(pages), record=_fail(Page(path=path, number=0, count=0), error)))
     if not pages and not broken:
         said = f"; {passed} files there are neither" if passed else ""
-        raise InputError(f"{', '.join(map(str, inputs))}: no picture and no PDF found{said}")
+        raise InputError(
+            f"{', '.join(map(str, inputs))}: no picture and no PDF found{said}; give a folder that has some, or the files"
+        )
     return pages, broken, passed
 
 
@@ -229,7 +260,8 @@ def predict(
     journal = Journal(output.with_name(f"{output.name}.part"), asked) if output is not None else None
     try:
         left = [page for page in pages if journal is None or page not in journal]
-        failed, done, counts = list(broken), len(pages) - len(left), {"repetition": 0, "length": 0}
+        placing = Placing(broken)
+        failed, done, counts = [one.record for one in broken], len(pages) - len(left), {"repetition": 0, "length": 0}
         progress(f"{done} of {len(pages)} pages read")
         if meeting is None:
             read = read_pages(reader, left, batch_size=batch_size, max_new_tokens=asked.max_new_tokens, dpi=asked.dpi)
@@ -240,7 +272,7 @@ def predict(
             if journal is not None:
                 journal.add(records)
             else:
-                show("".join(_write(record, shape) for record in records))
+                show("".join(_write(record, shape) for record in placing.add(records)))
             done += len(records)
             failed += [record for record in records if record.error is not None]
             for record in records:
@@ -248,9 +280,9 @@ def predict(
                     counts[record.ended] += 1
             progress(f"{done} of {len(pages)} pages read")
         if journal is not None and output is not None:
-            _finish(journal, pages, failed, output, shape)
-        elif broken:
-            show("".join(_write(record, shape) for record in broken))
+            _finish(journal, pages, failed, output, shape, placing)
+        else:
+            show("".join(_write(record, shape) for record in placing.end()))
     finally:
         if journal is not None:
             journal.close()
@@ -335,16 +367,18 @@ def _put_in_order(read: Iterator[list[Record]], left: Sequence[Page]) -> Iterato
         yield whole
 
 
-def _finish(journal: Journal, pages: Sequence[Page], failed: Sequence[Record], output: Path, shape: Format) -> None:
-    """Write all texts in the order of the pages, and the failed files behind; then the journal has done its work."""
+def _finish(
+    journal: Journal, pages: Sequence[Page], failed: Sequence[Record], output: Path, shape: Format, placing: Placing
+) -> None:
+    """Write everything in the order in which it was given; then the journal has done its work."""
     lost = {(record.file, record.page): record for record in failed}
     draft = output.with_name(f".{output.name[:100]}.draft")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:
             for page in pages:
-                record = lost.pop((str(page.path), page.number), None) or journal.find(page)
-                file.write(_write(record, shape))
-            file.writelines(_write(record, shape) for record in lost.values())
+                record = lost.get((str(page.path), page.number)) or journal.find(page)
+                file.writelines(_write(one, shape) for one in placing.add([record]))
+            file.writelines(_write(record, shape) for record in placing.end())
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)

@@ -348,6 +348,23 @@ def test_after_training_the_page_holds_the_curves_of_the_run(run, engine, config
     assert "Loss of the run: 4 at first, 1 at last." in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+def test_a_page_that_cannot_be_written_does_not_hide_why_training_failed(
+    run, engine, config, trained, monkeypatch, capfd
+):
+    from preflight_ocr.harness import atomic
+
+    def train(config, *, clearance):
+        def refuse(path, text):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(atomic, "write_text", refuse)
+        raise RuntimeError("the cause")
+
+    monkeypatch.setattr(sys.modules["preflight_ocr.harness.training.train"], "train", train)
+    with pytest.raises(RuntimeError, match="the cause"):
+        run("--config", config, "--html", "r.html", command=cli.run_training)
+
+
 def test_a_page_takes_a_check_even_where_a_clearance_holds(run, engine, config, trained, tmp_path):
     words = ("--config", config, "--clearance", "c.json")
     run(*words, command=cli.run_training)

@@ -126,5 +126,28 @@ def test_a_signal_ends_a_run_behind_the_step_with_a_checkpoint_and_a_sentence(tm
     assert not (tmp_path / "out" / "adapter").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the size of files is limited as POSIX does")
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_full_disk_ends_a_run_with_a_sentence_that_says_how_to_go_on(tmp_path, finished, steps):
+    """No file may be larger than 20 kB, which weights are; in the second run a checkpoint is there already."""
+    config = write_project(tmp_path, steps=steps)
+    if steps == 2:
+        shutil.copytree(finished.parent / "out" / "checkpoint-1", tmp_path / "out" / "checkpoint-1")
+    program = (
+        "import resource, sys; from pathlib import Path; import click, torch; torch.set_num_threads(1)\n"
+        "from preflight_ocr.harness.cli.steps import load, start_training\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "run = click.Command('run', callback=lambda: start_training(load(Path(sys.argv[1])), None))\n"
+        "run.main([])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    words = [sys.executable, "-c", program, str(config)]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2 and "is full" in ended.stderr, ended.stderr
+    assert "Traceback" not in ended.stderr and "Make room" in ended.stderr
+    assert ("checkpoint-1 is whole" in ended.stderr) == (steps == 2)
+    assert not (tmp_path / "out" / "adapter").exists() and not list((tmp_path / "out").glob(".adapter-*"))
+
+
 def test_the_result_that_is_compared_holds_every_tensor(finished):
     assert any("lora_B" in name and any(value) for name, value in read_result(finished).items())

@@ -22,7 +22,7 @@ from tests.specimens import HEALTHY, altered
 from tests.support.browser import DESKTOP, NoBrowser, Opened, start_browser
 from tests.support.evaluations import make_evaluation
 from tests.support.matrices import make_matrix
-from tests.support.reports import SICK, make_report
+from tests.support.reports import SICK, make_report, make_run_report
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +47,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     texts = {
         "healthy": html.render(make_report()),
         "sick": html.render(sick),
+        "run": html.render(make_run_report()),
         "compare": comparison.render(comparison.compare(documents[0], documents[1], names=("a.json", "b.json"))),
         "matrix": matrix.render(make_matrix()),
         "evaluation": evaluation.render(_evaluate(folder)),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.browser import CONTRAST, DESKTOP, FOCUS, PHONE
 
-FILTERED = ("healthy", "sick", "compare", "matrix")
+FILTERED = ("healthy", "sick", "run", "compare", "matrix")
 KINDS = (*FILTERED, "evaluation")
 QUICK = ("healthy", "sick")
 
@@ -145,7 +145,8 @@ def test_every_link_within_the_page_leads_somewhere(kind, still):
         """() => [...document.querySelectorAll('a[href]')].map((link) => link.getAttribute('href'))
           .filter((href) => !href.startsWith('#') || !document.getElementById(decodeURIComponent(href.slice(1))))"""
     )
-    assert dead == []
+    # The page that `preflight evaluate` writes beside this one, as the command next to the link says.
+    assert [href for href in dead if href != "./report-evaluation.html"] == []
 
 
 @every_page

@@ -37,6 +37,16 @@ def test_a_run_has_loss_learning_rate_and_memory(run):
     assert drawn[2].caption == "Resident memory of the process: at most 1,280 MiB at a logged step."
 
 
+def test_error_rates_are_drawn_by_step_from_the_untrained_model_on():
+    """The weights of step 2 were loaded again at the end, and read last."""
+    logged = ((0, 1.0), (2, 0.5), (4, 0.6), (2, 0.5))
+    entries = [Entry(step=step, values={"eval_cer": rate, "eval_wer": 1.0}) for step, rate in logged]
+    (curve,) = curves.draw_run(make_run(*entries))
+    assert curve.title == "CER and WER" and curve.heads == ("step", "CER", "WER")
+    assert curve.rows == (("0", "1", "1"), ("2", "0.5", "1"), ("4", "0.6", "1"))
+    assert curve.caption == "Error rates of held-out rows: CER 1 at first, 0.6 at last."
+
+
 def test_what_was_not_logged_is_not_drawn():
     assert list(curves.draw_run(make_run(Entry(step=1, values={"train_runtime": 3.0})))) == []
 

@@ -20,11 +20,16 @@ from preflight_ocr.harness.training.train import load_parts, run_anywhere, save
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """A configuration, the adapter folder of its run, and a folder with twelve pages of mixed sizes."""
+    """A configuration, the adapter folder of its run, and a folder with twelve pages of mixed sizes.
+
+    `loaded` is what a command is told besides, where a loader of the user's loads the model: it is not taken from the
+    adapter's folder.
+    """
 
     config: Path
     adapter: Path
     pages: Path
+    loaded: tuple[str, ...]
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +58,8 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
             save(config, parts, folder / "out" / "adapter")
         sys.path[:] = known
         sys.modules.pop("planted", None)
-        return Trained(path, folder / "out" / "adapter", folder / "pages")
+        loaded = ("--config", str(path)) if config.subject.model is not None else ()
+        return Trained(path, folder / "out" / "adapter", folder / "pages", loaded)
 
     return train
 

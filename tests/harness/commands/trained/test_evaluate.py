@@ -10,11 +10,13 @@ import yaml
 from click.testing import CliRunner
 
 from preflight_ocr.harness.cli import preflight
+from preflight_ocr.reports.evaluation import page
 
 MODELS = [
     "qwen2_vl",
     pytest.param("donut", marks=pytest.mark.slow),
     pytest.param("deepseek_ocr", marks=pytest.mark.slow),
+    pytest.param("dots_ocr", marks=pytest.mark.slow),
 ]
 
 
@@ -23,6 +25,8 @@ def configure(trained, tmp_path, *, pages=None, **sections):
     document = yaml.safe_load(trained.config.read_text(encoding="utf-8"))
     document["data"] |= {"test_path": str(pages or trained.pages)}
     document["data"].pop("train_path")
+    if "subject" in document:
+        document["subject"]["path"] = str(trained.config.parent)
     document["evaluation"] = {"max_new_tokens": 6} | sections.pop("evaluation", {})
     path = tmp_path / "evaluate.yaml"
     path.write_text(yaml.safe_dump(document | sections), encoding="utf-8")
@@ -44,6 +48,7 @@ def test_base_and_adapter_are_measured_as_predict_reads_them(model, train, tmp_p
         "predict",
         "--adapter",
         trained.adapter,
+        *trained.loaded,
         "--trust",
         "--max-new-tokens",
         6,
@@ -61,8 +66,8 @@ def test_base_and_adapter_are_measured_as_predict_reads_them(model, train, tmp_p
     assert found["sides"]["adapter"]["cer"]["value"] == pytest.approx(edits / characters)
     assert any(row["read"]["base"] != row["read"]["adapter"] for row in found["rows"])
     assert {group["by"] for group in found["groups"]} == {"length", "script"}
-    page = (tmp_path / "e.html").read_text(encoding="utf-8")
-    assert page.count("<article") == 12 and page.count("data:image/jpeg") == 12 and "base" in ended.output
+    shown = (tmp_path / "e.html").read_text(encoding="utf-8")
+    assert shown.count("<article") == 12 and shown.count("data:image/jpeg") == 12 and "base" in ended.output
 
 
 def test_rows_that_cannot_be_read_are_in_no_figure_and_are_said(train, tmp_path):
@@ -73,6 +78,27 @@ def test_rows_that_cannot_be_read_are_in_no_figure_and_are_said(train, tmp_path)
     found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
     assert ended.exit_code == 3 and "Not read, and in no figure: 1 row" in ended.output
     assert found["sides"]["base"]["rows"] == 11 and len(found["failed"]) == 1
+
+
+def test_a_file_that_cannot_be_written_costs_neither_the_figures_nor_the_other(train, tmp_path, monkeypatch):
+    trained = train("qwen2_vl")
+    path = configure(trained, tmp_path)
+
+    def refuse(evaluation, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(page, "write_json", refuse)
+    files = ("--json", tmp_path / "e.json", "--html", tmp_path / "e.html")
+    ended = run(path, "--limit", 2, *files)
+    assert ended.exit_code == 2 and "e.json: cannot be written: No space left on device" in ended.output
+    assert "CER" in ended.output and (tmp_path / "e.html").is_file() and not (tmp_path / "e.json").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(train, tmp_path):
+    trained = train("qwen2_vl")
+    path = configure(trained, tmp_path)
+    ended = run(path, "--html", path / "e.html")
+    assert ended.exit_code == 2 and "cannot be written" in ended.output and "CER" not in ended.output
 
 
 def test_pictures_that_were_trained_on_are_refused_unless_allowed(train, tmp_path):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
@@ -22,7 +23,7 @@ MODELS = [
 
 
 def run(trained, output, *arguments):
-    words = ["export", "--adapter", trained.adapter, "--trust", "-o", output, *arguments]
+    words = ["export", "--adapter", trained.adapter, *trained.loaded, "--trust", "-o", output, *arguments]
     return CliRunner().invoke(preflight, list(map(str, words)))
 
 
@@ -37,9 +38,12 @@ def test_a_merged_model_loads_by_itself_and_computes_what_the_adapter_did(model,
     assert names and not any("lora" in name for name in names)
     card = (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\n") and "library_name: transformers" in card and "rank" in card
+    # A base that only the user's loader loads whole is not made whole by merging, which is said in both places.
+    for told in (ended.output, card):
+        assert ("load it with planted:model" in told) == bool(trained.loaded)
 
 
-@pytest.mark.parametrize("model", MODELS[:2])
+@pytest.mark.parametrize("model", MODELS)
 def test_an_exported_adapter_is_read_as_the_one_it_was_made_of(model, train, tmp_path):
     trained = train(model)
     rate = {"value": 0.125, "low": 0.1, "high": 0.2}
@@ -63,6 +67,28 @@ def test_a_merge_that_lost_the_adapter_is_refused_with_the_figure(train, tmp_pat
     ended = run(trained, tmp_path / "merged", "--merge")
     assert ended.exit_code == 2 and "not exported: exported logits are" in ended.output, ended.output
     assert not (tmp_path / "merged").exists() and not list(tmp_path.glob(".export-*"))
+
+
+def test_a_merge_that_no_loader_loads_whole_is_refused(train, tmp_path, monkeypatch):
+    """The user's loader loads the base whatever it is asked for, so that it proves nothing of the folder."""
+    trained = train("qwen2_vl")
+    document = yaml.safe_load(trained.config.read_text(encoding="utf-8"))
+    base = document["model"]["base_model"]
+    (tmp_path / "stubborn.py").write_text(
+        "import msgspec\n"
+        "from preflight_ocr.harness.training.model import load_model\n"
+        "def load(config):\n"
+        f"    model = msgspec.structs.replace(config.model, base_model={base!r})\n"
+        "    subject = msgspec.structs.replace(config.subject, model=None)\n"
+        "    return load_model(msgspec.structs.replace(config, model=model, subject=subject))\n",
+        encoding="utf-8",
+    )
+    document["subject"] = {"model": "stubborn:load", "path": str(tmp_path)}
+    (tmp_path / "project.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    monkeypatch.setattr("peft.PeftModel.merge_and_unload", lambda self, **given: self.unload(), raising=False)
+    ended = run(trained, tmp_path / "merged", "--merge", "--config", tmp_path / "project.yaml")
+    assert ended.exit_code == 2 and "not exported: exported logits are" in ended.output, ended.output
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_dtype_that_would_round_the_adapter_away_is_refused():
