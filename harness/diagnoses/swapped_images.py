@@ -23,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, PixelView, Unknown
+from preflight_ocr.harness.foreign.text import squeeze
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import get_rows, squeeze
+from preflight_ocr.harness.judging.rows import get_rows
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(

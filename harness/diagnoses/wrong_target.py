@@ -24,10 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from preflight_ocr.harness.facts import Facts, Row
+from preflight_ocr.harness.foreign.text import squeeze
 from preflight_ocr.harness.judging.deltas import list_moved_rows
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import count_trained, excuse_unfound_target, get_rows, is_ahead, squeeze
+from preflight_ocr.harness.judging.rows import count_trained, excuse_unfound_target, get_rows, is_ahead
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 LEAST_TOLD = 8  # letters by which one row's text is told from another's

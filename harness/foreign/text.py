@@ -7,6 +7,7 @@ shown as an escape (`\\x1b`). Letters of every script stay as they are.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 LONGEST = 20_000
 """Characters of one foreign text that are kept: more than any message needs, and a report stays one that opens."""
@@ -57,6 +58,11 @@ def clean_value(value: object) -> object:
         same = all(key is old and item is value[old] for (key, item), old in zip(pairs, value, strict=True))
         return value if same else dict(pairs)
     return value
+
+
+def squeeze(text: str) -> str:
+    """Text without what a tokenizer may change on the way: case, width and white space."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _clean_key(key: object) -> object:

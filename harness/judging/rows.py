@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from preflight_ocr.harness.facts import Batch, Collator, Facts, Raised, Row, Unknown
@@ -99,11 +98,6 @@ def excuse_unfound_target(rows: Sequence[Row]) -> str:
     if not any(row.target_text.strip() for row in rows) or any("t" in row.roles for row in rows):
         return ""
     return "the rows' text was not found among their tokens: it was cut away, or written anew before training"
-
-
-def squeeze(text: str) -> str:
-    """Text without what a tokenizer may change on the way: case, width and white space."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def is_supervised(facts: Facts) -> bool:

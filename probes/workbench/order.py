@@ -8,22 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from preflight_ocr.harness.facts import Raised
-from preflight_ocr.harness.judging.rows import squeeze
+from preflight_ocr.harness.foreign.text import squeeze
 from preflight_ocr.probes.workbench.batches import is_same
 from preflight_ocr.probes.workbench.tracing import attempt
-
-if TYPE_CHECKING:
-    from preflight_ocr.probes.workbench.assembly import Assembly
 
 MOST_ORDERED = 4  # rows; more are left as they are
 
 
-def arrange(parts: Assembly, rows: Sequence[Any], texts: Sequence[Sequence[str]]) -> tuple[Any, ...]:
+class Parts(Protocol):
+    """What of an assembly is asked here."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def collate(self) -> Any: ...
+
+    @property
+    def is_encoder_decoder(self) -> bool: ...
+
+    def seeded(self, collate: Any, rows: Sequence[Any]) -> Mapping[str, Any]:
+        """A batch of these rows, with random numbers held still."""
+
+
+def arrange(parts: Parts, rows: Sequence[Any], texts: Sequence[Sequence[str]]) -> tuple[Any, ...]:
     """The rows as the collator orders them, where it orders whole rows by something that lies in them; else as given.
 
     `texts` are those of which each row may ask one to be learnt. Rows are ordered by them only where the batch is the same
@@ -40,7 +53,7 @@ def arrange(parts: Assembly, rows: Sequence[Any], texts: Sequence[Sequence[str]]
     return arranged if not isinstance(again, Raised) and is_same(made, again) else tuple(rows)
 
 
-def _find_order(parts: Assembly, batch: Mapping[str, Any], texts: Sequence[Sequence[str]]) -> tuple[int, ...] | None:
+def _find_order(parts: Parts, batch: Mapping[str, Any], texts: Sequence[Sequence[str]]) -> tuple[int, ...] | None:
     """Which row each sequence of the batch holds, where they were moved and only one order fits."""
     sequences = batch.get("labels" if parts.is_encoder_decoder else "input_ids")
     if not isinstance(sequences, torch.Tensor) or sequences.dim() != 2 or len(sequences) != len(texts):
