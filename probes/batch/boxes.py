@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preflight_ocr.harness.facts import BoxedRow, Raised, Unknown
-from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.assembly import Assembly, read_text
 from preflight_ocr.probes.workbench.tracing import attempt
 
 _N = r"\s*(\d+(?:\.\d+)?)\s*"
@@ -36,7 +36,7 @@ def look_at_boxes(
     """The rows with boxes. The size of the page as it is shown is read from the grid of its patches."""
     if parts.reference is None:
         return Unknown(reason=f"{parts.no_reference}, and none of its pages")
-    boxed = [(number, boxes) for number, row in enumerate(rows) if (boxes := find_boxes(str(row.get("text", ""))))]
+    boxed = [(number, boxes) for number, row in enumerate(rows) if (boxes := find_boxes(read_text(row)))]
     if not boxed:
         return ()
     packing = parts.reference.intake.packing

@@ -21,7 +21,7 @@ from preflight_ocr.harness.training.predict import list_ends, write_greedily
 from preflight_ocr.probes.forward.agreement import OTHER_PROMPT, take_expected_images
 from preflight_ocr.probes.forward.asking import ask
 from preflight_ocr.probes.forward.runs import Run, ask_as_trained, find_runs, has_prompt
-from preflight_ocr.probes.workbench.assembly import Assembly, shorten
+from preflight_ocr.probes.workbench.assembly import Assembly, read_text, shorten
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.calls import Batch, read_logits, read_loss
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -80,10 +80,9 @@ Candidate = tuple[int, Mapping[str, Any], Batch, tuple[int, ...]]
 def _choose(parts: Assembly) -> tuple[Candidate, ...] | Unknown:
     """Rows to try: first the one with the longest target of at most LONGEST tokens, which tells more, then the one with the
     shortest. Where all are pages full of text they give their first words, if the collator takes them so."""
-    shorter = [shorten(row, FIRST_WORDS) for row in parts.sample]
     found: list[Candidate] | Unknown = Unknown(reason="no row is long")
-    if all(len(row.get("text", "")) > FULL * FIRST_WORDS for row in parts.sample):
-        found = _read_rows(parts, shorter)
+    if all(len(read_text(row)) > FULL * FIRST_WORDS for row in parts.sample):
+        found = _read_rows(parts, [shorten(row, FIRST_WORDS) for row in parts.sample])
     if isinstance(found, Unknown):
         found = _read_rows(parts, parts.sample)
     if isinstance(found, Unknown):

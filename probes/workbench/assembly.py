@@ -460,10 +460,16 @@ def _write_page(value: Any, pages: Path | None) -> str:
     return str(path)
 
 
+def read_text(row: Any) -> str:
+    """The text of a row of our form; "" for others: those of a command need not even name their columns."""
+    text = row.get("text") if isinstance(row, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
 def shorten(row: Row, most: int) -> Row:
     """The row with the first `most` characters of its text."""
-    text = row.get("text")
-    return {**row, "text": text[:most].rstrip() or text[:most]} if isinstance(text, str) and len(text) > most else row
+    text = read_text(row)
+    return {**row, "text": text[:most].rstrip() or text[:most]} if len(text) > most else row
 
 
 def restore_form(row: Row) -> dict[str, Any]:

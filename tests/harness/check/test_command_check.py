@@ -71,7 +71,8 @@ def test_a_planted_fault_is_named_and_nothing_else(project: Path, program: str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "habit", ["sorts_rows", "draws_prompts", "alters_pages", "pads_pages", "returns_features", "pads_left"]
+    "habit",
+    ["sorts_rows", "draws_prompts", "alters_pages", "pads_pages", "returns_features", "pads_left", "yields_tuples"],
 )
 def test_what_healthy_collators_do_is_silent(project: Path, habit: str) -> None:
     watched = _check(project, "train_messages.py", habit)

@@ -36,18 +36,14 @@ class Pages(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         row = self.rows[index]
-        return {
-            "messages": [
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "image", "image": Image.open(DATA / row["page"]).convert("RGB")},
-                        {"type": "text", "text": row["question"]},
-                    ],
-                },
-                {"role": "assistant", "content": [{"type": "text", "text": row["answer"]}]},
-            ]
-        }
+        page = Image.open(DATA / row["page"]).convert("RGB")
+        return (page, row["question"], row["answer"]) if FAULT == "yields_tuples" else write_messages(page, row)
+
+
+def write_messages(page, row):
+    asked = [{"type": "image", "image": page}, {"type": "text", "text": row["question"]}]
+    said = [{"type": "text", "text": row["answer"]}]
+    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]}
 
 
 random_one = random.Random(11)
@@ -65,6 +61,8 @@ class Collator:
     def __call__(self, rows):
         tokenizer = self.processor.tokenizer
         texts, pictures, starts = [], [], []
+        if FAULT == "yields_tuples":
+            rows = [write_messages(page, {"question": asked, "answer": said}) for page, asked, said in rows]
         if FAULT == "sorts_rows":
             rows = sorted(rows, key=lambda row: len(row["messages"][1]["content"][0]["text"]), reverse=True)
         for row in rows:
