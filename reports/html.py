@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,9 +32,11 @@ from preflight_ocr.harness.verdict.contracts import Judgement
 from preflight_ocr.harness.verdict.report import Report
 from preflight_ocr.reports.page import bars, curves
 from preflight_ocr.reports.page.explanations import explain
-from preflight_ocr.reports.page.run import RunView, view_run
 from preflight_ocr.reports.page.shell import render_page
 from preflight_ocr.reports.page.strips import ROLES, Strip, draw_strips
+
+if TYPE_CHECKING:
+    from preflight_ocr.reports.page.run import RunView
 
 _BASES: Mapping[Basis, str] = {
     Basis.READ: "files were read; no foreign code was run",
@@ -85,7 +87,7 @@ def render(report: Report) -> str:
     findings = report.findings
     explanations = tuple(explain(_list_codes(findings)))
     configuration = report.facts.configuration
-    ending = view_run(report.run) if isinstance(report.run, RunHistory) else None
+    ending = _view_ending(report)
     leads = _is_after(ending, report)
     context = {
         "report": report,
@@ -130,6 +132,15 @@ def render(report: Report) -> str:
 def write(report: Report, path: Path) -> None:
     """Write the page in one step. Raises OSError where the folder cannot be written."""
     atomic.write_text(path, render(report))
+
+
+def _view_ending(report: Report) -> RunView | None:
+    if not isinstance(report.run, RunHistory):
+        return None
+    # Needs numpy, which is there wherever something was trained and need not be where files are only read.
+    from preflight_ocr.reports.page.run import view_run
+
+    return view_run(report.run)
 
 
 def _is_after(ending: RunView | None, report: Report) -> bool:
