@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts
+from preflight_ocr.harness.judging.exchange import is_order
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import count, known, show_some
@@ -40,7 +41,7 @@ DIAGNOSIS = Diagnosis(
 
 def examine(facts: Facts) -> Iterator[Finding]:
     leaks = known(known(known(facts.forward).behaviour).image_leaks)
-    if not leaks:
+    if not leaks or is_order(facts):  # whole rows stand in another order: each hears of its own page
         return
     yield DIAGNOSIS.finding(
         f"Changing one row's image changes the logits of {count(len({other for _, other in leaks}), 'other row')}; "

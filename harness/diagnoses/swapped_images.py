@@ -23,10 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, PixelView, Unknown
-from preflight_ocr.harness.foreign.text import squeeze
+from preflight_ocr.harness.judging.exchange import is_followed, list_exchanged, moved_together
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
-from preflight_ocr.harness.judging.rows import get_rows
 from preflight_ocr.harness.judging.wording import count_part, known, show_some
 
 DIAGNOSIS = Diagnosis(
@@ -51,7 +50,7 @@ DIAGNOSIS = Diagnosis(
 
 
 def excuse(facts: Facts) -> str:
-    if any(view.source_row is not None for view in _list_views(facts)) or _list_exchanged(facts) or _is_seen(facts):
+    if any(view.source_row is not None for view in _list_views(facts)) or list_exchanged(facts) or _is_seen(facts):
         return ""
     views = known(facts.collator).views
     return views.reason if isinstance(views, Unknown) else "no page was recognised in the batch"
@@ -68,9 +67,9 @@ def examine(facts: Facts) -> Iterator[Finding]:
     if not any(view.source_row is not None for view in views):
         swapped = [
             (row, source, f"row {row}: its logits hear of the page of row {source}, and of no other")
-            for row, source in _list_exchanged(facts)
+            for row, source in list_exchanged(facts)
         ]
-    swapped = [one for one in swapped if not _moved_together(facts, *one[:2])]
+    swapped = [one for one in swapped if not moved_together(facts, *one[:2])]
     if not swapped:
         return
     yield DIAGNOSIS.finding(
@@ -86,37 +85,6 @@ def _list_views(facts: Facts) -> tuple[PixelView, ...]:
     return () if isinstance(views, Unknown) else views
 
 
-def _is_followed(facts: Facts) -> bool:
-    """Whether changed pages were followed to the logits of every row that has one."""
-    if isinstance(facts.forward, Unknown) or isinstance(facts.forward.behaviour, Unknown):
-        return False
-    behaviour = facts.forward.behaviour
-    return not isinstance(behaviour.image_leaks, Unknown) and any(r is not None for r in behaviour.image_reaches)
-
-
 def _is_seen(facts: Facts) -> bool:
     """Whether every row that has a page hears of its own."""
-    return _is_followed(facts) and False not in known(known(facts.forward).behaviour).image_reaches
-
-
-def _list_exchanged(facts: Facts) -> tuple[tuple[int, int], ...]:
-    """(row, row whose page it has), where rows have exchanged their pages and each of them hears of one page only."""
-    if not _is_followed(facts):
-        return ()
-    behaviour = known(known(facts.forward).behaviour)
-    leaks = known(behaviour.image_leaks)
-    blind = {row for row, seen in enumerate(behaviour.image_reaches) if seen is False}
-    heard = {row: [source for source, other in leaks if other == row] for row in blind}
-    pairs = tuple((row, sources[0]) for row, sources in sorted(heard.items()) if len(sources) == 1)
-    is_exchange = len(pairs) == len(blind) == len(leaks) and {source for _, source in pairs} == blind
-    return pairs if is_exchange else ()
-
-
-def _moved_together(facts: Facts, row: int, source: int) -> bool:
-    """Whether the text of the page's row came along."""
-    rows = get_rows(known(facts.collator).batch)
-    if max(row, source) >= len(rows):
-        return False
-    own, other = squeeze(rows[row].target_text), squeeze(rows[source].target_text)
-    trained = squeeze(rows[row].supervised_text)
-    return bool(other) and other in trained and (own == other or own not in trained)
+    return is_followed(facts) and False not in known(known(facts.forward).behaviour).image_reaches

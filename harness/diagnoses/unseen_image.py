@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflight_ocr.harness.facts import Facts, Unknown
+from preflight_ocr.harness.judging.exchange import is_order
 from preflight_ocr.harness.judging.findings import Basis, Finding, Severity
 from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.rows import get_rows, is_placed
@@ -57,7 +58,8 @@ def examine(facts: Facts) -> Iterator[Finding]:
         row = rows[number]
         return not is_placed(row) or row.count("i", row.attended) < row.count("i")
 
-    every = [number for number, seen in enumerate(reaches) if seen is False]
+    # A row that stands elsewhere, text and page together, hears of its own page there.
+    every = [] if is_order(facts) else [number for number, seen in enumerate(reaches) if seen is False]
     blind = [number for number in every if not is_owned(number)]
     owners = () if blind else _OWNERS
     blind = blind or every

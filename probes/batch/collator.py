@@ -21,7 +21,7 @@ from preflight_ocr.probes.batch.pixels import compare_views, count_views, spread
 from preflight_ocr.probes.batch.processor import record_image_calls
 from preflight_ocr.probes.batch.writing import find_unwritable
 from preflight_ocr.probes.workbench.assembly import Assembly
-from preflight_ocr.probes.workbench.batches import compare, count_rows, describe, is_same
+from preflight_ocr.probes.workbench.batches import compare, count_rows, describe, describe_leaves, is_same
 from preflight_ocr.probes.workbench.brought import open_parts, tell_brought
 from preflight_ocr.probes.workbench.calls import call, read_logits
 from preflight_ocr.probes.workbench.tracing import attempt
@@ -217,7 +217,12 @@ def count_shares(
 def _is_repeated(parts: Assembly, made: Mapping[str, Any]) -> bool:
     """Whether the same rows give the same batch again, what nobody seeded going on as it does in a run."""
     with parts.chance.free():
-        return is_same(made, parts.seeded(parts.collate, parts.sample))
+        again = parts.seeded(parts.collate, parts.sample)
+    return is_same(made, again) and _list_dtypes(made) == _list_dtypes(again)
+
+
+def _list_dtypes(batch: Mapping[str, Any]) -> list[str]:
+    return [leaf.dtype for name, value in batch.items() for leaf in describe_leaves(name, value)]
 
 
 def _try_pickling(collate: Any) -> tuple[bool | Unknown, str]:

@@ -298,10 +298,11 @@ def _note_severed(parts: Assembly, inner: nn.Module) -> Iterator[list[str]]:
     def note(name: str, block: nn.Module, given: Iterable[Any], made: Any) -> None:
         if not torch.is_grad_enabled():
             return
-        leaving = made if isinstance(made, torch.Tensor) else made[0]
+        results = (made,) if isinstance(made, torch.Tensor) else made if isinstance(made, tuple | list) else ()
+        leaving = next((one for one in results if isinstance(one, torch.Tensor)), None)
         enters = any(isinstance(value, torch.Tensor) and value.requires_grad for value in given)
         trains = any(p.requires_grad for n, p in block.named_parameters() if "experts" not in n.split("."))
-        if (enters or trains) and not leaving.requires_grad:
+        if leaving is not None and (enters or trains) and not leaving.requires_grad:
             severed.append(f"{parts.anatomy.layers}.{name}")
 
     hooks = [
