@@ -235,7 +235,8 @@ def evaluate(
         refuse_unwritable(path for path in (json_path, html_path) if path is not None)
     config, opened = decide_once(prepare_reading, open_what_is_measured)
     adapter, rows = open_what_is_measured(config) if opened is None else opened
-    with refuse():
+    output = json_path or html_path
+    with refuse(output):
         from preflight_ocr.harness.commands.trained import evaluate as measuring
         from preflight_ocr.harness.training.meeting import meet
         from preflight_ocr.harness.training.reader import open_reader
@@ -243,8 +244,16 @@ def evaluate(
         from preflight_ocr.reports.terminal import Progress
 
         progress = Progress(quiet=not is_first)
+        releases = {name: version(name) for name in ("torch", "transformers", "peft", "jiwer")}
+        journal = None
         try:
             with meet() as meeting, open_reader(config, adapter) as reader:
+                most = measuring.find_limit(reader, rows, limit)
+                if output is not None:
+                    digest = adapter.digest() if adapter is not None else None
+                    journal = measuring.open_journal(
+                        output, reader, split=split, adapter=digest, max_new_tokens=most, versions=releases
+                    )
                 found = measuring.evaluate(
                     reader,
                     rows,
@@ -252,13 +261,26 @@ def evaluate(
                     adapter=adapter_path,
                     batch_size=batch_size,
                     limit=limit,
+                    max_new_tokens=most,
                     progress=progress,
-                    versions={name: version(name) for name in ("torch", "transformers", "peft", "jiwer")},
+                    versions=releases,
+                    journal=journal,
                     meeting=meeting,
                 )
                 code = share_code(meeting, BLIND if found is not None and found.failed else 0)
+        except KeyboardInterrupt:
+            progress.clear()
+            if is_first:
+                if journal is not None:
+                    said = f"What was read is in {journal.path}; the same command goes on from there."
+                else:
+                    said = "Nothing was kept; give --json or --html, and each row is kept as soon as it is read."
+                click.echo(f"\n{said}", err=True)
+            raise
         finally:
             progress.clear()
+            if journal is not None:
+                journal.close()
     if found is not None:
         click.echo(terminal.render(found))
         lost = []
@@ -272,6 +294,8 @@ def evaluate(
                     click.echo(f"{kind}: {path}")
         if lost:
             raise Refusal("\n".join(lost))
+    if journal is not None:
+        journal.end()
     context.exit(code)
 
 

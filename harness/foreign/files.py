@@ -11,6 +11,8 @@ from typing import BinaryIO
 LARGEST = 256 * 2**20
 """Bytes of a file that is read whole, where the caller names no other limit."""
 
+_CHUNK = 2**20
+
 _KINDS = (
     (stat.S_ISDIR, "is a folder, expected a file"),
     (stat.S_ISFIFO, "is a pipe, expected a file"),
@@ -44,7 +46,11 @@ def open_file(path: Path | str, *, limit: int | None = None) -> BinaryIO:
 def read_bytes(path: Path | str, *, limit: int = LARGEST) -> bytes:
     """The whole content of a regular file of at most `limit` bytes. Raises OSError as `open_file` does."""
     with open_file(path, limit=limit) as file:
-        data = file.read(limit + 1)
+        # Room is taken for what is there, and not for what would be allowed.
+        chunks = [file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)]
+        while (left := limit + 1 - sum(map(len, chunks))) > 0 and (more := file.read(min(_CHUNK, left))):
+            chunks.append(more)
+        data = b"".join(chunks)
     if len(data) > limit:  # it grew, or it is of the kind whose size is not known beforehand
         raise _too_large(len(data), path, limit)
     return data

@@ -34,6 +34,7 @@ IGNORED = -100
 
 
 _MOST_PROMPTS = 256  # prompts of rows that are kept ready
+_KEPT_WHILE_LOOKING = 256 * 2**20  # bytes of prepared pages, in a folder that goes with the process
 
 
 class CollateError(UserError):
@@ -240,13 +241,15 @@ def build_collator(
     directory: Path | None = None,
     positions: RopePositions | None = None,
     cached: bool = False,
+    kept_in: Path | None = None,
 ) -> Collator:
     """The collator for one configuration. `directory` is the model directory when `base_model` is a hub id, `processor`
     what was loaded for it where that is more than the tokenizer.
 
     `image_dtype` is the dtype of the vision weights, `positions` what `find_positions` found in the model. `cached` is for
-    a run that trains: what looks at a project reads its files, not what data.cache_dir keeps of them. Raises FamilyError
-    for sizes the family cannot have, CollateError for a tokenizer that lacks what a batch needs.
+    a run that trains: what looks at a project reads its files, not what data.cache_dir keeps of them, and may have a folder
+    of its own, `kept_in`, for pages that it asks for again and again. Raises FamilyError for sizes the family cannot have,
+    CollateError for a tokenizer that lacks what a batch needs.
     """
     directory = directory or config.model.directory
     if directory is None:
@@ -265,8 +268,8 @@ def build_collator(
         max_length=config.data.max_seq_length,
         augmentation=config.data.augmentation,
         positions=positions,
-        kept_in=config.data.cache_dir if cached else None,
-        kept_bytes=round(config.data.cache_gb * 1e9),
+        kept_in=config.data.cache_dir if cached else kept_in,
+        kept_bytes=round(config.data.cache_gb * 1e9) if cached else _KEPT_WHILE_LOOKING,
     )
     if config.data.cache_dir is not None and not isinstance(collator.intake, OwnIntake):
         raise CollateError(

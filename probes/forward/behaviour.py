@@ -104,7 +104,8 @@ def _shift_decoder(
 def _change_images(
     parts: Assembly, base: torch.Tensor, batch: Batch, collate_again: Any
 ) -> tuple[tuple[bool | None, ...], tuple[tuple[int, int], ...]]:
-    """Another picture of the same size in one row: do that row's logits move, and no other's?"""
+    """Another picture of the same size in one row: do that row's logits move, and no other's? Of a model that had to be cut
+    the first row alone is changed, and of the others it is not known."""
     rows = list(parts.sample)
     # Several rows may stand in one sequence; else each has its own, and all of its logits are compared.
     spans = parts.reader.find_spans(batch, rows) if len(base) < len(rows) else ()
@@ -112,7 +113,7 @@ def _change_images(
     reaches: list[bool | None] = []
     leaks = []
     with tempfile.TemporaryDirectory() as folder:
-        for index, row in enumerate(rows):
+        for index, row in enumerate(rows[:1] if parts.built.cut else rows):
             other = Path(folder) / f"{index}.png"
             changed_row = parts.change_page(row, other, lambda page: ImageOps.invert(ImageOps.mirror(page)))
             changed = collate_again([*rows[:index], changed_row, *rows[index + 1 :]])
@@ -122,7 +123,7 @@ def _change_images(
             moved = [_differ(base[place], after[place]) for place in places]
             reaches.append(moved[index] if index < len(moved) else None)
             leaks += [(index, r) for r, flag in enumerate(moved) if flag and r != index]
-    return tuple(reaches), tuple(leaks)
+    return tuple(reaches) + (None,) * (len(rows) - len(reaches)), tuple(leaks)
 
 
 def _mask_of(parts: Assembly, batch: Batch) -> Any:

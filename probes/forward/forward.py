@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -23,7 +24,7 @@ from preflight_ocr.probes.forward.behaviour import TOLERANCE, look_at_behaviour
 from preflight_ocr.probes.forward.buffers import find_lost_buffers
 from preflight_ocr.probes.forward.positions import look_at_positions, record_positions
 from preflight_ocr.probes.placement import InitialState, look_at_placement, remember
-from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.assembly import Assembly, Collate, is_long
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.calls import (
@@ -38,9 +39,12 @@ from preflight_ocr.probes.workbench.calls import (
 from preflight_ocr.probes.workbench.generation import look_at_generation
 from preflight_ocr.probes.workbench.half import speed_up_half
 from preflight_ocr.probes.workbench.landing import read_landing, share_landing
+from preflight_ocr.probes.workbench.memory import give_freed_memory_back, keep_freed_memory
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
+from preflight_ocr.probes.workbench.towers import keep_towers
 from preflight_ocr.probes.workbench.tracing import attempt
 
+FEWER_ROWS = 2  # of a large model: enough for what one row does to another
 TOKENIZED_ROWS = 1000  # about a second
 APART = Unknown(reason="an encoder-decoder keeps the picture apart from the text: nothing is placed among the tokens")
 
@@ -52,6 +56,7 @@ def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
 
 def observe_parts(parts: Assembly) -> dict[str, object]:
     """The same of parts that are there."""
+    keep_freed_memory()
     with redirect_cuda() as redirected, record_openings() as openings:
         facts = look_at_forward(parts)
     facts = msgspec.structs.replace(
@@ -74,11 +79,14 @@ def look_at_forward(parts: Assembly) -> Forward:
     if isinstance(loaded, Raised):
         return _unloaded(loaded)
     model, bare = loaded
-    with speed_up_half(bare, parts.config.training):
+    with speed_up_half(bare, parts.config.training), keep_towers(bare, parts.anatomy):
         return _look_at_loaded(parts, model, bare)
 
 
 def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forward:
+    if parts.built.cut:  # so large that the logits of each row, over a real vocabulary, take a gigabyte
+        parts.sample = parts.sample[-FEWER_ROWS:]
+        give_freed_memory_back()
     lost = find_lost_buffers(parts)  # before any forward: some buffers are filled or grown by it
     initial_state = remember(model)
     reference = _collate_reference(parts)
@@ -146,7 +154,7 @@ def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forwa
             placement=reason,
         )
     no_logits = Unknown(reason="forward returned no logits")
-    return msgspec.structs.replace(
+    facts = msgspec.structs.replace(
         facts,
         wrapper=_look_again(facts.wrapper, model, bare, batch),
         landing=APART if parts.is_encoder_decoder else _read_landing(parts, batch, seen),
@@ -157,13 +165,68 @@ def _look_at_loaded(parts: Assembly, model: nn.Module, bare: nn.Module) -> Forwa
         loss_reads=find_reading(read_loss(seen.output), seen.logits, batch.get("labels")),
         loss_by_token=average_by_token(read_loss(seen.output), seen.logits, batch.get("labels")),
         uniform_loss=no_logits if seen.logits is None else math.log(seen.logits.shape[-1]),
-        generation=look_at_generation(parts),
-        agreement=_look_at_agreement(parts, batch, seen.logits, is_taken=untouched),
-        behaviour=no_logits
-        if seen.logits is None
-        else look_at_behaviour(parts, batch, seen.logits, collate=collate, repaired=[r.argument for r in repairs]),
-        placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok"),
     )
+    logits = seen.logits
+    del seen  # with a real vocabulary, what it holds is gigabytes
+    agreement: Agreement | Unknown | None = None
+    if not parts.built.cut:
+        facts = msgspec.structs.replace(facts, generation=look_at_generation(parts))
+        agreement = _look_at_agreement(parts, batch, logits, is_taken=untouched)
+    with _take_first_words(parts, batch if untouched else None, logits, collate) as shorter:
+        if shorter is not None:
+            batch, logits = shorter.batch, shorter.logits
+            start = batch
+        if agreement is None:
+            facts = msgspec.structs.replace(facts, generation=look_at_generation(parts))
+            agreement = _look_at_agreement(parts, batch, logits, is_taken=untouched)
+        facts = msgspec.structs.replace(
+            facts,
+            agreement=agreement,
+            behaviour=no_logits
+            if logits is None
+            else look_at_behaviour(parts, batch, logits, collate=collate, repaired=[r.argument for r in repairs]),
+        )
+        if shorter is not None and parts.built.cut:  # where something is computed is the same for one row
+            rows, parts.sample = parts.sample, parts.sample[:1]
+            one: Any = attempt(lambda: dict(parts.seeded(collate, parts.sample)))
+            parts.sample = rows if isinstance(one, Raised) else parts.sample
+            start = batch = batch if isinstance(one, Raised) else one
+        return msgspec.structs.replace(
+            facts, placement=_look_at_placement(parts, initial_state, start, batch, is_taken=facts.given == "ok")
+        )
+
+
+class _Shorter(NamedTuple):
+    """A batch of rows whose texts were cut, and its logits [B, S, V]."""
+
+    batch: dict[str, Any]
+    logits: torch.Tensor
+
+
+@contextmanager
+def _take_first_words(
+    parts: Assembly, batch: Batch | None, logits: torch.Tensor | None, collate: Collate
+) -> Iterator[_Shorter | None]:
+    """Where the rows of `batch` are as long as a written page, the sample is shorter rows for the length of the block.
+
+    Some ten calls of the model follow, attention costs the square of the length, and neither what reaches what nor where it
+    is computed depends on it. Training against generation is held on the whole rows all the same, unless the model is so
+    large that it was cut. None where rows are short, forward does not take them as they are, or the collator not the
+    shorter ones.
+    """
+    whole, shorter = parts.sample, None
+    if batch is not None and logits is not None and is_long(batch):
+        rows: Any = attempt(lambda: parts.shorten_rows(whole))
+        parts.sample = whole if isinstance(rows, Raised) else rows
+        made: Any = attempt(lambda: dict(parts.seeded(collate, parts.sample)))
+        found = attempt(lambda: read_logits(call(parts.bare, made))) if isinstance(made, dict) else None
+        shorter = _Shorter(made, found) if isinstance(found, torch.Tensor) else None
+    try:
+        if shorter is None:
+            parts.sample = whole
+        yield shorter
+    finally:
+        parts.sample = whole
 
 
 def _read_landing(parts: Assembly, batch: Batch, seen: Seen) -> tuple[Landing, ...] | Unknown:

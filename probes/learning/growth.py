@@ -16,10 +16,11 @@ import torch
 
 from preflight_ocr.harness.facts import Growth, Raised, Unknown
 from preflight_ocr.probes.workbench.assembly import Assembly
+from preflight_ocr.probes.workbench.towers import compute_towers
 from preflight_ocr.probes.workbench.tracing import attempt
 
 SETTLING, ROUNDS = 2, 5
-SLOW, FEWER = 1.0, 3  # seconds of the processor for a round, and how many rounds are then enough
+SLOW, FEWER = 0.5, 3  # seconds of the processor for a round, and how many rounds are then enough
 FEW = 8  # tensors, and containers at a time, that are followed to their holder
 
 
@@ -33,7 +34,8 @@ def look_at_growth(parts: Assembly, adapted: Any, step: Callable[[], torch.Tenso
         return Unknown(reason="the model was cut, and one step of it takes many seconds")
     gc.collect()
     gc.freeze()  # what is there already is not gone through each time
-    seen = attempt(lambda: _repeat(parts, adapted, step))
+    with compute_towers():  # what grows in one of them is to be seen
+        seen = attempt(lambda: _repeat(parts, adapted, step))
     gc.unfreeze()
     adapted.zero_grad(set_to_none=True)
     if isinstance(seen, Raised):

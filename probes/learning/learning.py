@@ -27,21 +27,21 @@ from preflight_ocr.probes.learning.recital import MORE, recite, write
 from preflight_ocr.probes.learning.saved import find_alike_rows, find_unsaved
 from preflight_ocr.probes.learning.trainer import measure_accumulation
 from preflight_ocr.probes.learning.uneven import look_at_uneven
-from preflight_ocr.probes.workbench.assembly import Assembly, shorten
+from preflight_ocr.probes.workbench.assembly import Assembly, is_long
 from preflight_ocr.probes.workbench.batches import IGNORED
 from preflight_ocr.probes.workbench.brought import open_parts
 from preflight_ocr.probes.workbench.calls import read_logits, read_loss
 from preflight_ocr.probes.workbench.half import speed_up_half
 from preflight_ocr.probes.workbench.landing import trace_landing
+from preflight_ocr.probes.workbench.memory import give_freed_memory_back, keep_freed_memory
 from preflight_ocr.probes.workbench.repair import make_runnable, repair
+from preflight_ocr.probes.workbench.towers import keep_towers
 from preflight_ocr.probes.workbench.tracing import attempt
 
 BESIDE = ("vision", "projector")
 STEPS = 8
 RATE = 5e-3  # high enough for a repeated batch to be learnt in STEPS steps, by any LoRA that is in the graph
 TOLERANCE = 1e-3
-LONG = 1024  # tokens; a batch that is padded to more is made shorter
-FIRST_WORDS = 160  # characters
 
 
 def observe(config_path: str, trust: bool, folder: str) -> dict[str, object]:
@@ -53,7 +53,12 @@ def observe_parts(
     parts: Assembly, folder: Path, beside: Callable[[Any], None] = lambda adapted: None
 ) -> dict[str, object]:
     """The same of parts that are there. `beside` is shown the adapted model as it was before its steps."""
-    with redirect_cuda(), speed_up_half(parts.bare, parts.config.training):
+    keep_freed_memory()
+    with (
+        redirect_cuda(),
+        speed_up_half(parts.bare, parts.config.training),
+        keep_towers(parts.bare, parts.anatomy),
+    ):
         found = look_at_learning(parts, folder, beside)
     return {name: msgspec.to_builtins(fact) for name, fact in found.items()}
 
@@ -64,6 +69,8 @@ def look_at_learning(
     """Everything that needs the adapter. Uses the reference batch: what the user's batch lacks is told elsewhere."""
     packed = look_at_quantised(parts)  # first: a layer that cannot run is replaced, so that the rest can be looked at
     batch = _choose_batch(parts)
+    if parts.built.cut and is_long(batch):
+        give_freed_memory_back()
     adapter, adapted = look_at_adapter(parts, batch, packed)
     if adapted is None:
         assert adapter.raised is not None
@@ -157,10 +164,10 @@ def _choose_batch(parts: Assembly) -> dict[str, Any]:
     rows = parts.sample[:1] if parts.built.cut else parts.sample
     if parts.reference is not None:
         batch = dict(parts.seeded(parts.reference, rows))
-        if _is_long(batch):
-            rows = tuple(dict(shorten(row, FIRST_WORDS)) for row in rows)
+        if is_long(batch):
+            rows = tuple(dict(row) for row in parts.shorten_rows(rows))
             batch = dict(parts.seeded(parts.reference, rows))
-        if len(rows) > 1 and _is_long(batch):
+        if len(rows) > 1 and is_long(batch):
             batch = dict(parts.seeded(parts.reference, rows[:1]))
         return batch
     start = parts.seeded(parts.collate, rows)
@@ -170,11 +177,6 @@ def _choose_batch(parts: Assembly) -> dict[str, Any]:
     if isinstance(seen, Raised):
         raise ValueError(f"forward raised {seen.type}: {seen.message}")
     return supervise(batch)
-
-
-def _is_long(batch: Mapping[str, Any]) -> bool:
-    ids = batch.get("input_ids")
-    return isinstance(ids, torch.Tensor) and ids.dim() == 2 and ids.shape[1] > LONG
 
 
 def supervise(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,12 +276,14 @@ def _count_gradients(
 
 @contextmanager
 def _note_calls(inner: nn.Module, parts: Assembly) -> Iterator[set[str]]:
-    """The names of the modules beside the language model that are called in the block."""
+    """The names of the modules beside the language model that are called in the block. Nobody asks for them where none of
+    these carries an adapter."""
     called: set[str] = set()
+    asked = any(parts.anatomy.part_of(name) in BESIDE for name in list_adapters(inner))
     hooks = [
         module.register_forward_pre_hook(lambda module, given, name=name: called.add(name))
         for name, module in inner.named_modules()
-        if parts.anatomy.part_of(name) in BESIDE
+        if asked and parts.anatomy.part_of(name) in BESIDE
     ]
     try:
         yield called

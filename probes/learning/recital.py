@@ -164,10 +164,12 @@ def _learn(parts: Assembly, adapted: nn.Module, batch: Batch) -> int | Unknown |
         right = right + 1 if share == 1.0 else 0
         if right == IN_A_ROW:
             return step
-        taken = time.thread_time() - started
-        # The first step says little: it is given up for it only where it was very slow. A row that is right has few to go.
-        allowed = None if right else {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(step)
-        if taken > MOST_SECONDS or (allowed is not None and taken / step * USUAL_STEPS > allowed):
+        if step == 1:  # the first step also computes what the others take over: the pictures' features
+            started = time.thread_time()
+        taken, timed = time.thread_time() - started, step - 1
+        # One step says little: it is given up for it only where it was very slow. A row that is right has few to go.
+        allowed = None if right else {1: 3 * MOST_SECONDS, TRIED: MOST_SECONDS}.get(timed)
+        if taken > MOST_SECONDS or (allowed is not None and taken / timed * USUAL_STEPS > allowed):
             so_far = f"{share:.0%} of it after {step} step{'s' if step != 1 else ''}"
             return _TooSlow(f"one row was not known by heart within {MOST_SECONDS:.0f} s: {so_far}")
         loss.backward()  # type: ignore[no-untyped-call]

@@ -256,8 +256,8 @@ class Run:
         config, training = self.config, self.config.training
         size = max(1, min(training.per_device_train_batch_size, len(self.parts.sample)))
         train_rows, val_rows = open_rows(config) if names_rows(config) else (None, None)
-        rows = None if train_rows is None else first_rows(train_rows, size)
-        val = None if val_rows is None else first_rows(val_rows, ROWS)
+        rows = None if train_rows is None else self.take(train_rows, size)
+        val = None if val_rows is None else self.take(val_rows, ROWS)
         own = load_part(config, "trainer")
         asked = training.arguments if own is not None else train.choose_arguments(config)
         logs = {"logging_dir": str(self.place / "out" / "logs")} if "logging_dir" in asked else {}
@@ -278,6 +278,14 @@ class Run:
             model=self.adapted, processor=processor, collator=collate, train_rows=rows, val_rows=val
         )  # fmt: skip
         return train.build_trainer(small_config, made)[0]
+
+    def take(self, rows: Any, most: int) -> Any:
+        """The first rows; of a model that had to be cut, shorter ones: a step with a page of A4 takes it half a minute."""
+        first = first_rows(rows, most)
+        shorter: Any = Unknown(reason="")
+        if self.parts.built.cut and len(first):
+            shorter = attempt(lambda: list(self.parts.shorten_rows([first[number] for number in range(len(first))])))
+        return shorter if isinstance(shorter, list) else first
 
     def go_on(self, trainer: Any) -> None:
         """Back from the checkpoint for another step, at whose end the best one is loaded where the run does so."""

@@ -12,8 +12,9 @@ import itertools
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Collate = Callable[[Sequence[Row]], Mapping[str, Any]]
 SAMPLED_ROWS = 3
+LONG = 1024  # tokens; rows that are padded to more are made shorter, where a question is not about their length
+FIRST_WORDS = 160  # characters
+SMALL = 480  # pixels: no model of today cuts such a page into tiles
 MOST_HELD = 256  # rows that hold their pictures
 NAMED_ANEW = "preflight_form"  # a row's own names are others; ours stand beside them, for our own collator
 UNDECLARED = "no family declares this model, so there is no reference batch"
@@ -80,6 +84,7 @@ class Assembly:
     brings: tuple[str, ...] = ()  # "collator" and "rows", where the user's trainer comes with its own
     brought_by: Held | None = None  # that trainer, as it was built
     unbuilt: str = ""  # what building it raised
+    _folder: Path | None = None  # of the child; parts that were held have none
     _collate: Collate | None = None
     _rows: Any = None
     _collator_name: str | None = None
@@ -162,6 +167,21 @@ class Assembly:
         """The row with another picture, which is written to `path` where rows name files."""
         apply(self.open_page(row)).save(path)
         return {**row, "image_path": str(path)}
+
+    def shorten_rows(self, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """The rows with the first words of their texts; for a model that had to be cut, small copies of their pages as well.
+
+        What is asked of such rows is no matter of their length, and each answer takes a call of the model.
+        """
+        shorter = shorten_alike(rows, FIRST_WORDS)
+        if not self.built.cut:
+            return shorter
+        found: list[Row] = []
+        for row in shorter:
+            place = Path(tempfile.mkdtemp(prefix="small-page-")) / "page.png"
+            changed = attempt(partial(self.change_page, row, place, _make_small)) if row.get("image_path") else row
+            found.append(row if isinstance(changed, Raised) else changed)
+        return tuple(found)
 
     def lose_page(self, row: Row) -> dict[str, Any] | None:
         """The row with the name of a file that is not there; None where it holds its picture itself, or several."""
@@ -333,12 +353,13 @@ class Assembly:
             image_dtype=self.image_dtype,
             directory=self.directory,
             positions=find_positions(self.bare),
+            kept_in=None if self._folder is None else self._folder / "pixels",
         )
 
     @cached_property
     def rows(self) -> tuple[dict[str, Any], ...]:
         """Every training row of files, the first MOST_HELD of those that hold pictures or that the user's code yields."""
-        pages = self._folder / "pages"
+        pages = (self._folder or Path(tempfile.gettempdir())) / "pages"
         make, rows = load_part(self.config, "dataset"), self._rows
         if rows is None and make is None:
             return read_rows(self.config.data.train_path, pages)
@@ -470,6 +491,26 @@ def shorten(row: Row, most: int) -> Row:
     """The row with the first `most` characters of its text."""
     text = read_text(row)
     return {**row, "text": text[:most].rstrip() or text[:most]} if len(text) > most else row
+
+
+def _make_small(page: Image) -> Image:
+    from PIL import ImageOps
+
+    return ImageOps.contain(page, (SMALL, SMALL)) if max(page.size) > SMALL else page
+
+
+def shorten_alike(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
+    """The rows with the longest text cut to `most` characters and the others by the same factor: who is padded, stays so."""
+    longest = max((len(read_text(row)) for row in rows), default=0)
+    if longest <= most:
+        return tuple(rows)
+    return tuple(shorten(row, max(1, len(read_text(row)) * most // longest)) for row in rows)
+
+
+def is_long(batch: Mapping[str, Any]) -> bool:
+    """Whether rows are as long as a page full of text: attention costs the square of it."""
+    ids = batch.get("input_ids")
+    return isinstance(ids, torch.Tensor) and ids.dim() == 2 and ids.shape[1] > LONG
 
 
 def restore_form(row: Row) -> dict[str, Any]:

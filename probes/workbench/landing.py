@@ -99,6 +99,8 @@ def _find_hidden(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tens
 class _ScatterWatch(TorchFunctionMode):
     """Counts the features that `masked_scatter` is offered: its source's vectors."""
 
+    overlooks_towers = True  # what a vision part does inside is nothing to it
+
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = trace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -13,10 +14,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from preflight_ocr.harness.commands.trained.journal import Entry, Journal, Stamp, stamp_file
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.schema import Config
 from preflight_ocr.harness.families import FamilyError
 from preflight_ocr.harness.foreign.files import is_file, open_file
+from preflight_ocr.harness.launched import find_place
 from preflight_ocr.harness.training.collate import CollateError, Sequenced
 from preflight_ocr.harness.training.data import Rows
 from preflight_ocr.harness.training.images import ImageError
@@ -39,6 +42,7 @@ from preflight_ocr.harness.training.scores import (
     summarise,
 )
 from preflight_ocr.harness.training.spreading import deal
+from preflight_ocr.harness.verdict.digests import digest_text
 
 Split = Literal["train", "val", "test"]
 Side = Literal["base", "adapter"]
@@ -60,6 +64,23 @@ class ReadRow(msgspec.Struct, frozen=True, kw_only=True):
     read: dict[Side, str]
     ended: dict[Side, str]
     scores: dict[Side, RowScore]
+
+
+class Texts(msgspec.Struct, frozen=True, kw_only=True):
+    """What each side read in one row, before anything is compared; an entry of the journal."""
+
+    sides: dict[Side, Reading]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the readings depend on besides the rows. A journal that was written for something else is not gone on with."""
+
+    split: Split
+    base: str
+    adapter: str | None
+    settings: str
+    max_new_tokens: int
+    versions: dict[str, str]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +174,43 @@ def _hash(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def find_limit(reader: Reader, rows: Rows, limit: int | None) -> int:
+    """Tokens that one of the first `limit` rows may be read as: those of the file, or twice those of the longest text."""
+    if given := reader.config.evaluation.max_new_tokens:
+        return given
+    encode = reader.collator.tokenizer.encode
+    number = min(len(rows), limit or len(rows))
+    longest = max(len(encode(rows[index]["text"], add_special_tokens=False)) for index in range(number))
+    return max(_SMALLEST_LIMIT, 2 * longest + 1)
+
+
+def open_journal(
+    output: Path,
+    reader: Reader,
+    *,
+    split: Split,
+    adapter: str | None,
+    max_new_tokens: int,
+    versions: Mapping[str, str],
+) -> Journal[Texts]:
+    """What is read is kept beside the output, by each of several processes for itself. `adapter` is the digest of its
+    weights. Raises JournalError, and OSError where the folder cannot be written."""
+    config, place = reader.config, find_place()
+    told = msgspec.to_builtins((config.model, config.data, config.subject), enc_hook=str)
+    weights = sorted(path for ending in ("safetensors", "bin") for path in reader.directory.glob(f"*.{ending}"))
+    asked = Asked(
+        split=split,
+        base=digest_text((path.name, str(stamp_file(path))) for path in weights),
+        adapter=adapter,
+        settings=digest_text([("settings", str(told))]),
+        max_new_tokens=max_new_tokens,
+        versions=dict(versions),
+    )
+    ending = f".part-{place.rank}" if place.rank else ".part"
+    depends = "split, model, adapter, data section, evaluation.max_new_tokens or release of a package"
+    return Journal(output.with_name(f"{output.name}{ending}"), asked, Texts, depends=depends)
+
+
 def evaluate(
     reader: Reader,
     rows: Rows,
@@ -161,31 +219,43 @@ def evaluate(
     adapter: Path | None,
     batch_size: int,
     limit: int | None,
+    max_new_tokens: int,
     progress: Callable[[str], None],
     versions: Mapping[str, str],
+    journal: Journal[Texts] | None = None,
     meeting: Meeting | None = None,
 ) -> Evaluation | None:
     """Read the first `limit` rows with each side and compare. Raises EvaluationError where no row could be read.
 
-    Of several processes, which have a `meeting`, each reads its part; the first returns the evaluation, the others None.
+    What is in the `journal` is not read again. Of several processes, which have a `meeting`, each reads its part; the first
+    returns the evaluation, the others None.
     """
     began, config, number = time.perf_counter(), reader.config, min(len(rows), limit or len(rows))
     sides: tuple[Side, ...] = ("base", "adapter") if adapter is not None else ("base",)
-    most = config.evaluation.max_new_tokens or _find_limit(reader, rows, number)
     rank, size = (meeting.place.rank, meeting.place.size) if meeting is not None else (0, 1)
     mine = deal(number, window=WINDOW * batch_size, rank=rank, size=size)
     found: list[ReadRow] = []
     failed: dict[int, str] = {}
     for span in mine:
         prompts: dict[int, Sequenced] = {}
+        stamps: dict[int, Stamp] = {}
         for index in span:
+            row = rows[index]
+            stamps[index] = _stamp(row)
+            if journal is not None and journal.has(str(index), stamps[index]):
+                found.append(_score(index, rows, journal.find(str(index)).sides, config))
+                continue
             try:
-                prompts[index] = reader.collator.prepare_prompt(rows[index])
+                prompts[index] = reader.collator.prepare_prompt(row)
             except _ROW_FAULTS as error:
                 failed[index] = str(error)
-        texts = {side: _read(reader, side, list(prompts.values()), batch_size, most) for side in sides}
-        for place, index in enumerate(prompts):
-            found.append(_score(index, rows, {side: texts[side][place] for side in sides}, config))
+        texts = {side: _read(reader, side, list(prompts.values()), batch_size, max_new_tokens) for side in sides}
+        read_now = {
+            index: Texts(sides={side: texts[side][place] for side in sides}) for place, index in enumerate(prompts)
+        }
+        if journal is not None:
+            journal.add([Entry(str(index), stamps[index], one) for index, one in read_now.items()])
+        found += [_score(index, rows, one.sides, config) for index, one in read_now.items()]
         progress(f"{len(found) + len(failed)} of {sum(map(len, mine))} rows read")
     if meeting is not None:
         progress("waiting for the other processes")
@@ -193,6 +263,7 @@ def evaluate(
         if not meeting.place.is_first:
             return None
         found, failed = _join(parts)
+    found.sort(key=lambda row: row.number)
     if not found:
         raise EvaluationError(f"none of the {number} rows could be read; the first: {next(iter(failed.values()))}")
     scores = {side: [row.scores[side] for row in found] for side in sides}
@@ -205,7 +276,7 @@ def evaluate(
         created=datetime.datetime.now(datetime.UTC),
         seconds=round(time.perf_counter() - began, 1),
         normalise=config.evaluation.normalise,
-        max_new_tokens=most,
+        max_new_tokens=max_new_tokens,
         sides={side: _sum_up(found, side) for side in sides},
         difference=compare(scores["base"], scores["adapter"]) if adapter is not None else None,
         groups=tuple(_group(found, sides)),
@@ -217,20 +288,20 @@ def evaluate(
 
 
 def _join(parts: Sequence[bytes]) -> tuple[list[ReadRow], dict[int, str]]:
-    """What all processes read, in the order of the rows."""
+    """What all processes read."""
     found: list[ReadRow] = []
     failed: dict[int, str] = {}
     for part in parts:
         rows, lost = msgspec.msgpack.decode(part, type=tuple[list[ReadRow], dict[int, str]])
         found += rows
         failed |= lost
-    return sorted(found, key=lambda row: row.number), dict(sorted(failed.items()))
+    return found, dict(sorted(failed.items()))
 
 
-def _find_limit(reader: Reader, rows: Rows, number: int) -> int:
-    encode = reader.collator.tokenizer.encode
-    longest = max(len(encode(rows[index]["text"], add_special_tokens=False)) for index in range(number))
-    return max(_SMALLEST_LIMIT, 2 * longest + 1)
+def _stamp(row: Mapping[str, Any]) -> Stamp:
+    """The text, which scores need, and the picture's file."""
+    path = row.get("image_path")
+    return [zlib.crc32(row["text"].encode("utf-8")), *(stamp_file(Path(path)) if path is not None else ())]
 
 
 def _read(reader: Reader, side: Side, prompts: list[Sequenced], batch_size: int, most: int) -> list[Reading]:

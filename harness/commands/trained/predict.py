@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 import torch
 
+from preflight_ocr.harness.commands.trained.journal import Entry, Journal, stamp_file
 from preflight_ocr.harness.config.errors import UserError
 from preflight_ocr.harness.config.packages import PackageAbsent
 from preflight_ocr.harness.config.schema import Config
@@ -64,78 +65,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     passed: int
 
 
-class JournalError(UserError):
-    """The journal beside the output cannot be gone on with."""
+def open_journal(output: Path, asked: Asked) -> Journal[Record]:
+    """The journal of an output. Raises JournalError, and OSError where its folder cannot be written."""
+    depends = "adapter, prompt, --max-new-tokens or --dpi"
+    return Journal(output.with_name(f"{output.name}.part"), asked, Record, depends=depends)
 
 
-class Journal:
-    """A file of JSON lines beside the output: what is in it is not read again. Each line is whole or not there.
-
-    The first line says what the texts depend on, each other holds a record and the size and time of its file.
-    """
-
-    def __init__(self, path: Path, asked: Asked) -> None:
-        """Raises JournalError for the journal of another run, OSError where the folder cannot be written."""
-        self.path = path
-        self._places: dict[tuple[str, int], tuple[int, list[int]]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
-        self._file.seek(0)
-        head = self._file.readline()
-        if not head.endswith(b"\n"):
-            self._file.truncate(0)
-            self._write(msgspec.json.encode(asked) + b"\n")
-            return
-        if head != msgspec.json.encode(asked) + b"\n":
-            self._file.close()
-            message = "was begun with another adapter, prompt, --max-new-tokens or --dpi; give the same, or delete it"
-            raise JournalError(f"{path}: {message}")
-        place = self._file.tell()
-        for line in iter(self._file.readline, b""):
-            if not line.endswith(b"\n"):  # the run was ended while it wrote
-                break
-            self._note(line, place)
-            place += len(line)
-        self._file.truncate(place)
-
-    def __contains__(self, page: Page) -> bool:
-        """Whether the page was read before, and its file is as it was."""
-        found = self._places.get((str(page.path), page.number))
-        return found is not None and found[1] == _stamp(page.path)
-
-    def add(self, records: Sequence[Record]) -> None:
-        """Write them down, on the disk when this returns. Of a failed page nothing is kept: it is tried again."""
-        good = [record for record in records if record.error is None]
-        lines = [msgspec.json.encode([record, _stamp(Path(record.file))]) + b"\n" for record in good]
-        place = self._file.seek(0, 2)
-        self._write(b"".join(lines))
-        for line in lines:
-            self._note(line, place)
-            place += len(line)
-
-    def find(self, page: Page) -> Record:
-        """The record of a page that is in the journal."""
-        self._file.seek(self._places[str(page.path), page.number][0])
-        return msgspec.json.decode(self._file.readline(), type=tuple[Record, list[int]])[0]
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _note(self, line: bytes, place: int) -> None:
-        record, stamp = msgspec.json.decode(line, type=tuple[Record, list[int]])
-        self._places[record.file, record.page] = (place, stamp)
-
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.flush()
+def note(journal: Journal[Record], records: Sequence[Record]) -> None:
+    """Keep what was read. Of a failed page nothing is kept: it is tried again."""
+    good = [record for record in records if record.error is None]
+    journal.add([Entry(_name_page(one.file, one.page), stamp_file(Path(one.file)), one) for one in good])
 
 
-def _stamp(path: Path) -> list[int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
+def _name_page(path: Path | str, number: int) -> str:
+    return f"{number} {path}"
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,9 +200,13 @@ def predict(
     if meeting is not None and not meeting.place.is_first:
         _read_for_the_first(reader, pages, meeting, asked=asked, batch_size=batch_size)
         return None
-    journal = Journal(output.with_name(f"{output.name}.part"), asked) if output is not None else None
+    journal = open_journal(output, asked) if output is not None else None
     try:
-        left = [page for page in pages if journal is None or page not in journal]
+        left = [
+            page
+            for page in pages
+            if journal is None or not journal.has(_name_page(page.path, page.number), stamp_file(page.path))
+        ]
         placing = Placing(broken)
         failed, done, counts = [one.record for one in broken], len(pages) - len(left), {"repetition": 0, "length": 0}
         progress(f"{done} of {len(pages)} pages read")
@@ -270,7 +217,7 @@ def predict(
             read = read if journal is not None else _put_in_order(read, left)
         for records in read:
             if journal is not None:
-                journal.add(records)
+                note(journal, records)
             else:
                 show("".join(_write(record, shape) for record in placing.add(records)))
             done += len(records)
@@ -368,7 +315,12 @@ def _put_in_order(read: Iterator[list[Record]], left: Sequence[Page]) -> Iterato
 
 
 def _finish(
-    journal: Journal, pages: Sequence[Page], failed: Sequence[Record], output: Path, shape: Format, placing: Placing
+    journal: Journal[Record],
+    pages: Sequence[Page],
+    failed: Sequence[Record],
+    output: Path,
+    shape: Format,
+    placing: Placing,
 ) -> None:
     """Write everything in the order in which it was given; then the journal has done its work."""
     lost = {(record.file, record.page): record for record in failed}
@@ -376,14 +328,13 @@ def _finish(
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:
             for page in pages:
-                record = lost.get((str(page.path), page.number)) or journal.find(page)
+                record = lost.get((str(page.path), page.number)) or journal.find(_name_page(page.path, page.number))
                 file.writelines(_write(one, shape) for one in placing.add([record]))
             file.writelines(_write(record, shape) for record in placing.end())
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
-    journal.close()
-    journal.path.unlink(missing_ok=True)
+    journal.end()
 
 
 def _write(record: Record, shape: Format) -> str:

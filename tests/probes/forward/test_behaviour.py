@@ -68,6 +68,7 @@ def look(tmp_path):
         model.eval()
         parts = types.SimpleNamespace(
             bare=model,
+            built=types.SimpleNamespace(cut=()),
             anatomy=read_anatomy(model),
             tokenizer=Words(),
             reader=RowReader(Words(), image_token_id=IMAGE, mask_argument=None),

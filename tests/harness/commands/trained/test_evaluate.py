@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from preflight_ocr.harness.cli import preflight
+from preflight_ocr.harness.commands.trained import evaluate as command
+from preflight_ocr.harness.commands.trained.journal import Entry, Journal, JournalError
 from preflight_ocr.reports.evaluation import page
 
 MODELS = [
@@ -78,6 +81,59 @@ def test_rows_that_cannot_be_read_are_in_no_figure_and_are_said(train, tmp_path)
     found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
     assert ended.exit_code == 3 and "Not read, and in no figure: 1 row" in ended.output
     assert found["sides"]["base"]["rows"] == 11 and len(found["failed"]) == 1
+
+
+def test_an_ended_measurement_goes_on_where_it_stopped(train, tmp_path, monkeypatch):
+    trained, read = train("qwen2_vl"), command.read
+    path = configure(trained, tmp_path)
+    words = (path, "--adapter", trained.adapter, "--batch", 1)
+    assert run(*words, "--json", tmp_path / "whole.json").exit_code == 0
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["evaluate.yaml", "whole.json"]
+    calls: list[int] = []
+
+    def read_and_stop(model, collator, prompts, **given):
+        if len(calls) == 3:  # the second window's adapter side
+            raise KeyboardInterrupt
+        calls.append(len(prompts))
+        return read(model, collator, prompts, **given)
+
+    monkeypatch.setattr(command, "read", read_and_stop)
+    ended = run(*words, "--json", tmp_path / "e.json")
+    assert ended.exit_code == 130 and "e.json.part; the same command goes on from there" in ended.output
+    calls.clear()
+    ended = run(*words)
+    assert ended.exit_code == 130 and "Nothing was kept; give --json or --html" in ended.output
+    calls.clear()
+    monkeypatch.setattr(
+        command, "read", lambda *given, **named: [calls.append(len(given[2])), read(*given, **named)][1]
+    )
+    ended = run(path, "--batch", 1, "--json", tmp_path / "e.json")
+    assert ended.exit_code == 2 and "e.json.part: was begun with another split, model, adapter" in ended.output
+    ended = run(*words, "--json", tmp_path / "e.json")
+    assert ended.exit_code == 0 and sum(calls) == 2 * (12 - 4), ended.output
+    whole, found = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("whole.json", "e.json"))
+    for measured in (whole, found):
+        del measured["created"], measured["seconds"]
+    assert found == whole and not (tmp_path / "e.json.part").exists()
+
+
+def test_a_journal_that_was_damaged_is_refused_in_words(tmp_path):
+    class Kept(msgspec.Struct):
+        text: str
+
+    def open_one():
+        return Journal(tmp_path / "out.part", Kept(text="asked"), Kept, depends="question")
+
+    first = open_one()
+    first.add([Entry("a", [1], Kept(text="read"))])
+    first.close()
+    again = open_one()
+    assert again.has("a", [1]) and not again.has("a", [2]) and again.find("a") == Kept(text="read")
+    again.close()
+    with (tmp_path / "out.part").open("ab") as file:
+        file.write(b'["b", "no stamp", 3]\n')
+    with pytest.raises(JournalError, match="a line that nobody wrote here"):
+        open_one()
 
 
 def test_a_file_that_cannot_be_written_costs_neither_the_figures_nor_the_other(train, tmp_path, monkeypatch):

@@ -147,7 +147,7 @@ def test_an_ended_run_goes_on_where_it_stopped(trained, tmp_path, monkeypatch):
 
 def test_the_journal_of_another_run_is_not_gone_on_with(trained, tmp_path):
     asked = command.Asked(adapter="another", prompt=None, max_new_tokens=6, dpi=200)
-    command.Journal(tmp_path / "out.jsonl.part", asked).close()
+    command.open_journal(tmp_path / "out.jsonl", asked).close()
     ended = run(trained, trained.pages, "-o", tmp_path / "out.jsonl")
     assert ended.exit_code == 2 and "another adapter" in ended.output
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from preflight_ocr.harness.cli import preflight
-from preflight_ocr.harness.commands.trained.predict import Asked, Journal, Record
+from preflight_ocr.harness.commands.trained.predict import Asked, Record, note, open_journal
 from preflight_ocr.harness.training.adapter_files import configure_reading, read_adapter
 from tests.support.ranks import PREFLIGHT, launch
 
@@ -52,9 +52,9 @@ def test_two_processes_go_on_from_what_one_has_read(train, tmp_path):
     adapter = read_adapter(trained.adapter)
     config = configure_reading(adapter, source=None, base=None, trust=True)
     asked = Asked(adapter=adapter.digest(), prompt=config.data.prompt, max_new_tokens=6, dpi=200)
-    journal = Journal(tmp_path / "two.jsonl.part", asked)
+    journal = open_journal(tmp_path / "two.jsonl", asked)
     first = min(map(str, trained.pages.glob("*.png")))
-    journal.add([Record(file=first, page=1, pages=1, text="read before", ended="end", error=None)])
+    note(journal, [Record(file=first, page=1, pages=1, text="read before", ended="end", error=None)])
     journal.close()
     ended = launch(["-c", PREFLIGHT, *predict(trained, "-o", output)], tmp_path)
     assert [one.code for one in ended] == [0, 0], ended
