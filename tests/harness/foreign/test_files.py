@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 
 import pytest
 
@@ -63,3 +64,13 @@ def test_a_large_list_that_is_broken_names_its_line(tmp_path, damage, said):
     with pytest.raises(BrokenJson, match=said) as raised:
         list(iterate_list(path))
     assert int(str(raised.value).split(":")[1]) > 1000
+
+
+def test_no_more_room_is_taken_than_the_file_has_whatever_is_allowed(tmp_path):
+    (tmp_path / "small").write_bytes(b"0123456789" * 300_000)
+    tracemalloc.start()
+    try:
+        assert len(read_bytes(tmp_path / "small", limit=10**12)) == 3_000_000
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

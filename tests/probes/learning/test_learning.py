@@ -13,6 +13,7 @@ from preflight_ocr.harness.training.redirects import redirect_cuda
 from preflight_ocr.harness.training.subject import load_part
 from preflight_ocr.probes.learning import learning as learning_module
 from preflight_ocr.probes.learning.learning import STEPS, look_at_learning, reload
+from preflight_ocr.probes.workbench import assembly as assembly_module
 
 
 def learn(parts, folder):
@@ -165,17 +166,17 @@ def test_only_a_user_s_trainer_is_measured(learned, healthy):
 
 def test_of_rows_as_long_as_a_page_the_first_words_are_learnt(assemble, monkeypatch):
     parts = assemble()
-    monkeypatch.setattr(learning_module, "LONG", 400)
+    monkeypatch.setattr(assembly_module, "LONG", 400)
     monkeypatch.setattr(parts, "sample", tuple({**row, "text": "so it goes " * 200} for row in parts.sample))
     batch = learning_module._choose_batch(parts)
     assert len(batch["input_ids"]) == len(parts.sample) > 1
-    assert batch["input_ids"].shape[1] < learning_module.LONG < parts.reference(parts.sample)["input_ids"].shape[1]
+    assert batch["input_ids"].shape[1] < assembly_module.LONG < parts.reference(parts.sample)["input_ids"].shape[1]
 
 
 def test_of_rows_as_long_as_a_page_one_is_learnt_and_nothing_else_is_left_out(assemble, project, tmp_path, monkeypatch):
     seen = []
     choose = learning_module._choose_batch
-    monkeypatch.setattr(learning_module, "LONG", 8)
+    monkeypatch.setattr(assembly_module, "LONG", 8)
     monkeypatch.setattr(learning_module, "_choose_batch", lambda parts: seen.append(choose(parts)) or seen[-1])
     found = learn(assemble(), tmp_path)["learning"]
     assert [len(batch["input_ids"]) for batch in seen] == [1]

@@ -80,7 +80,7 @@ def test_a_row_that_is_right_is_learnt_to_its_end_however_slow_a_step_is(monkeyp
 
 def test_a_slow_row_that_is_not_right_is_given_up_at_once(monkeypatch):
     found = learn_slowly(monkeypatch, share=0.5)
-    assert found.reason == "one row was not known by heart within 6 s: 50% of it after 1 step"
+    assert found.reason == "one row was not known by heart within 6 s: 50% of it after 2 steps"
 
 
 def test_of_pages_full_of_text_the_first_words_are_learnt(assembly, monkeypatch):
