@@ -39,6 +39,7 @@ def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | N
     patch goes in place of the screen.
     """
     before, after, done = _mend(config, report, unsafe=unsafe)
+    possible = done if unsafe else _mend(config, report, unsafe=True, is_told=False)[2]
     if before != after:
         from preflight_ocr.harness import atomic
 
@@ -47,12 +48,10 @@ def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | N
             click.echo(line)
         save(lambda: atomic.write_text(config.source, after), config.source)
         click.echo(f"Fixed: {', '.join(done)}; check again to see what is left")
-    kept = [f.code for f in report.findings if f.code not in done and any(_list_edits(f, report.facts, unsafe=True))]
-    offered = not unsafe and kept
+    offered = [code for code in possible if code not in done]
     if offered:
-        what = ", ".join(dict.fromkeys(kept))
         click.echo(
-            f"Left as it is: {what}; --unsafe-fixes writes what the report proposes, which may not be what you want"
+            f"Left as it is: {', '.join(offered)}; --unsafe-fixes writes what the report proposes, which may not be what you want"
         )
     patched = _patch(report, patch)
     if before == after and not patched and not offered:
@@ -60,8 +59,8 @@ def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | N
     return done
 
 
-def _mend(config: Config, report: Report, *, unsafe: bool) -> tuple[str, str, tuple[str, ...]]:
-    """The YAML text as it is and as it should be, and the codes whose findings are mended."""
+def _mend(config: Config, report: Report, *, unsafe: bool, is_told: bool = True) -> tuple[str, str, tuple[str, ...]]:
+    """The YAML text as it is and as it should be, and the codes whose findings are mended. What cannot be is told."""
     from preflight_ocr.harness.config.editing import CannotEdit, delete_key, rename_key, set_key
     from preflight_ocr.harness.foreign.files import read_bytes
 
@@ -76,7 +75,8 @@ def _mend(config: Config, report: Report, *, unsafe: bool) -> tuple[str, str, tu
                 else:
                     changed = (rename_key if kind == "rename" else set_key)(changed, path, value)
         except CannotEdit as error:
-            click.echo(f"Not fixed: {finding.code}, {error}; change it by hand", err=True)
+            if is_told:
+                click.echo(f"Not fixed: {finding.code}, {error}; change it by hand", err=True)
             continue
         if changed != after:
             after = changed

@@ -41,6 +41,14 @@ def test_what_a_finding_proposes_is_written_only_with_unsafe_fixes(run, engine, 
     assert "warmup_steps:" in config.read_text(encoding="utf-8")
 
 
+def test_what_cannot_be_written_at_all_is_not_offered(run, engine, config):
+    config.write_text(config.read_text(encoding="utf-8") + "lora: {rank: 4, r: 8}\n", encoding="utf-8")
+    engine.facts = altered(HEALTHY, UNKNOWN_KEY)
+    result = run("check", config, "--fix")
+    assert "Not fixed: CFG001" in result.stderr and result.stderr.count("CFG001, ") == 1
+    assert "--unsafe-fixes" not in result.stdout and "Nothing here can be fixed" in result.stdout
+
+
 def test_keys_that_change_nothing_are_deleted_only_with_unsafe_fixes(run, engine, config):
     config.write_text(config.read_text(encoding="utf-8") + "lora: {r: 4, use_dora: true}\n", encoding="utf-8")
     key = KeyFact(path="lora.use_dora", nearest="", detail="nothing reads it")
