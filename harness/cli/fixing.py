@@ -50,8 +50,9 @@ def fix(config: Config, report: Report, *, unsafe: bool = False, patch: Path | N
         click.echo(f"Fixed: {', '.join(done)}; check again to see what is left")
     offered = [code for code in possible if code not in done]
     if offered:
+        what = ", ".join(offered)
         click.echo(
-            f"Left as it is: {', '.join(offered)}; --unsafe-fixes writes what the report proposes, which may not be what you want"
+            f"Left as it is: {what}; --unsafe-fixes writes what the report proposes, which may not be what you want"
         )
     patched = _patch(report, patch)
     if before == after and not patched and not offered:
