@@ -34,6 +34,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "corpus": measurements.render_corpus,
     "collator-speed": measurements.render_collator_speed,
     "memory": measurements.render_memory,
+    "learning": measurements.render_learning,
     "speed": measurements.render_speed,
     "speed-summary": measurements.summarise_speed,
     "finding": measurements.render_finding,

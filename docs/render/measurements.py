@@ -33,6 +33,7 @@ __all__ = [
     "render_finding",
     "render_headline",
     "render_laws",
+    "render_learning",
     "render_memory",
     "render_pairs",
     "render_short_finding",
@@ -192,6 +193,13 @@ def render_memory() -> str:
     from docs.measure.memory import render
 
     return render()
+
+
+def render_learning() -> str:
+    """What the last `python -m docs.measure.learning` measured."""
+    from docs.measure import learning
+
+    return learning.render()
 
 
 def render_speed() -> str:
