@@ -35,6 +35,10 @@ from preflight_ocr.harness.judging.header import Diagnosis
 from preflight_ocr.harness.judging.wording import count, known
 
 UNMOVED = 3e-3  # of the logits' standard deviation; short healthy runs reach 0.08 and more
+TRIAL, UNMOVED_IN_A_TRIAL = (
+    3,
+    1e-3,
+)  # steps; how far two of them get differs by a fifth with the adapter's random weights
 HARDLY_MOVED = 1e-2  # the same, of a run whose rate nobody publishes: a trial of two steps gets as far
 SMALLEST_RATE = 1e-6  # at the peak
 TORN = 1.0  # of the norm of the weight; at 3e-3, thirty times what is usual, one step adds less than a tenth
@@ -55,7 +59,8 @@ OWNERS = ("warmup_beyond_run", "frozen_adapter", "unmatched_targets", "checkpoin
 
 def examine(facts: Facts) -> Iterator[Finding]:
     recipe = known(known(facts.learning).recipe)
-    if recipe.change < (HARDLY_MOVED if recipe.peak < SMALLEST_RATE else UNMOVED):
+    usual = UNMOVED_IN_A_TRIAL if recipe.steps <= TRIAL else UNMOVED
+    if recipe.change < (HARDLY_MOVED if recipe.peak < SMALLEST_RATE else usual):
         yield DIAGNOSIS.finding(
             f"In {count(recipe.steps, 'step')} with a rate of at most {recipe.peak:.1e} the adapter can change logits by "
             f"{recipe.change:.1e} of their standard deviation; expected well above 0.01.",

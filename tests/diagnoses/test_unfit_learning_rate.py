@@ -29,3 +29,12 @@ def test_a_trial_of_two_steps_at_a_usual_rate_is_silent(findings_of):
     assert findings_of("unfit_learning_rate", altered(SICK, {"learning.recipe.change": 7e-3}))
     trial = {"learning.recipe.change": 7e-3, "learning.recipe.peak": 5e-5}
     assert findings_of("unfit_learning_rate", altered(SICK, trial)) == ()
+
+
+def test_what_adapters_drawn_at_random_differ_by_decides_nothing_in_a_trial(findings_of):
+    drawn = {"learning.recipe.change": 2.6e-3, "learning.recipe.peak": 5e-5}
+    assert findings_of("unfit_learning_rate", altered(SICK, drawn | {"learning.recipe.steps": 2})) == ()
+    assert findings_of("unfit_learning_rate", altered(SICK, drawn))
+    assert findings_of(
+        "unfit_learning_rate", altered(SICK, drawn | {"learning.recipe.steps": 2, "learning.recipe.change": 5e-4})
+    )
