@@ -73,6 +73,8 @@ def test_rows_that_two_processes_measure_give_the_figures_of_one(train, tmp_path
     assert [one.code for one in ended] == [single.exit_code, single.exit_code] == [0, 0], (ended, single.output)
     two, one = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("two.json", "one.json"))
     assert two.pop("created") != one.pop("created")
+    assert two.pop("seconds") > 0 and one.pop("seconds") > 0
+    assert not list(tmp_path.glob("*.part*"))
     assert two == one and len(two["rows"]) == 12
     assert "CER" in ended[0].out and ended[1].out == ""
 
