@@ -270,11 +270,10 @@ def evaluate(
                 code = share_code(meeting, BLIND if found is not None and found.failed else 0)
         except KeyboardInterrupt:
             progress.clear()
-            if is_first:
-                if journal is not None:
-                    said = f"What was read is in {journal.path}; the same command goes on from there."
-                else:
-                    said = "Nothing was kept; give --json or --html, and each row is kept as soon as it is read."
+            if is_first and journal is not None:
+                click.echo(f"\nWhat was read is in {journal.path}; the same command goes on from there.", err=True)
+            elif is_first and output is None:
+                said = "Nothing was kept; give --json or --html, and each row is kept as soon as it is read."
                 click.echo(f"\n{said}", err=True)
             raise
         finally:

@@ -280,10 +280,13 @@ class Run:
         return train.build_trainer(small_config, made)[0]
 
     def take(self, rows: Any, most: int) -> Any:
-        """The first rows; of a model that had to be cut, shorter ones: a step with a page of A4 takes it half a minute."""
+        """The first rows; of a model that had to be cut, shorter ones: with pages of A4 its rehearsal took half a minute.
+
+        A trainer of the user's own is given them as they are: it may ask more of its rows than a list can do.
+        """
         first = first_rows(rows, most)
         shorter: Any = Unknown(reason="")
-        if self.parts.built.cut and len(first):
+        if self.parts.built.cut and len(first) and load_part(self.config, "trainer") is None:
             shorter = attempt(lambda: list(self.parts.shorten_rows([first[number] for number in range(len(first))])))
         return shorter if isinstance(shorter, list) else first
 

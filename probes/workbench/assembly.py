@@ -170,6 +170,7 @@ class Assembly:
 
     def shorten_rows(self, rows: Sequence[Row]) -> tuple[Row, ...]:
         """The rows with the first words of their texts; for a model that had to be cut, small copies of their pages as well.
+        A row with several pages keeps them.
 
         What is asked of such rows is no matter of their length, and each answer takes a call of the model.
         """
@@ -179,7 +180,8 @@ class Assembly:
         found: list[Row] = []
         for row in shorter:
             place = Path(tempfile.mkdtemp(prefix="small-page-")) / "page.png"
-            changed = attempt(partial(self.change_page, row, place, _make_small)) if row.get("image_path") else row
+            is_one = isinstance(row.get("image_path"), str)
+            changed = attempt(partial(self.change_page, row, place, _make_small)) if is_one else row
             found.append(row if isinstance(changed, Raised) else changed)
         return tuple(found)
 

@@ -108,4 +108,6 @@ def test_small_copies_are_made_of_the_pages_of_a_model_that_was_cut_only(parts, 
         assert page.size == (SMALL, SMALL // 2)
     gone = {**row, "image_path": str(tmp_path / "gone.png")}
     assert parts.shorten_rows([gone, {"text": "none"}]) == (gone, {"text": "none"})
+    several = {**row, "image_path": [row["image_path"]] * 2}
+    assert parts.shorten_rows([several]) == (several,)
     assert Path(row["image_path"]).exists()
